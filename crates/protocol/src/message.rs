@@ -1,0 +1,434 @@
+//! What a client and the server say to each other: one JSON object a text frame (sections 1, 3, 4, 5, 7).
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::ErrorMessage;
+use crate::id::{Address, DeviceAddress, SessionId, Username};
+use crate::identity::{Challenge, PublicKey, Signature};
+use crate::json::{JsonError, Object, parse_object};
+use crate::signal::Signal;
+
+/// Members that the server writes and therefore never passes on from a client (section 2).
+const STAMPED: [&str; 5] = ["to", "from", "seq", "devices", "age_ms"];
+
+/// Why a text frame is no message of the contract.
+#[derive(Debug, thiserror::Error)]
+pub enum MessageError {
+    /// Not a JSON object, or with a repeated member name.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// No string `type`, or a listed member missing or of the wrong type.
+    #[error("{0}")]
+    Member(String),
+    /// A `type` that is not listed here.
+    #[error("unknown type {0:?}")]
+    UnknownType(String),
+}
+
+impl From<serde_json::Error> for MessageError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Member(error.to_string())
+    }
+}
+
+/// From a client to the server.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ClientMessage {
+    /// Signs in.
+    Login(Login),
+    /// Replaces this session's contact list.
+    Contacts(Contacts),
+    /// Asks for fresh ICE servers.
+    IceServers,
+    /// Asks for a `pong`.
+    Ping,
+    /// To be relayed.
+    Relay(Relay),
+}
+
+/// The `login` message. `username` is unchecked text: the server answers a bad one with its own code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename = "login")]
+pub struct Login {
+    /// The protocol version; [`crate::VERSION`].
+    pub protocol: u32,
+    /// Who signs in.
+    pub username: String,
+    /// The device that does.
+    pub session: SessionId,
+    /// Free text to show beside the username.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Free text that names the device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// The authority that the client dialled; what the signature is bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The account's key; absent for guests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<PublicKey>,
+    /// Over [`crate::identity::login_statement`]; absent for guests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
+    /// The token of the last `welcome`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<String>,
+    /// The last `seq` seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+}
+
+/// The `contacts` message. Names that are no usernames are kept as text: nobody has them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename = "contacts")]
+pub struct Contacts {
+    /// At most [`crate::CONTACTS_MAX`].
+    pub usernames: Vec<String>,
+}
+
+/// A message that the server passes on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Relay {
+    /// Whom it is for.
+    pub to: Address,
+    /// What was understood of it.
+    pub signal: Signal,
+    /// All members as the client wrote them, unlisted ones too, less those that only the server writes.
+    pub members: Object,
+}
+
+impl Relay {
+    /// A signal to send.
+    #[must_use]
+    pub fn new(to: Address, signal: Signal) -> Self {
+        let members = match serde_json::to_value(&signal) {
+            Ok(Value::Object(members)) => members,
+            Ok(_) | Err(_) => unreachable!("a signal is a struct with a tag, which serialises to an object"),
+        };
+        Self { to, signal, members }
+    }
+}
+
+impl ClientMessage {
+    /// Reads one text frame of a client, already split into its members.
+    ///
+    /// # Errors
+    /// [`MessageError::UnknownType`] for a type not listed, [`MessageError::Member`] for the rest.
+    pub fn from_object(mut object: Object) -> Result<Self, MessageError> {
+        let kind = message_type(&object)?;
+        Ok(match kind.as_str() {
+            "login" => Self::Login(typed(object)?),
+            "contacts" => Self::Contacts(typed(object)?),
+            "ice_servers" => Self::IceServers,
+            "ping" => Self::Ping,
+            "offer" | "progress" | "answer" | "candidate" | "restart" | "close" => {
+                let to = object.get("to").cloned().ok_or_else(|| MessageError::Member("missing member `to`".into()))?;
+                let to: Address = serde_json::from_value(to)?;
+                STAMPED.iter().for_each(|name| {
+                    object.remove(*name);
+                });
+                let signal: Signal = typed(object.clone())?;
+                if let (Signal::Offer(offer), Address::User(_)) = (&signal, &to)
+                    && offer.video.is_none()
+                {
+                    return Err(MessageError::Member("missing member `video` of an opening offer".into()));
+                }
+                Self::Relay(Relay { to, signal, members: object })
+            }
+            _ => return Err(MessageError::UnknownType(kind)),
+        })
+    }
+
+    /// The text frame to send.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        match self {
+            Self::Login(login) => text_of(login),
+            Self::Contacts(contacts) => text_of(contacts),
+            Self::IceServers => r#"{"type":"ice_servers"}"#.into(),
+            Self::Ping => r#"{"type":"ping"}"#.into(),
+            Self::Relay(relay) => {
+                let mut members = relay.members.clone();
+                members.insert("to".into(), Value::String(relay.to.to_string()));
+                Value::Object(members).to_string()
+            }
+        }
+    }
+}
+
+/// From the server to a client.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ServerMessage {
+    /// The first word.
+    Hello(Hello),
+    /// Signed in.
+    Welcome(Welcome),
+    /// Something could not be done.
+    Error(ErrorMessage),
+    /// A contact came or went.
+    Presence(Presence),
+    /// Whom an opening offer reached.
+    Relayed(Relayed),
+    /// The answer to a `ping`.
+    Pong,
+    /// Fresh ICE servers.
+    IceServers(IceServerList),
+    /// A message from another client.
+    Signal(Received),
+}
+
+/// The `hello` message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename = "hello")]
+pub struct Hello {
+    /// Versions that the server speaks.
+    pub protocols: Vec<u32>,
+    /// The server's name and version, for logs.
+    pub server: String,
+    /// To be signed by `login`.
+    pub challenge: Challenge,
+    /// Whether guests are welcome.
+    pub guests: bool,
+}
+
+/// The `welcome` message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename = "welcome")]
+pub struct Welcome {
+    /// Who signed in.
+    pub username: Username,
+    /// Which device.
+    pub session: SessionId,
+    /// Whether the earlier session goes on.
+    pub resumed: bool,
+    /// How many of the session's messages the server has taken.
+    pub received: u64,
+    /// The token to come back with.
+    pub resume: String,
+    /// How long the session outlives its connection, in seconds.
+    pub linger_s: u32,
+    /// STUN and TURN.
+    pub ice_servers: Vec<IceServer>,
+    /// How long the credentials hold, in seconds.
+    pub ttl_s: u32,
+}
+
+/// One entry of `ice_servers`: `RTCIceServer` (webrtc-pc §4.2.4).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IceServer {
+    /// `stun:`, `turn:` and `turns:` URLs (RFC 7064, RFC 7065).
+    pub urls: Vec<String>,
+    /// For TURN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// For TURN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
+}
+
+/// The `ice_servers` message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename = "ice_servers")]
+pub struct IceServerList {
+    /// STUN and TURN.
+    pub ice_servers: Vec<IceServer>,
+    /// How long the credentials hold, in seconds.
+    pub ttl_s: u32,
+}
+
+/// The `presence` message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename = "presence")]
+pub struct Presence {
+    /// The contact.
+    pub username: Username,
+    /// Whether a device of theirs is signed in.
+    pub online: bool,
+}
+
+/// The `relayed` message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename = "relayed")]
+pub struct Relayed {
+    /// Which call.
+    pub call: crate::id::CallId,
+    /// The devices that the offer was handed to.
+    pub to: Vec<DeviceAddress>,
+}
+
+/// A signal as the server hands it over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// Who sent it; stamped by the server.
+    pub from: DeviceAddress,
+    /// In an opening offer: how many devices of this user it was handed to.
+    pub devices: Option<u32>,
+    /// How long it waited for this client to come back, in milliseconds.
+    pub age_ms: u64,
+    /// The message.
+    pub signal: Signal,
+}
+
+impl ServerMessage {
+    /// Reads one text frame of the server.
+    ///
+    /// # Errors
+    /// [`MessageError`]; an unknown type is to be ignored.
+    pub fn from_text(text: &str) -> Result<Self, MessageError> {
+        let object = parse_object(text)?;
+        let kind = message_type(&object)?;
+        Ok(match kind.as_str() {
+            "hello" => Self::Hello(typed(object)?),
+            "welcome" => Self::Welcome(typed(object)?),
+            "error" => Self::Error(typed(object)?),
+            "presence" => Self::Presence(typed(object)?),
+            "relayed" => Self::Relayed(typed(object)?),
+            "pong" => Self::Pong,
+            "ice_servers" => Self::IceServers(typed(object)?),
+            "offer" | "progress" | "answer" | "candidate" | "restart" | "close" => {
+                let Stamp { from, devices, age_ms } = typed(object.clone())?;
+                Self::Signal(Received { from, devices, age_ms, signal: typed(object)? })
+            }
+            _ => return Err(MessageError::UnknownType(kind)),
+        })
+    }
+
+    /// The members to send, without `seq`, which belongs to the session that it is sent in.
+    #[must_use]
+    pub fn to_object(&self) -> Object {
+        match self {
+            Self::Hello(m) => object_of(m),
+            Self::Welcome(m) => object_of(m),
+            Self::Error(m) => object_of(m),
+            Self::Presence(m) => object_of(m),
+            Self::Relayed(m) => object_of(m),
+            Self::Pong => object_of(&serde_json::json!({ "type": "pong" })),
+            Self::IceServers(m) => object_of(m),
+            Self::Signal(m) => m.stamp(object_of(&m.signal)),
+        }
+    }
+}
+
+impl Received {
+    /// A signal's members as the sender wrote them ([`Relay::members`]), with what the server adds.
+    #[must_use]
+    pub fn stamp(&self, mut members: Object) -> Object {
+        members.insert("from".into(), Value::String(self.from.to_string()));
+        if let Some(devices) = self.devices {
+            members.insert("devices".into(), devices.into());
+        }
+        if self.age_ms > 0 {
+            members.insert("age_ms".into(), self.age_ms.into());
+        }
+        members
+    }
+}
+
+/// What the server writes into a relayed message.
+#[derive(Deserialize)]
+struct Stamp {
+    from: DeviceAddress,
+    #[serde(default)]
+    devices: Option<u32>,
+    #[serde(default)]
+    age_ms: u64,
+}
+
+fn message_type(object: &Object) -> Result<String, MessageError> {
+    let kind = object.get("type").and_then(Value::as_str);
+    kind.map(str::to_owned).ok_or_else(|| MessageError::Member("missing member `type`, or it is no string".into()))
+}
+
+fn typed<T: serde::de::DeserializeOwned>(object: Object) -> Result<T, MessageError> {
+    Ok(serde_json::from_value(Value::Object(object))?)
+}
+
+fn object_of<T: Serialize>(message: &T) -> Object {
+    match serde_json::to_value(message) {
+        Ok(Value::Object(object)) => object,
+        Ok(_) | Err(_) => unreachable!("messages are structs with string keys, which serialise to objects"),
+    }
+}
+
+fn text_of<T: Serialize>(message: &T) -> String {
+    Value::Object(object_of(message)).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CALL: &str = "0b2c9b1e-3b1a-4c57-8a2f-0d6e7f8a9b0c";
+
+    fn from_client(text: &str) -> Result<ClientMessage, MessageError> {
+        ClientMessage::from_object(parse_object(&text.replace("CALL", CALL))?)
+    }
+
+    #[test]
+    fn what_a_client_writes_is_read_back() {
+        for text in [
+            r#"{"type":"login","protocol":1,"username":"guest-a","session":"9f0c51d2a7e34b18"}"#,
+            r#"{"type":"contacts","usernames":["bob","carol"]}"#,
+            r#"{"type":"ice_servers"}"#,
+            r#"{"type":"ping"}"#,
+            r#"{"type":"offer","call":"CALL","to":"bob","n":0,"sdp":"v=0","video":true}"#,
+            r#"{"type":"close","call":"CALL","to":"bob/19ce44d05b7a1c02","reason":"hangup"}"#,
+        ] {
+            let message = from_client(text).unwrap();
+            let again = ClientMessage::from_object(parse_object(&message.to_text()).unwrap()).unwrap();
+            assert_eq!(again, message, "{text}");
+        }
+    }
+
+    #[test]
+    fn unlisted_members_pass_and_stamped_ones_do_not() {
+        let text = r#"{"type":"close","call":"CALL","to":"bob","reason":"hangup","from":"x","seq":"y","devices":[],"age_ms":{},"mood":"calm"}"#;
+        let ClientMessage::Relay(relay) = from_client(text).unwrap() else { panic!("a relay") };
+        let mut names: Vec<&str> = relay.members.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["call", "mood", "reason", "type"]);
+    }
+
+    #[test]
+    fn a_missing_or_wrong_member_is_told_from_an_unknown_type() {
+        for text in [
+            "{}",
+            r#"{"type":7}"#,
+            r#"{"type":"login","protocol":1,"username":"a"}"#,
+            r#"{"type":"login","protocol":"1","username":"a","session":"9f0c51d2a7e34b18"}"#,
+            r#"{"type":"login","protocol":1,"username":"a","session":"short"}"#,
+            r#"{"type":"contacts","usernames":[1]}"#,
+            r#"{"type":"offer","call":"CALL","to":"bob","n":0,"sdp":"v=0"}"#,
+            r#"{"type":"offer","call":"CALL","to":"bob","n":-1,"sdp":"v=0","video":true}"#,
+            r#"{"type":"offer","call":"no","to":"bob","n":0,"sdp":"v=0","video":true}"#,
+            r#"{"type":"offer","call":"CALL","n":0,"sdp":"v=0","video":true}"#,
+            r#"{"type":"offer","call":"CALL","to":"Bob","n":0,"sdp":"v=0","video":true}"#,
+            r#"{"type":"candidate","call":"CALL","to":"bob","candidate":"x"}"#,
+            r#"{"type":"close","call":"CALL","to":"bob"}"#,
+        ] {
+            assert!(matches!(from_client(text), Err(MessageError::Member(_))), "{text}");
+        }
+        assert!(matches!(from_client(r#"{"type":"dance"}"#), Err(MessageError::UnknownType(_))));
+        let renegotiation = r#"{"type":"offer","call":"CALL","to":"bob/19ce44d05b7a1c02","n":1,"sdp":"v=0"}"#;
+        assert!(from_client(renegotiation).is_ok(), "only an opening offer needs `video`");
+    }
+
+    #[test]
+    fn what_the_server_writes_is_read_back() {
+        let from: DeviceAddress = "alice/9f0c51d2a7e34b18".parse().unwrap();
+        let signal = from_client(r#"{"type":"restart","call":"CALL","to":"bob","n":2}"#).unwrap();
+        let ClientMessage::Relay(relay) = signal else { panic!("a relay") };
+        let received = Received { from, devices: Some(2), age_ms: 17, signal: relay.signal };
+        for message in [
+            ServerMessage::Pong,
+            ServerMessage::Presence(Presence { username: "bob".parse().unwrap(), online: true }),
+            ServerMessage::IceServers(IceServerList { ice_servers: vec![], ttl_s: 60 }),
+            ServerMessage::Signal(received),
+        ] {
+            let text = Value::Object(message.to_object()).to_string();
+            assert_eq!(ServerMessage::from_text(&text).unwrap(), message, "{text}");
+        }
+    }
+}
