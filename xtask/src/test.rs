@@ -1,0 +1,28 @@
+//! `cargo xtask test`: everything that must hold before a change is taken, here and on the build machine alike.
+
+use crate::cargo::{cargo, root};
+use crate::report::{self, Outcome, Report};
+use crate::{clocks, deny, import_rule, setup};
+
+/// Sets up, then runs every check, quick ones first, and says whether all passed. An error: the set-up failed, nothing was checked.
+pub(crate) fn run() -> anyhow::Result<bool> {
+    setup::run()?;
+    let mut steps = Report::default();
+    steps.step("format: cargo fmt", || report::run(&mut cargo("fmt --all --check")));
+    steps.step("imports: who may import whom", import_rule::check);
+    steps.step("clocks: pure crates take the time as an argument", || clocks::check(root()));
+    steps.step("licences, bans, sources: cargo deny", deny::check);
+    steps.step("advisories: cargo deny", deny::check_advisories);
+    steps.step("clippy", || report::run(&mut cargo("clippy --workspace --all-targets --keep-going -- -D warnings")));
+    // Builds the programs too, which the tests in `tests/` start, with the features that all targets together ask for:
+    // building them by themselves would compile their dependencies a second time.
+    let built = steps.step("build: programs and tests", || report::run(&mut cargo("build --workspace --all-targets")));
+    steps.step("tests", || {
+        if built {
+            report::run(&mut cargo("test --workspace --no-fail-fast"))
+        } else {
+            Ok(Outcome::Skipped("the build failed".to_owned()))
+        }
+    });
+    Ok(steps.finish())
+}
