@@ -1,0 +1,438 @@
+//! The receiving side of pictures: packets in any order, some twice, some never, become access units in decoding order.
+//! It asks for a key frame when there is no other way on; asking for single packets again is not done here.
+
+use crate::clock::SequenceUnwrapper;
+use crate::depacketizer::{AccessUnit, Finished, Malformed, holds_parameter_set};
+use crate::packet::RtpPacket;
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// A packet this much older than what was already used is not late but of a stream that began anew (RFC 3550 A.1).
+const MAX_MISORDER: i64 = 1_000;
+
+/// Limits and patience of an [`H264Assembler`].
+#[derive(Clone, Copy, Debug)]
+pub struct AssemblerConfig {
+    /// How long a missing packet is waited for before the pictures that need it are given up.
+    pub repair_wait: Duration,
+    /// The first pause between two requests for a key frame; it doubles with each request.
+    pub first_request_pause: Duration,
+    /// The longest pause between two requests.
+    pub longest_request_pause: Duration,
+    /// Packets held at most.
+    pub max_packets: usize,
+    /// Payload bytes held at most.
+    pub max_bytes: usize,
+}
+
+impl Default for AssemblerConfig {
+    fn default() -> Self {
+        Self {
+            // Retransmissions are requested every 100 ms: time for two requests and a round trip.
+            repair_wait: Duration::from_millis(250),
+            first_request_pause: Duration::from_millis(300),
+            longest_request_pause: Duration::from_secs(4),
+            // Ten times the packets of a large 720p key frame.
+            max_packets: 2_048,
+            max_bytes: 2_500_000,
+        }
+    }
+}
+
+/// One access unit, ready for the decoder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssembledFrame {
+    /// The RTP time stamp, as sent.
+    pub rtp: u32,
+    /// The access unit in Annex B form.
+    pub data: Vec<u8>,
+    /// Whether decoding can begin here.
+    pub key: bool,
+}
+
+/// What an [`H264Assembler`] has to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AssemblerEvent {
+    /// The next access unit in decoding order.
+    Frame(AssembledFrame),
+    /// Pictures are withheld until a key frame comes: ask the sender for one.
+    KeyFrameWanted,
+}
+
+/// What happened so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AssemblerStats {
+    /// Access units handed out.
+    pub frames: u64,
+    /// Of those, key frames.
+    pub key_frames: u64,
+    /// Packets that were already there or already used.
+    pub duplicates: u64,
+    /// Times the way on was lost: a packet that never came, or payloads against the format.
+    pub breaks: u64,
+    /// Packets thrown away because of a break or a limit.
+    pub discarded: u64,
+}
+
+/// Puts the packets of one H.264 stream together.
+///
+/// `now` is the time since any fixed moment, the same in every call, and does not go back.
+#[derive(Debug)]
+pub struct H264Assembler {
+    config: AssemblerConfig,
+    unwrapper: SequenceUnwrapper,
+    packets: BTreeMap<i64, Held>,
+    held_bytes: usize,
+    position: Position,
+    /// Packets before this one are used or given up.
+    floor: Option<i64>,
+    /// Where a stream that began anew would go on.
+    restart_at: Option<i64>,
+    request: Option<KeyRequest>,
+    last_requested: Option<Duration>,
+    events: VecDeque<AssemblerEvent>,
+    stats: AssemblerStats,
+}
+
+#[derive(Debug)]
+struct Held {
+    arrived: Duration,
+    timestamp: u32,
+    marker: bool,
+    payload: Bytes,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Position {
+    /// Any packet that begins a key frame will do, next.
+    Searching,
+    /// The packet with this number comes next.
+    Following {
+        next: i64,
+        /// When it was first seen to be missing.
+        missing_since: Option<Duration>,
+        /// Whether the access unit that begins here must be a key frame.
+        must_be_key: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct KeyRequest {
+    due: Duration,
+    pause: Duration,
+}
+
+impl Default for H264Assembler {
+    fn default() -> Self {
+        Self::new(AssemblerConfig::default())
+    }
+}
+
+impl H264Assembler {
+    /// An assembler for one stream.
+    pub fn new(config: AssemblerConfig) -> Self {
+        Self {
+            config,
+            unwrapper: SequenceUnwrapper::default(),
+            packets: BTreeMap::new(),
+            held_bytes: 0,
+            position: Position::Searching,
+            floor: None,
+            restart_at: None,
+            request: None,
+            last_requested: None,
+            events: VecDeque::new(),
+            stats: AssemblerStats::default(),
+        }
+    }
+
+    /// Takes one packet in.
+    pub fn push(&mut self, now: Duration, packet: RtpPacket) {
+        let sequence = self.unwrapper.unwrap(packet.sequence);
+        if self.floor.is_some_and(|floor| sequence < floor) && !self.begins_anew(packet.sequence, sequence) {
+            self.stats.duplicates += 1;
+            return;
+        }
+        let sequence = self.unwrapper.unwrap(packet.sequence);
+        if self.packets.contains_key(&sequence) {
+            self.stats.duplicates += 1;
+            return;
+        }
+        self.restart_at = None;
+        self.held_bytes += packet.payload.len();
+        let held = Held { arrived: now, timestamp: packet.timestamp, marker: packet.marker, payload: packet.payload };
+        self.packets.insert(sequence, held);
+        self.advance(now);
+        self.enforce_limits(now);
+    }
+
+    /// The next thing to say, if any. To be called until `None` after every other call.
+    pub fn poll_event(&mut self) -> Option<AssemblerEvent> {
+        self.events.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called, if nothing else happens.
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        let repair = match self.position {
+            Position::Searching => None,
+            Position::Following { missing_since, .. } => missing_since.map(|since| since + self.config.repair_wait),
+        };
+        let request = self.request.map(|request| request.due);
+        repair.into_iter().chain(request).min()
+    }
+
+    /// Lets time pass.
+    pub fn handle_timeout(&mut self, now: Duration) {
+        self.advance(now);
+        self.repeat_request(now);
+    }
+
+    /// The decoder could not use what it got: nothing more until the next key frame, which is asked for.
+    pub fn decoder_failed(&mut self, now: Duration) {
+        self.lose_way(now);
+        self.advance(now);
+    }
+
+    /// What happened so far.
+    pub fn stats(&self) -> AssemblerStats {
+        self.stats
+    }
+
+    /// Whether a packet far in the past is the second in a row of a stream that began anew; if so, everything before is forgotten.
+    fn begins_anew(&mut self, raw: u16, sequence: i64) -> bool {
+        if self.floor.is_some_and(|floor| sequence >= floor - MAX_MISORDER) {
+            return false;
+        }
+        if self.restart_at != Some(sequence) {
+            self.restart_at = Some(sequence + 1);
+            return false;
+        }
+        self.unwrapper = SequenceUnwrapper::default();
+        self.unwrapper.unwrap(raw);
+        self.stats.discarded += self.packets.len() as u64;
+        self.packets.clear();
+        self.held_bytes = 0;
+        self.floor = None;
+        self.restart_at = None;
+        self.position = Position::Searching;
+        true
+    }
+
+    /// Hands out everything that is complete and in order.
+    fn advance(&mut self, now: Duration) {
+        loop {
+            let moved = match self.position {
+                Position::Searching => self.search(now),
+                Position::Following { next, missing_since, must_be_key } => {
+                    self.follow(now, next, missing_since, must_be_key)
+                }
+            };
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    /// Looks for the first packet that begins a key frame.
+    fn search(&mut self, now: Duration) -> bool {
+        let found =
+            self.packets.iter().find(|(_, held)| holds_parameter_set(&held.payload)).map(|(sequence, _)| *sequence);
+        if let Some(next) = found {
+            self.discard_before(next);
+            self.position = Position::Following { next, missing_since: None, must_be_key: true };
+            return true;
+        }
+        // Nothing of use may still be overtaken by the beginning that it belongs to, for a while.
+        let patience = self.config.repair_wait;
+        let outdated = |held: &Held| held.arrived + patience <= now;
+        while let Some(oldest) = self.packets.first_entry().filter(|entry| outdated(entry.get())) {
+            let sequence = *oldest.key();
+            self.discard_before(sequence + 1);
+            self.request_key_frame(now);
+        }
+        if let Some((_, oldest)) = self.packets.first_key_value() {
+            let due = oldest.arrived + patience;
+            let pause = self.config.first_request_pause;
+            self.request.get_or_insert(KeyRequest { due, pause });
+        }
+        false
+    }
+
+    /// Hands out the access unit that begins at `next`, once it is complete.
+    fn follow(&mut self, now: Duration, next: i64, missing_since: Option<Duration>, must_be_key: bool) -> bool {
+        match self.extent(next) {
+            Extent::Complete { end } => {
+                self.hand_out(now, next, end, must_be_key);
+                true
+            }
+            Extent::Growing => {
+                self.position = Position::Following { next, missing_since: None, must_be_key };
+                false
+            }
+            Extent::Missing => {
+                let since = missing_since.unwrap_or(now);
+                if since + self.config.repair_wait > now {
+                    self.position = Position::Following { next, missing_since: Some(since), must_be_key };
+                    return false;
+                }
+                self.give_up(now, next);
+                true
+            }
+        }
+    }
+
+    /// How far the access unit that begins at `next` is there.
+    fn extent(&self, next: i64) -> Extent {
+        let mut timestamp = None;
+        for (expected, (sequence, held)) in (next..).zip(self.packets.range(next..)) {
+            if *sequence != expected {
+                return Extent::Missing;
+            }
+            // A change of time stamp ends an access unit whose last packet carried no marker.
+            if *timestamp.get_or_insert(held.timestamp) != held.timestamp {
+                return Extent::Complete { end: expected };
+            }
+            if held.marker {
+                return Extent::Complete { end: expected + 1 };
+            }
+        }
+        Extent::Growing
+    }
+
+    /// Takes the packets from `next` up to but not including `end` out, and hands the access unit out if it is sound.
+    fn hand_out(&mut self, now: Duration, next: i64, end: i64, must_be_key: bool) {
+        let later = self.packets.split_off(&end);
+        let unit = std::mem::replace(&mut self.packets, later);
+        let bytes: usize = unit.values().map(|held| held.payload.len()).sum();
+        self.held_bytes = self.held_bytes.saturating_sub(bytes);
+        self.floor = Some(end);
+        self.position = Position::Following { next: end, missing_since: None, must_be_key };
+        let rtp = unit.get(&next).map_or(0, |held| held.timestamp);
+        match assemble(&unit, bytes) {
+            Ok(Finished { data, .. }) if data.is_empty() => {}
+            Ok(Finished { data, idr, sps }) => {
+                let key = idr && sps;
+                if must_be_key && !key {
+                    self.stats.discarded += unit.len() as u64;
+                    self.position = Position::Searching;
+                    return;
+                }
+                self.emit(AssembledFrame { rtp, data, key });
+                self.position = Position::Following { next: end, missing_since: None, must_be_key: false };
+            }
+            Err(Malformed) => {
+                self.stats.discarded += unit.len() as u64;
+                self.lose_way(now);
+            }
+        }
+    }
+
+    fn emit(&mut self, frame: AssembledFrame) {
+        self.stats.frames += 1;
+        if frame.key {
+            self.stats.key_frames += 1;
+            self.request = None;
+        }
+        self.events.push_back(AssemblerEvent::Frame(frame));
+    }
+
+    /// Gives up the access unit that begins at `next`: its missing packet is not coming.
+    fn give_up(&mut self, now: Duration, next: i64) {
+        let Some((first, timestamp)) =
+            self.packets.range(next..).next().map(|(sequence, held)| (*sequence, held.timestamp))
+        else {
+            return;
+        };
+        let keep_from = if first == next {
+            // Its beginning is there: what else is there of it goes as well.
+            let rest = self.packets.range(first..).find(|(_, held)| held.timestamp != timestamp);
+            let after_all = self.packets.last_key_value().map_or(next, |(last, _)| last + 1);
+            rest.map_or(after_all, |(sequence, _)| *sequence)
+        } else {
+            first
+        };
+        self.discard_before(keep_from);
+        self.lose_way(now);
+    }
+
+    fn lose_way(&mut self, now: Duration) {
+        self.stats.breaks += 1;
+        self.position = Position::Searching;
+        let key_is_here = self.packets.values().any(|held| holds_parameter_set(&held.payload));
+        if !key_is_here {
+            self.request_key_frame(now);
+        }
+    }
+
+    /// Asks for a key frame, unless a request is out and its pause is not over.
+    fn request_key_frame(&mut self, now: Duration) {
+        let first_pause = self.config.first_request_pause;
+        let request = self.request.unwrap_or(KeyRequest {
+            // A decoder that fails at every key frame must not ask for the next one at once.
+            due: self.last_requested.map_or(now, |last| last + first_pause),
+            pause: first_pause,
+        });
+        self.request = Some(request);
+        if request.due > now {
+            return;
+        }
+        self.events.push_back(AssemblerEvent::KeyFrameWanted);
+        self.last_requested = Some(now);
+        self.request = Some(KeyRequest {
+            due: now + request.pause,
+            pause: (request.pause * 2).min(self.config.longest_request_pause),
+        });
+    }
+
+    fn repeat_request(&mut self, now: Duration) {
+        if self.request.is_some_and(|request| request.due <= now) {
+            self.request_key_frame(now);
+        }
+    }
+
+    fn enforce_limits(&mut self, now: Duration) {
+        while self.packets.len() > self.config.max_packets || self.held_bytes > self.config.max_bytes {
+            match self.position {
+                Position::Following { next, .. } => self.give_up(now, next),
+                Position::Searching => {
+                    let Some((oldest, _)) = self.packets.first_key_value() else {
+                        return;
+                    };
+                    self.discard_before(oldest + 1);
+                }
+            }
+            self.advance(now);
+        }
+    }
+
+    fn discard_before(&mut self, sequence: i64) {
+        let kept = self.packets.split_off(&sequence);
+        let discarded = std::mem::replace(&mut self.packets, kept);
+        let bytes: usize = discarded.values().map(|held| held.payload.len()).sum();
+        self.held_bytes = self.held_bytes.saturating_sub(bytes);
+        self.stats.discarded += discarded.len() as u64;
+        self.floor = Some(self.floor.map_or(sequence, |floor| floor.max(sequence)));
+    }
+}
+
+enum Extent {
+    /// All packets up to but not including `end` are there.
+    Complete { end: i64 },
+    /// More packets have to come, none is known to be missing.
+    Growing,
+    /// A later packet is there, an earlier one is not.
+    Missing,
+}
+
+fn assemble(unit: &BTreeMap<i64, Held>, bytes: usize) -> Result<Finished, Malformed> {
+    // Four bytes of start code for each packet are enough room for all but large aggregates.
+    let mut access_unit = AccessUnit::with_capacity(bytes + 4 * unit.len());
+    for held in unit.values() {
+        access_unit.push(&held.payload)?;
+    }
+    access_unit.finish()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,366 @@
+use super::*;
+use crate::packetizer::H264Packetizer;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+
+const PICTURE: Duration = Duration::from_millis(33);
+const TICKS: u32 = 3_000;
+
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+/// A seed of this run's own, printed so that a failing run can be repeated.
+fn seeded() -> StdRng {
+    let seed: u64 = rand::random();
+    println!("seed {seed}");
+    StdRng::seed_from_u64(seed)
+}
+
+fn slice(header: u8, length: usize, rng: &mut StdRng) -> Vec<u8> {
+    let mut nal = vec![0, 0, 0, 1, header, 0x88];
+    // No zeros, so that no start code arises.
+    nal.extend((0..length).map(|_| rng.random_range(1..=255u8)));
+    nal
+}
+
+fn key_picture(length: usize, rng: &mut StdRng) -> Vec<u8> {
+    let mut unit = vec![0, 0, 0, 1, 0x67, 0x42, 0xe0, 0x1f, 0, 0, 0, 1, 0x68, 0xce];
+    unit.extend(slice(0x65, length, rng));
+    unit
+}
+
+fn picture(length: usize, rng: &mut StdRng) -> Vec<u8> {
+    slice(0x41, length, rng)
+}
+
+/// `count` pictures, the first a key picture, and their packets.
+fn stream(count: usize, first_sequence: u16, rng: &mut StdRng) -> (Vec<Vec<u8>>, Vec<Vec<RtpPacket>>) {
+    let mut packetizer = H264Packetizer::new(first_sequence);
+    (0..count)
+        .map(|index| {
+            let length = rng.random_range(1..6_000);
+            let unit = if index == 0 { key_picture(length, rng) } else { picture(length, rng) };
+            let packets = packetizer.packetize(&unit, (index as u32).wrapping_mul(TICKS).wrapping_sub(TICKS));
+            (unit, packets)
+        })
+        .unzip()
+}
+
+fn drain(assembler: &mut H264Assembler) -> (Vec<AssembledFrame>, usize) {
+    let mut frames = Vec::new();
+    let mut requests = 0;
+    while let Some(event) = assembler.poll_event() {
+        match event {
+            AssemblerEvent::Frame(frame) => frames.push(frame),
+            AssemblerEvent::KeyFrameWanted => requests += 1,
+        }
+    }
+    (frames, requests)
+}
+
+#[test]
+fn reordered_and_doubled_packets_give_back_every_picture_in_order() {
+    let mut rng = seeded();
+    for _ in 0..50 {
+        let first_sequence = rng.random();
+        let (units, packets) = stream(20, first_sequence, &mut rng);
+        let mut arrivals: Vec<RtpPacket> = packets.into_iter().flatten().collect();
+        let doubled: Vec<RtpPacket> = arrivals.iter().filter(|_| rng.random_bool(0.2)).cloned().collect();
+        arrivals.extend(doubled);
+        for window in arrivals.chunks_mut(12) {
+            window.shuffle(&mut rng);
+        }
+        let mut assembler = H264Assembler::default();
+        for packet in arrivals {
+            assembler.push(ms(1), packet);
+        }
+        let (frames, requests) = drain(&mut assembler);
+        assert_eq!(requests, 0);
+        let data: Vec<&Vec<u8>> = frames.iter().map(|frame| &frame.data).collect();
+        assert_eq!(data, units.iter().collect::<Vec<_>>());
+        for (index, frame) in frames.iter().enumerate() {
+            assert_eq!(frame.rtp, (index as u32).wrapping_mul(TICKS).wrapping_sub(TICKS));
+            assert_eq!(frame.key, index == 0);
+        }
+    }
+}
+
+#[test]
+fn under_random_loss_every_picture_handed_out_is_whole_and_follows_a_key_picture_without_a_hole() {
+    let mut rng = seeded();
+    for _ in 0..50 {
+        let mut packetizer = H264Packetizer::new(rng.random());
+        let mut assembler = H264Assembler::default();
+        let mut sent: Vec<(bool, Vec<u8>)> = Vec::new();
+        let mut wanted = true;
+        let mut last: Option<usize> = None;
+        let mut handed_out = 0;
+        for index in 0..300usize {
+            let now = PICTURE * index as u32;
+            let length = rng.random_range(1..4_000);
+            let unit = if wanted { key_picture(length, &mut rng) } else { picture(length, &mut rng) };
+            sent.push((wanted, unit.clone()));
+            wanted = false;
+            let mut packets = packetizer.packetize(&unit, index as u32);
+            packets.retain(|_| !rng.random_bool(0.01));
+            packets.shuffle(&mut rng);
+            for packet in packets {
+                assembler.push(now, packet);
+            }
+            assembler.handle_timeout(now);
+            let (frames, requests) = drain(&mut assembler);
+            wanted |= requests > 0;
+            for frame in frames {
+                let at = frame.rtp as usize;
+                let (key, data) = &sent[at];
+                assert_eq!(&frame.data, data);
+                assert_eq!(frame.key, *key);
+                assert!(*key || last == Some(at - 1), "picture {at} after {last:?}");
+                last = Some(at);
+                handed_out += 1;
+            }
+        }
+        assert!(handed_out > 100, "{handed_out} of 300 pictures");
+    }
+}
+
+#[test]
+fn a_lost_packet_that_is_sent_again_in_time_costs_no_picture() {
+    let mut rng = seeded();
+    let (units, mut packets) = stream(8, 65_530, &mut rng);
+    let late = packets[2].remove(0);
+    let mut assembler = H264Assembler::default();
+    for (index, packet) in
+        packets.iter().enumerate().flat_map(|(index, unit)| unit.iter().map(move |packet| (index, packet)))
+    {
+        assembler.push(PICTURE * index as u32, packet.clone());
+    }
+    assert_eq!(drain(&mut assembler).0.len(), 2);
+    assembler.push(PICTURE * 8, late);
+    let (frames, requests) = drain(&mut assembler);
+    assert_eq!(frames.len(), units.len() - 2);
+    assert_eq!(requests, 0);
+    assert_eq!(assembler.poll_timeout(), None);
+}
+
+#[test]
+fn an_unrepaired_gap_withholds_pictures_until_the_next_key_picture_and_asks_for_one_with_growing_pauses() {
+    let mut rng = seeded();
+    let mut packetizer = H264Packetizer::new(7);
+    let mut assembler = H264Assembler::default();
+    let key = key_picture(10, &mut rng);
+    for packet in packetizer.packetize(&key, 0) {
+        assembler.push(ms(0), packet);
+    }
+    let _lost = packetizer.packetize(&picture(10, &mut rng), 1);
+    for packet in packetizer.packetize(&picture(10, &mut rng), 2) {
+        assembler.push(ms(1_000), packet);
+    }
+    let (frames, requests) = drain(&mut assembler);
+    assert_eq!((frames.len(), requests), (1, 0));
+
+    // Time passes only by the assembler's own wishes from here on.
+    let mut asked = Vec::new();
+    for _ in 0..6 {
+        let due = assembler.poll_timeout().unwrap();
+        assembler.handle_timeout(due);
+        let (frames, requests) = drain(&mut assembler);
+        assert_eq!((frames.len(), requests), (0, 1));
+        asked.push(due.as_millis());
+    }
+    assert_eq!(asked, [1_250, 1_550, 2_150, 3_350, 5_750, 9_750]);
+
+    for packet in packetizer.packetize(&picture(10, &mut rng), 3) {
+        assembler.push(ms(9_800), packet);
+    }
+    for packet in packetizer.packetize(&key_picture(5_000, &mut rng), 4) {
+        assembler.push(ms(9_900), packet);
+    }
+    let (frames, requests) = drain(&mut assembler);
+    assert_eq!(requests, 0);
+    assert_eq!(frames.iter().map(|frame| (frame.rtp, frame.key)).collect::<Vec<_>>(), [(4, true)]);
+    assert_eq!(assembler.poll_timeout(), None);
+    assert_eq!(assembler.stats().breaks, 1);
+}
+
+#[test]
+fn a_stream_joined_in_its_middle_begins_at_a_key_picture() {
+    let mut rng = seeded();
+    let mut packetizer = H264Packetizer::new(0);
+    let mut assembler = H264Assembler::default();
+    for packet in packetizer.packetize(&picture(3_000, &mut rng), 0) {
+        assembler.push(ms(0), packet);
+    }
+    assert_eq!(drain(&mut assembler), (vec![], 0));
+    assembler.handle_timeout(assembler.poll_timeout().unwrap());
+    assert_eq!(drain(&mut assembler), (vec![], 1));
+    for packet in packetizer.packetize(&key_picture(3_000, &mut rng), 1) {
+        assembler.push(ms(300), packet);
+    }
+    let (frames, _) = drain(&mut assembler);
+    assert_eq!(frames.len(), 1);
+    assert!(frames[0].key);
+}
+
+#[test]
+fn a_key_picture_whose_packets_come_in_reverse_is_found() {
+    let mut rng = seeded();
+    let unit = key_picture(5_000, &mut rng);
+    let mut packets = H264Packetizer::new(65_534).packetize(&unit, 9);
+    packets.reverse();
+    let mut assembler = H264Assembler::default();
+    for packet in packets {
+        assembler.push(ms(0), packet);
+    }
+    let (frames, requests) = drain(&mut assembler);
+    assert_eq!(requests, 0);
+    assert_eq!(frames, [AssembledFrame { rtp: 9, data: unit, key: true }]);
+}
+
+#[test]
+fn an_access_unit_without_marker_ends_where_the_time_stamp_changes() {
+    let mut rng = seeded();
+    let (units, mut packets) = stream(2, 0, &mut rng);
+    packets[0].last_mut().unwrap().marker = false;
+    let mut assembler = H264Assembler::default();
+    for packet in packets.into_iter().flatten() {
+        assembler.push(ms(0), packet);
+    }
+    let (frames, _) = drain(&mut assembler);
+    assert_eq!(frames.len(), units.len());
+}
+
+#[test]
+fn padding_between_pictures_is_passed_over() {
+    let mut rng = seeded();
+    let (units, packets) = stream(2, 0, &mut rng);
+    let mut assembler = H264Assembler::default();
+    let last = packets[0].last().unwrap();
+    let padding = RtpPacket {
+        sequence: last.sequence.wrapping_add(1),
+        timestamp: last.timestamp,
+        marker: false,
+        payload: Bytes::new(),
+    };
+    for packet in packets[0].iter().cloned().chain([padding]) {
+        assembler.push(ms(0), packet);
+    }
+    for mut packet in packets[1].iter().cloned() {
+        packet.sequence = packet.sequence.wrapping_add(1);
+        assembler.push(ms(0), packet);
+    }
+    let (frames, _) = drain(&mut assembler);
+    assert_eq!(frames.len(), units.len());
+}
+
+#[test]
+fn a_failing_decoder_gets_nothing_until_a_key_picture_which_is_not_asked_for_in_a_storm() {
+    let mut rng = seeded();
+    let mut packetizer = H264Packetizer::new(0);
+    let mut assembler = H264Assembler::default();
+    let mut requests = 0;
+    // Every picture is a key picture and fails, ten a second for ten seconds.
+    for index in 0..100u32 {
+        let now = ms(100) * index;
+        for packet in packetizer.packetize(&key_picture(10, &mut rng), index) {
+            assembler.push(now, packet);
+        }
+        assembler.decoder_failed(now);
+        requests += drain(&mut assembler).1;
+    }
+    assert!((20..=34).contains(&requests), "{requests} requests in 10 s");
+    for packet in packetizer.packetize(&picture(10, &mut rng), 100) {
+        assembler.push(ms(10_000), packet);
+    }
+    assert!(drain(&mut assembler).0.is_empty());
+}
+
+#[test]
+fn a_sender_that_begins_anew_with_other_numbers_is_followed() {
+    let mut rng = seeded();
+    for jump in [40_000u16, 20_000] {
+        let (_, first) = stream(3, 100, &mut rng);
+        let (units, second) = stream(3, 100u16.wrapping_add(jump), &mut rng);
+        let mut assembler = H264Assembler::default();
+        for packet in first.into_iter().flatten() {
+            assembler.push(ms(0), packet);
+        }
+        assert_eq!(drain(&mut assembler).0.len(), 3);
+        for packet in second.into_iter().flatten() {
+            assembler.push(ms(100), packet);
+        }
+        // Backwards, the first packet only proves the jump; forwards, the way between is waited for.
+        assembler.handle_timeout(ms(400));
+        let (frames, requests) = drain(&mut assembler);
+        let lost_first = usize::from(frames.is_empty());
+        assert!(frames.len() == units.len() || requests == lost_first, "jump {jump}: {frames:?}");
+        let mut packetizer = H264Packetizer::new(100u16.wrapping_add(jump).wrapping_add(500));
+        for packet in packetizer.packetize(&key_picture(100, &mut rng), 999) {
+            assembler.push(ms(500), packet);
+        }
+        assembler.handle_timeout(ms(800));
+        assert!(drain(&mut assembler).0.iter().any(|frame| frame.rtp == 999), "jump {jump}");
+    }
+}
+
+#[test]
+fn a_picture_without_end_is_given_up_at_the_limits() {
+    let config = AssemblerConfig { max_packets: 100, max_bytes: 20_000, ..AssemblerConfig::default() };
+    for payload_bytes in [3, 1_000] {
+        let mut assembler = H264Assembler::new(config);
+        let mut rng = seeded();
+        for packet in H264Packetizer::new(0).packetize(&key_picture(10, &mut rng), 0) {
+            assembler.push(ms(0), packet);
+        }
+        for sequence in 2..5_000u16 {
+            let payload = Bytes::from(vec![0x41; payload_bytes]);
+            assembler.push(ms(1), RtpPacket { sequence, timestamp: 1, marker: false, payload });
+            assert!(assembler.packets.len() <= config.max_packets);
+            assert!(assembler.held_bytes <= config.max_bytes);
+        }
+        assert!(assembler.stats().breaks > 0);
+        assert_eq!(drain(&mut assembler).0.len(), 1);
+    }
+}
+
+#[test]
+fn garbage_never_panics_and_memory_stays_bounded() {
+    let mut rng = seeded();
+    for _ in 0..30 {
+        let mut assembler = H264Assembler::default();
+        let mut now = Duration::ZERO;
+        let mut sequence: u16 = rng.random();
+        let mut timestamp: u32 = rng.random();
+        for _ in 0..2_000 {
+            now += Duration::from_micros(rng.random_range(0..20_000));
+            sequence = match rng.random_range(0..20) {
+                0 => rng.random(),
+                1 => sequence,
+                2 => sequence.wrapping_sub(rng.random_range(0..50)),
+                _ => sequence.wrapping_add(1),
+            };
+            if rng.random_bool(0.3) {
+                timestamp = timestamp.wrapping_add(rng.random_range(0..9_000));
+            }
+            let length = rng.random_range(0..40);
+            let mut payload: Vec<u8> = (0..length).map(|_| rng.random()).collect();
+            if let Some(header) = payload.first_mut().filter(|_| rng.random_bool(0.8)) {
+                *header = [0x67, 0x65, 0x41, 0x78, 0x7c, 0x5c][rng.random_range(0..6)];
+            }
+            let packet = RtpPacket { sequence, timestamp, marker: rng.random_bool(0.3), payload: payload.into() };
+            assembler.push(now, packet);
+            if rng.random_bool(0.05) {
+                assembler.decoder_failed(now);
+            }
+            if let Some(due) = assembler.poll_timeout().filter(|_| rng.random_bool(0.2)) {
+                now = now.max(due);
+                assembler.handle_timeout(now);
+            }
+            let held: usize = assembler.packets.values().map(|held| held.payload.len()).sum();
+            assert_eq!(held, assembler.held_bytes);
+            drain(&mut assembler);
+        }
+    }
+}

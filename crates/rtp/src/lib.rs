@@ -1,0 +1,21 @@
+//! Media over RTP, both ways: cutting encoded media into packets, and putting packets back together.
+//! Pure: no socket, thread, codec or clock. `now` is an argument everywhere, a duration since any fixed
+//! moment of the caller's choosing.
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod assembler;
+pub mod clock;
+pub mod jitter;
+pub mod packet;
+pub mod packetizer;
+
+mod annex_b;
+mod depacketizer;
+mod opus;
+
+pub use assembler::{AssembledFrame, AssemblerConfig, AssemblerEvent, AssemblerStats, H264Assembler};
+pub use clock::RtpClock;
+pub use jitter::{JitterBuffer, JitterStats, Playout};
+pub use packet::RtpPacket;
+pub use packetizer::{H264Packetizer, MAX_PAYLOAD_BYTES, OpusPacketizer};

@@ -1,0 +1,52 @@
+//! Opus packets as RTP (RFC 7587): one packet a payload, on a clock that runs on through silence.
+
+use crate::packet::RtpPacket;
+use bytes::Bytes;
+
+/// Numbers and stamps the Opus packets of one stream.
+#[derive(Debug)]
+pub struct OpusPacketizer {
+    sequence: u16,
+    timestamp: u32,
+    after_silence: bool,
+}
+
+impl OpusPacketizer {
+    /// Starts a stream. Both numbers should be random (RFC 3550 §5.1).
+    pub fn new(first_sequence: u16, first_timestamp: u32) -> Self {
+        Self { sequence: first_sequence, timestamp: first_timestamp, after_silence: true }
+    }
+
+    /// The packet for one Opus payload that plays for `samples` at 48 kHz.
+    pub fn packetize(&mut self, payload: Bytes, samples: u32) -> RtpPacket {
+        let packet =
+            RtpPacket { sequence: self.sequence, timestamp: self.timestamp, marker: self.after_silence, payload };
+        self.sequence = self.sequence.wrapping_add(1);
+        self.timestamp = self.timestamp.wrapping_add(samples);
+        self.after_silence = false;
+        packet
+    }
+
+    /// Passes over `samples` at 48 kHz for which nothing is sent: muted, or a pause the encoder saw.
+    pub fn skip(&mut self, samples: u32) {
+        self.timestamp = self.timestamp.wrapping_add(samples);
+        self.after_silence = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_moves_the_clock_but_not_the_count_and_the_next_packet_is_marked() {
+        let mut packetizer = OpusPacketizer::new(65_535, u32::MAX - 959);
+        let first = packetizer.packetize(Bytes::from_static(b"a"), 960);
+        let second = packetizer.packetize(Bytes::from_static(b"b"), 960);
+        packetizer.skip(1_920);
+        let third = packetizer.packetize(Bytes::from_static(b"c"), 960);
+        let seen: Vec<(u16, u32, bool)> =
+            [first, second, third].iter().map(|packet| (packet.sequence, packet.timestamp, packet.marker)).collect();
+        assert_eq!(seen, [(65_535, u32::MAX - 959, true), (0, 0, false), (1, 2_880, true)]);
+    }
+}
