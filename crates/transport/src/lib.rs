@@ -1,0 +1,27 @@
+//! One peer connection: signaling descriptions in and out, candidates, three media tracks as RTP packets, and the control
+//! channel. It is built on the `webrtc` and `rtc` crates, none of whose types leave here.
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod candidate;
+mod certificate;
+mod codecs;
+mod control;
+pub mod description;
+mod event;
+mod peer;
+mod receive;
+mod send;
+mod stats;
+mod tap;
+mod track;
+
+pub use candidate::{Candidate, CandidateError, CandidateKind};
+pub use certificate::Certificate;
+pub use control::MAX_CONTROL_BYTES;
+pub use event::{PathState, PeerEvent, PeerEvents};
+pub use peer::{IceServer, Peer, PeerConfig, TransportError};
+pub use receive::ReceivedMedia;
+pub use send::{MediaSender, SendError};
+pub use stats::{PeerStats, TrackStats};
+pub use track::{Codec, Track, VideoCodec};

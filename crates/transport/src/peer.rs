@@ -1,0 +1,438 @@
+//! The handle of one peer connection: negotiation, candidates and the control channel. The rules of when to do what are
+//! the caller's; this sees to it that nothing unsound reaches the peer connection, and that every wait ends.
+
+mod connection;
+mod handler;
+mod negotiation;
+mod owner;
+
+use crate::candidate::{self, Candidate, CandidateError};
+use crate::certificate::Certificate;
+use crate::codecs::Ssrcs;
+use crate::control::MAX_CONTROL_BYTES;
+use crate::description::{DescriptionError, DescriptionKind, LocalDescription, publish, read, write_anew};
+use crate::event::{PathState, PeerEvents};
+use crate::receive::{self, Gauge, Inlet, ReceivedMedia};
+use crate::send::{self, MediaSender};
+use crate::stats::{self, PeerStats};
+use crate::tap::Feedback;
+use crate::track::{Track, VideoCodec};
+use handler::{Generation, Handler};
+use negotiation::{Negotiation, PendingOffer};
+use owner::Owner;
+use rtc::peer_connection::configuration::RTCOfferOptions;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use thiserror::Error;
+use tokio::sync::{MutexGuard, mpsc, watch};
+use webrtc::data_channel::DataChannel;
+use webrtc::peer_connection::{
+    PeerConnection, RTCIceCandidateInit, RTCPeerConnectionState, RTCSessionDescription, StatsSelector,
+};
+use webrtc::rtp_transceiver::RtpSender;
+
+/// How long any one request to the peer connection may take. They are all local work.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Candidates that wait for their reader: more than any machine's interfaces and servers make.
+const QUEUE_CANDIDATES: usize = 256;
+
+/// Candidates that are taken from a peer for one description.
+const MAX_REMOTE_CANDIDATES: usize = 128;
+
+/// What a peer connection is made from.
+#[derive(Clone, Debug)]
+pub struct PeerConfig {
+    /// STUN servers, and TURN servers over UDP. What cannot be used is passed over.
+    pub ice_servers: Vec<IceServer>,
+    /// Use nothing but TURN servers, so that the peer does not learn this machine's addresses.
+    pub relay_only: bool,
+    /// Use 127.0.0.1 alone, for machines without a network, and let such candidates of the peer pass.
+    pub loopback: bool,
+    /// Shown to the peer.
+    pub certificate: Certificate,
+    /// What is offered for pictures, the preferred first.
+    pub video_codecs: Vec<VideoCodec>,
+}
+
+/// A STUN or TURN server.
+#[derive(Clone, PartialEq, Eq)]
+pub struct IceServer {
+    /// RFC 7064 and RFC 7065.
+    pub urls: Vec<String>,
+    /// Empty for STUN.
+    pub username: String,
+    /// Empty for STUN.
+    pub credential: String,
+}
+
+impl std::fmt::Debug for IceServer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("IceServer").field("urls", &self.urls).finish_non_exhaustive()
+    }
+}
+
+/// Why something was not done.
+#[derive(Debug, Error)]
+pub enum TransportError {
+    /// The connection was closed.
+    #[error("the peer connection is closed")]
+    Closed,
+    /// It should have been quick.
+    #[error("the peer connection did not answer in time")]
+    Timeout,
+    /// Only relays may be used, and none is known that can be.
+    #[error("only relays may be used, but no TURN server over UDP is known")]
+    NoRelay,
+    /// The peer's description.
+    #[error("the description is refused: {0}")]
+    Description(#[from] DescriptionError),
+    /// The peer's candidate.
+    #[error("the candidate is refused: {0}")]
+    Candidate(#[from] CandidateError),
+    /// A candidate came before any description.
+    #[error("there is no description of the peer yet")]
+    NoRemoteDescription,
+    /// An offer came while one of our own is out; it has to be rolled back first.
+    #[error("an offer of our own is pending")]
+    OfferPending,
+    /// An answer or a rollback came where no offer is out.
+    #[error("no offer is pending")]
+    NoOfferPending,
+    /// More than [`MAX_CONTROL_BYTES`].
+    #[error("the text is larger than {MAX_CONTROL_BYTES} bytes")]
+    ControlTooLarge,
+    /// The peer does not take what is sent.
+    #[error("too much is waiting to be sent on the control channel")]
+    ControlFull,
+    /// The control channel is not open, or is closed.
+    #[error("the control channel is not open")]
+    ControlNotOpen,
+    /// The peer connection refused.
+    #[error("{doing} failed")]
+    Connection {
+        /// What was being done.
+        doing: &'static str,
+        /// Why it was refused.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl TransportError {
+    /// What the peer connection says, with what was being done.
+    fn connection(doing: &'static str, source: webrtc::error::Error) -> Self {
+        Self::Connection { doing, source: Box::new(source) }
+    }
+}
+
+/// One peer connection. Cheap to clone; when the last clone is dropped the connection is closed.
+#[derive(Clone)]
+pub struct Peer {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    connection: Arc<dyn PeerConnection>,
+    control: Arc<dyn DataChannel>,
+    /// Lead to the transport that all sections share.
+    transport_senders: Vec<Arc<dyn RtpSender>>,
+    loopback: bool,
+    ssrcs: Ssrcs,
+    negotiation: tokio::sync::Mutex<Negotiation>,
+    generation: Arc<Mutex<Generation>>,
+    senders: [MediaSender; Track::ALL.len()],
+    gauges: [Arc<Gauge>; Track::ALL.len()],
+    feedback: Arc<Feedback>,
+    path: watch::Receiver<PathState>,
+    /// Tells the owner to close: by `true`, or by being dropped.
+    closing: watch::Sender<bool>,
+}
+
+impl Peer {
+    /// Opens a peer connection: sockets are bound, nothing is sent yet. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// When no socket can be bound, or only relays may be used and none can be.
+    pub async fn open(config: PeerConfig) -> Result<(Self, PeerEvents, ReceivedMedia), TransportError> {
+        let ssrcs = Ssrcs::random();
+        let feedback = Arc::new(Feedback::default());
+        let generation = Arc::new(Mutex::new(Generation::default()));
+        let (local_events, local) = mpsc::channel(QUEUE_CANDIDATES);
+        let (states, state) = watch::channel(RTCPeerConnectionState::New);
+        let (handler, tracks, channels) = Handler::new(states, local_events, Arc::clone(&generation), config.loopback);
+        let built = connection::build(&config, &ssrcs, Arc::new(handler), Arc::clone(&feedback)).await?;
+
+        let path_is_up = Arc::new(AtomicBool::new(false));
+        let outlets = Track::ALL.map(|track| {
+            let outgoing = Arc::clone(&built.tracks[track.index()]);
+            send::channel(track, ssrcs.media[track.index()], outgoing, Arc::clone(&path_is_up))
+        });
+        let senders = outlets.each_ref().map(|(sender, _)| sender.clone());
+        let (negotiated, pumps) = outlets.into_iter().map(|(_, outlet)| (outlet.negotiated, outlet.pump)).unzip();
+        let (inlets, media) = receive::channels();
+        let (control_events, control) = mpsc::channel(crate::control::QUEUE_TEXTS);
+        let (paths, path) = watch::channel(PathState::New);
+        let (closing, close) = watch::channel(false);
+
+        let shared = Arc::new(Shared {
+            connection: Arc::clone(&built.connection),
+            control: Arc::clone(&built.control),
+            transport_senders: built.senders,
+            loopback: config.loopback,
+            ssrcs,
+            negotiation: tokio::sync::Mutex::new(Negotiation::new(negotiated)),
+            generation,
+            senders,
+            gauges: inlets.each_ref().map(Inlet::gauge),
+            feedback: Arc::clone(&feedback),
+            path: path.clone(),
+            closing,
+        });
+        let owner = Owner {
+            connection: built.connection,
+            outgoing: Arc::clone(&built.tracks[0]),
+            peer: Arc::downgrade(&shared),
+            close,
+            state,
+            paths,
+            path_is_up,
+            tracks,
+            channels,
+            inlets,
+            own_ssrc: ssrcs.media[Track::Camera.index()],
+        };
+        tokio::spawn(owner.run(pumps, built.control, control_events));
+        Ok((Self { shared }, PeerEvents { local, control, path, feedback }, media))
+    }
+
+    /// Makes an offer and sets it: microphone, camera, screen, data channels, and what the peer offered beyond that.
+    /// Candidates follow as events; they belong after the offer.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is closed, or an offer is pending.
+    pub async fn make_offer(&self, ice_restart: bool) -> Result<String, TransportError> {
+        let shared = &self.shared;
+        let mut negotiation = shared.negotiation().await?;
+        if negotiation.pending_offer.is_some() {
+            return Err(TransportError::OfferPending);
+        }
+        let options = RTCOfferOptions { ice_restart };
+        let offer = shared.within("making an offer", shared.connection.create_offer(Some(options))).await?;
+        let published = publish(&offer.sdp, shared.loopback, |_| None);
+        shared.begin_generation(&published);
+        shared.within("setting the own offer", shared.connection.set_local_description(offer)).await?;
+        negotiation.pending_offer = Some(PendingOffer { sections: published.sections });
+        Ok(published.sdp)
+    }
+
+    /// Takes the peer's offer and answers it. If that fails, the connection is as it was.
+    ///
+    /// # Errors
+    ///
+    /// When the offer is unsound, or one of our own is pending.
+    pub async fn answer(&self, offer_sdp: &str) -> Result<String, TransportError> {
+        let shared = &self.shared;
+        let mut negotiation = shared.negotiation().await?;
+        if negotiation.pending_offer.is_some() {
+            return Err(TransportError::OfferPending);
+        }
+        let remote = read(offer_sdp, DescriptionKind::Offer, shared.loopback)?;
+        negotiation.check_fingerprint(&remote)?;
+        let offer = shared.parsed(write_anew(&remote), RTCSessionDescription::offer)?;
+        let answered = async {
+            shared.within("setting the peer's offer", shared.connection.set_remote_description(offer)).await?;
+            let answer = shared.within("making an answer", shared.connection.create_answer(None)).await?;
+            let published = publish(&answer.sdp, shared.loopback, |mid| remote.fate(mid));
+            shared.begin_generation(&published);
+            shared.within("setting the own answer", shared.connection.set_local_description(answer)).await?;
+            Ok(published.sdp)
+        };
+        match answered.await {
+            Ok(sdp) => {
+                negotiation.commit(&remote);
+                Ok(sdp)
+            }
+            Err(error) => {
+                let rollback = shared.parsed(String::new(), rollback)?;
+                // Fails where the offer was not even set; then there is nothing to undo.
+                let undone =
+                    shared.within("undoing the offer", shared.connection.set_remote_description(rollback)).await;
+                tracing::debug!(undone = undone.is_ok(), "an offer could not be answered");
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes the peer's answer to the pending offer.
+    ///
+    /// # Errors
+    ///
+    /// When the answer is unsound, or no offer is pending. The offer stays pending if the answer was refused.
+    pub async fn apply_answer(&self, answer_sdp: &str) -> Result<(), TransportError> {
+        let shared = &self.shared;
+        let mut negotiation = shared.negotiation().await?;
+        let pending = negotiation.pending_offer.as_ref().ok_or(TransportError::NoOfferPending)?;
+        let remote = read(answer_sdp, DescriptionKind::Answer, shared.loopback)?;
+        pending.check_answer(&remote)?;
+        negotiation.check_fingerprint(&remote)?;
+        let answer = shared.parsed(write_anew(&remote), RTCSessionDescription::answer)?;
+        shared.within("setting the peer's answer", shared.connection.set_remote_description(answer)).await?;
+        negotiation.pending_offer = None;
+        negotiation.commit(&remote);
+        Ok(())
+    }
+
+    /// Takes back the pending offer of our own.
+    ///
+    /// # Errors
+    ///
+    /// When no offer is pending.
+    pub async fn rollback(&self) -> Result<(), TransportError> {
+        let shared = &self.shared;
+        let mut negotiation = shared.negotiation().await?;
+        if negotiation.pending_offer.is_none() {
+            return Err(TransportError::NoOfferPending);
+        }
+        let rollback = shared.parsed(String::new(), rollback)?;
+        shared.within("rolling back", shared.connection.set_local_description(rollback)).await?;
+        negotiation.pending_offer = None;
+        Ok(())
+    }
+
+    /// Takes a candidate of the peer's for its current description. An empty one, which ends them, is fine and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the candidate is unsound, belongs to another description, or there are too many. It is then left out, and nothing
+    /// else changes.
+    pub async fn add_candidate(&self, candidate: Candidate) -> Result<(), TransportError> {
+        let shared = &self.shared;
+        let mut negotiation = shared.negotiation().await?;
+        let ufrag = negotiation.remote_ufrag.clone().ok_or(TransportError::NoRemoteDescription)?;
+        if candidate.ufrag.as_ref().is_some_and(|named| *named != ufrag) {
+            return Err(CandidateError::OtherDescription.into());
+        }
+        if candidate.candidate.is_empty() {
+            return Ok(());
+        }
+        let checked = candidate::check(&candidate.candidate, shared.loopback)?;
+        if negotiation.candidate_count >= MAX_REMOTE_CANDIDATES {
+            return Err(CandidateError::TooMany.into());
+        }
+        negotiation.note_candidate(&checked);
+        let candidate = RTCIceCandidateInit { candidate: checked.attribute, ..Default::default() };
+        shared.within("adding a candidate", shared.connection.add_ice_candidate(candidate)).await
+    }
+
+    /// Sends a text on the control channel. It arrives whole and in order, or the channel closes.
+    ///
+    /// # Errors
+    ///
+    /// When the channel is not open, the text is too large, or too much is waiting already.
+    pub async fn send_control(&self, text: String) -> Result<(), TransportError> {
+        if text.len() > MAX_CONTROL_BYTES {
+            return Err(TransportError::ControlTooLarge);
+        }
+        self.shared.check_open()?;
+        let sending = tokio::time::timeout(DEADLINE, self.shared.control.try_send_text(&text));
+        sending.await.map_err(|_| TransportError::Timeout)?.map_err(|error| match error {
+            webrtc::error::Error::ErrSendBufferFull => TransportError::ControlFull,
+            other => {
+                tracing::debug!(error = %other, "the control channel took nothing");
+                TransportError::ControlNotOpen
+            }
+        })
+    }
+
+    /// The way out for the packets of `track`.
+    pub fn sender(&self, track: Track) -> MediaSender {
+        self.shared.senders[track.index()].clone()
+    }
+
+    /// Asks the peer for a key frame of `track`, once it sends it. Never blocks.
+    pub fn request_key_frame(&self, track: Track) {
+        self.shared.gauges[track.index()].request_key_frame();
+    }
+
+    /// Numbers, as of now. All zero once the connection is closed.
+    pub async fn stats(&self) -> PeerStats {
+        let shared = &self.shared;
+        let Ok(report) =
+            tokio::time::timeout(DEADLINE, shared.connection.get_stats(Instant::now(), StatsSelector::None)).await
+        else {
+            return PeerStats::default();
+        };
+        let mut stats = stats::summarize(&report, &shared.ssrcs, &shared.feedback);
+        let negotiation = shared.negotiation.lock().await;
+        stats.path = stats::path(&shared.transport_senders, |address| negotiation.signalled_kind(address)).await;
+        for track in Track::ALL {
+            let numbers = &mut stats.tracks[track.index()];
+            numbers.packets_not_sent = shared.senders[track.index()].dropped();
+            numbers.packets_not_read = shared.gauges[track.index()].dropped();
+        }
+        stats
+    }
+
+    /// Closes the connection and waits until its sockets and tasks are gone. Closing twice is fine.
+    pub async fn close(&self) {
+        self.shared.closing.send_replace(true);
+        let mut path = self.shared.path.clone();
+        // The owner says so last; it has deadlines of its own.
+        let closed = path.wait_for(|path| *path == PathState::Closed);
+        if tokio::time::timeout(DEADLINE, closed).await.is_err() {
+            tracing::warn!("the peer connection did not close in time");
+        }
+    }
+}
+
+impl std::fmt::Debug for Peer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Peer").field("path", &*self.shared.path.borrow()).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// Runs one request to the peer connection, and no longer than the deadline.
+    async fn within<T>(
+        &self,
+        doing: &'static str,
+        request: impl Future<Output = Result<T, webrtc::error::Error>>,
+    ) -> Result<T, TransportError> {
+        self.check_open()?;
+        let answer = tokio::time::timeout(DEADLINE, request).await.map_err(|_| TransportError::Timeout)?;
+        answer.map_err(|error| TransportError::connection(doing, error))
+    }
+
+    fn parsed(
+        &self,
+        sdp: String,
+        parse: impl Fn(String) -> Result<RTCSessionDescription, webrtc::error::Error>,
+    ) -> Result<RTCSessionDescription, TransportError> {
+        parse(sdp).map_err(|error| TransportError::connection("reading the description written anew", error))
+    }
+
+    /// Only one negotiation runs at a time.
+    async fn negotiation(&self) -> Result<MutexGuard<'_, Negotiation>, TransportError> {
+        self.check_open()?;
+        Ok(self.negotiation.lock().await)
+    }
+
+    fn check_open(&self) -> Result<(), TransportError> {
+        if *self.closing.borrow() { Err(TransportError::Closed) } else { Ok(()) }
+    }
+
+    /// From here on, candidates belong to this description of ours.
+    fn begin_generation(&self, published: &LocalDescription) {
+        let ufrag = crate::description::ufrag(&published.sdp).unwrap_or_default();
+        let mut generation = self.generation.lock().unwrap_or_else(PoisonError::into_inner);
+        generation.begin(ufrag, published.bundle_tag.clone());
+    }
+}
+
+fn rollback(_: String) -> Result<RTCSessionDescription, webrtc::error::Error> {
+    RTCSessionDescription::rollback(None)
+}

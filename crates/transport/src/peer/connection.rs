@@ -1,0 +1,166 @@
+//! Building the peer connection: which codecs, interceptors, time-outs and sockets it has.
+
+use super::{IceServer, PeerConfig, TransportError};
+use crate::codecs::{self, Ssrcs};
+use crate::control;
+use crate::tap::{Feedback, Tap};
+use crate::track::Track;
+use rtc::ice::mdns::MulticastDnsMode;
+use rtc::ice::url::{ProtoType, SchemeType, Url};
+use rtc::interceptor::Slot;
+use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
+use std::sync::Arc;
+use std::time::Duration;
+use webrtc::data_channel::DataChannel;
+use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
+use webrtc::peer_connection::{
+    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCBundlePolicy, RTCConfigurationBuilder,
+    RTCIceServer, RTCIceTransportPolicy, RTCRtcpMuxPolicy, Registry, SettingEngine, SettingEngineBuilder,
+    configure_nack, configure_rtcp_reports, configure_twcc_receiver_only,
+};
+use webrtc::rtp_transceiver::RtpSender;
+
+/// Nothing heard for this long: the user should see it.
+const DISCONNECTED_AFTER: Duration = Duration::from_secs(2);
+
+/// No way back for this long. Longer than anyone waits: until then the old path may heal by itself, while an ICE restart ends it.
+const FAILED_AFTER: Duration = Duration::from_secs(60);
+
+/// Silence on both sides is not mistaken for a lost path: several of these fit into [`DISCONNECTED_AFTER`].
+const KEEPALIVE_EVERY: Duration = Duration::from_millis(500);
+
+/// How long better candidates are waited for before one of a kind is taken that already works.
+const SRFLX_WAIT: Duration = Duration::from_millis(200);
+const RELAY_WAIT: Duration = Duration::from_millis(700);
+
+/// Only listens, so it may stand after all interceptors that act.
+const TAP_SLOT: usize = 13_500;
+
+/// A peer connection with everything that it is to carry.
+pub(super) struct Built {
+    pub(super) connection: Arc<dyn PeerConnection>,
+    /// In the order of [`Track::ALL`].
+    pub(super) tracks: [Arc<TrackLocalStaticRTP>; Track::ALL.len()],
+    /// The senders of the tracks.
+    pub(super) senders: Vec<Arc<dyn RtpSender>>,
+    pub(super) control: Arc<dyn DataChannel>,
+}
+
+pub(super) async fn build(
+    config: &PeerConfig,
+    ssrcs: &Ssrcs,
+    handler: Arc<dyn PeerConnectionEventHandler>,
+    feedback: Arc<Feedback>,
+) -> Result<Built, TransportError> {
+    let failed = |error| TransportError::connection("opening the peer connection", error);
+    if config.relay_only && !config.ice_servers.iter().any(has_relay) {
+        return Err(TransportError::NoRelay);
+    }
+    let mdns = if config.loopback { MulticastDnsMode::Disabled } else { MulticastDnsMode::QueryOnly };
+    let connection = match connect(config, ssrcs, Arc::clone(&handler), Arc::clone(&feedback), mdns).await {
+        // A machine without multicast can still call; only peers that hide their addresses are harder to reach.
+        Err(error) if mdns != MulticastDnsMode::Disabled => {
+            tracing::debug!(%error, "trying again without multicast DNS");
+            connect(config, ssrcs, handler, feedback, MulticastDnsMode::Disabled).await
+        }
+        first => first,
+    }
+    .map_err(failed)?;
+
+    let tracks = Track::ALL.map(|track| Arc::new(TrackLocalStaticRTP::new(codecs::outgoing_track(track, ssrcs))));
+    let mut senders = Vec::with_capacity(tracks.len());
+    for track in &tracks {
+        // One transceiver for each section, in their order, for the whole life of the connection.
+        let transceiver = connection.add_transceiver_from_track(track.clone(), None).await.map_err(failed)?;
+        senders.extend(transceiver.sender().await.map_err(failed)?);
+    }
+    let control = connection.create_data_channel(control::LABEL, Some(control::parameters())).await.map_err(failed)?;
+    Ok(Built { connection, tracks, senders, control })
+}
+
+async fn connect(
+    config: &PeerConfig,
+    ssrcs: &Ssrcs,
+    handler: Arc<dyn PeerConnectionEventHandler>,
+    feedback: Arc<Feedback>,
+    mdns: MulticastDnsMode,
+) -> Result<Arc<dyn PeerConnection>, webrtc::error::Error> {
+    let mut media = codecs::media_engine(&config.video_codecs)?;
+    let registry = configure_nack(Registry::new(), &mut media);
+    let registry = configure_twcc_receiver_only(registry, &mut media)?;
+    let registry = configure_rtcp_reports(registry).with(Slot::from(TAP_SLOT), Tap::new(ssrcs.media, feedback));
+    let policy = if config.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
+    let configuration = RTCConfigurationBuilder::new()
+        .with_ice_servers(config.ice_servers.iter().filter_map(usable).collect())
+        .with_ice_transport_policy(policy)
+        .with_bundle_policy(RTCBundlePolicy::MaxBundle)
+        .with_rtcp_mux_policy(RTCRtcpMuxPolicy::Require)
+        .with_certificates(vec![config.certificate.inner.clone()])
+        .build();
+    let connection = PeerConnectionBuilder::new()
+        .with_configuration(configuration)
+        .with_media_engine(media)
+        .with_interceptor_registry(registry)
+        .with_setting_engine(settings(config, mdns))
+        .with_data_channel_send_buffer_limit(control::SEND_BUFFER_BYTES)
+        .with_handler(handler)
+        .with_udp_addrs(addresses(config.loopback))
+        .build()
+        .await?;
+    Ok(Arc::new(connection))
+}
+
+fn settings(config: &PeerConfig, mdns: MulticastDnsMode) -> SettingEngine {
+    let relay_wait = if config.relay_only { Duration::ZERO } else { RELAY_WAIT };
+    SettingEngineBuilder::new()
+        .with_ice_timeouts(Some(DISCONNECTED_AFTER), Some(FAILED_AFTER), Some(KEEPALIVE_EVERY))
+        .with_host_acceptance_min_wait(Some(Duration::ZERO))
+        .with_srflx_acceptance_min_wait(Some(SRFLX_WAIT))
+        .with_prflx_acceptance_min_wait(Some(SRFLX_WAIT))
+        .with_relay_acceptance_min_wait(Some(relay_wait))
+        .with_multicast_dns_mode(mdns)
+        // After a change of network the old sockets lead nowhere.
+        .with_discard_local_candidates_during_ice_restart(true)
+        .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(control::MAX_CONTROL_BYTES as u32))
+        .build()
+}
+
+/// Where to bind: a wildcard stands for every address of the machine but loopback and link-local ones.
+fn addresses(loopback: bool) -> Vec<&'static str> {
+    if loopback {
+        return vec!["127.0.0.1:0"];
+    }
+    // Where there is no IPv6 at all, asking for it would only make noise.
+    let has_v6 = std::net::UdpSocket::bind("[::]:0").is_ok();
+    if has_v6 { vec!["0.0.0.0:0", "[::]:0"] } else { vec!["0.0.0.0:0"] }
+}
+
+/// A server with the addresses that can be used: STUN, and TURN over UDP with a name and a password.
+fn usable(server: &IceServer) -> Option<RTCIceServer> {
+    let urls: Vec<String> = server.urls.iter().filter(|url| use_of(url, server).is_some()).cloned().collect();
+    if urls.len() < server.urls.len() {
+        tracing::debug!(all = ?server.urls, ?urls, "passed over what cannot be used of an ICE server");
+    }
+    let IceServer { username, credential, .. } = server.clone();
+    (!urls.is_empty()).then_some(RTCIceServer { urls, username, credential })
+}
+
+fn has_relay(server: &IceServer) -> bool {
+    server.urls.iter().any(|url| use_of(url, server) == Some(Use::Relay))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Reflection,
+    Relay,
+}
+
+fn use_of(url: &str, server: &IceServer) -> Option<Use> {
+    let parsed = Url::parse_url(url).ok()?;
+    let has_account = !server.username.is_empty() && !server.credential.is_empty();
+    match parsed.scheme {
+        SchemeType::Stun => Some(Use::Reflection),
+        SchemeType::Turn if parsed.proto == ProtoType::Udp && has_account => Some(Use::Relay),
+        _ => None,
+    }
+}

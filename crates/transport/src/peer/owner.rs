@@ -1,0 +1,153 @@
+//! The one task that owns a peer connection's other tasks: it starts them, turns states into events, and closes everything
+//! when it is told to, or when nobody is left to tell it.
+
+use super::Shared;
+use crate::candidate::CandidateKind;
+use crate::control;
+use crate::event::{PathState, PeerEvent};
+use crate::receive::Inlet;
+use crate::send::Pump;
+use crate::stats;
+use crate::track::Track;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{self, JoinSet};
+use webrtc::data_channel::DataChannel;
+use webrtc::media_stream::track_local::TrackLocal;
+use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
+use webrtc::media_stream::track_remote::TrackRemote;
+use webrtc::peer_connection::{PeerConnection, RTCPeerConnectionState};
+
+/// The peer connection itself waits for no more than a tenth of this.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
+
+pub(super) struct Owner {
+    pub(super) connection: Arc<dyn PeerConnection>,
+    /// Any of the tracks that are sent.
+    pub(super) outgoing: Arc<TrackLocalStaticRTP>,
+    pub(super) peer: Weak<Shared>,
+    pub(super) close: watch::Receiver<bool>,
+    pub(super) state: watch::Receiver<RTCPeerConnectionState>,
+    pub(super) paths: watch::Sender<PathState>,
+    pub(super) path_is_up: Arc<AtomicBool>,
+    pub(super) tracks: mpsc::Receiver<Arc<dyn TrackRemote>>,
+    pub(super) channels: mpsc::Receiver<Arc<dyn DataChannel>>,
+    pub(super) inlets: [Inlet; Track::ALL.len()],
+    /// Under which feedback is given.
+    pub(super) own_ssrc: u32,
+}
+
+enum Step {
+    Close,
+    State,
+    Track(Arc<dyn TrackRemote>),
+    Channel(Arc<dyn DataChannel>),
+    TaskEnded(task::Id),
+}
+
+impl Owner {
+    /// Runs until the connection is closed.
+    pub(super) async fn run(
+        mut self,
+        pumps: Vec<Pump>,
+        control: Arc<dyn DataChannel>,
+        control_events: mpsc::Sender<PeerEvent>,
+    ) {
+        let mut tasks = JoinSet::new();
+        for pump in pumps {
+            tasks.spawn(pump.run());
+        }
+        tasks.spawn(control::run(control, control_events));
+        let driver = tasks.spawn(driver_ends(Arc::clone(&self.outgoing))).id();
+        loop {
+            let step = tokio::select! {
+                // An error means that no handle is left.
+                _ = self.close.wait_for(|close| *close) => Step::Close,
+                Ok(()) = self.state.changed() => Step::State,
+                Some(track) = self.tracks.recv() => Step::Track(track),
+                Some(channel) = self.channels.recv() => Step::Channel(channel),
+                Some(ended) = tasks.join_next_with_id() => {
+                    Step::TaskEnded(ended.map_or_else(|error| error.id(), |(id, ())| id))
+                }
+            };
+            match step {
+                Step::Close => break,
+                Step::State => self.state_changed().await,
+                Step::Track(track) => self.track_arrived(track, &mut tasks).await,
+                Step::Channel(channel) => self.channel_arrived(&channel).await,
+                Step::TaskEnded(task) if task == driver => self.path_changed(PathState::Failed),
+                Step::TaskEnded(_) => {}
+            }
+        }
+        self.path_is_up.store(false, Relaxed);
+        match tokio::time::timeout(CLOSE_DEADLINE, self.connection.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "closing the peer connection failed"),
+            Err(_) => tracing::warn!("closing the peer connection took too long"),
+        }
+        tasks.shutdown().await;
+        self.paths.send_replace(PathState::Closed);
+    }
+
+    async fn state_changed(&mut self) {
+        let state = *self.state.borrow_and_update();
+        let path = match state {
+            RTCPeerConnectionState::Connecting => PathState::Connecting,
+            RTCPeerConnectionState::Connected => match self.path().await {
+                Some(path) => PathState::Connected { path },
+                None => {
+                    tracing::warn!("the connection is up but has no selected candidate pair");
+                    return;
+                }
+            },
+            RTCPeerConnectionState::Disconnected => PathState::Disconnected,
+            RTCPeerConnectionState::Failed => PathState::Failed,
+            // The last is told by closing itself.
+            _ => return,
+        };
+        self.path_changed(path);
+    }
+
+    fn path_changed(&self, path: PathState) {
+        let up = match path {
+            PathState::Connected { .. } => true,
+            // What is sent now may still arrive, if there was a connection.
+            PathState::Disconnected => self.path_is_up.load(Relaxed),
+            PathState::New | PathState::Connecting | PathState::Failed | PathState::Closed => false,
+        };
+        self.path_is_up.store(up, Relaxed);
+        tracing::info!(?path, "path");
+        self.paths.send_replace(path);
+    }
+
+    async fn path(&self) -> Option<CandidateKind> {
+        let peer = self.peer.upgrade()?;
+        let negotiation = peer.negotiation.lock().await;
+        stats::path(&peer.transport_senders, |address| negotiation.signalled_kind(address)).await
+    }
+
+    async fn track_arrived(&self, incoming: Arc<dyn TrackRemote>, tasks: &mut JoinSet<()>) {
+        let name = incoming.track_id().await;
+        match Track::from_name(&name) {
+            Some(track) => {
+                tasks.spawn(self.inlets[track.index()].reader(incoming, self.own_ssrc));
+            }
+            None => tracing::debug!("a track beyond those that are known is not read"),
+        }
+    }
+
+    /// The peer opened a data channel that nobody here knows.
+    async fn channel_arrived(&self, channel: &Arc<dyn DataChannel>) {
+        if tokio::time::timeout(CLOSE_DEADLINE, channel.close()).await.is_err() {
+            tracing::debug!("an unknown data channel could not be closed");
+        }
+    }
+}
+
+/// Waits until the peer connection's own task is gone, be it because of an error that it does not tell otherwise: the feedback
+/// about tracks that are sent ends with it.
+async fn driver_ends(outgoing: Arc<TrackLocalStaticRTP>) {
+    while outgoing.poll().await.is_some() {}
+}

@@ -1,0 +1,55 @@
+//! What a call carries: its three tracks, and the codecs they may be in.
+
+/// One of the media that a side can send, in the order of their sections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Track {
+    /// Speech.
+    Microphone,
+    /// The user's picture.
+    Camera,
+    /// The user's screen.
+    Screen,
+}
+
+impl Track {
+    /// All tracks, in the order of their sections.
+    pub const ALL: [Self; 3] = [Self::Microphone, Self::Camera, Self::Screen];
+
+    /// The place in [`ALL`](Self::ALL).
+    pub(crate) fn index(self) -> usize {
+        match self {
+            Self::Microphone => 0,
+            Self::Camera => 1,
+            Self::Screen => 2,
+        }
+    }
+
+    /// The track's name in our own descriptions, and in theirs as we hand them on.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Microphone => "microphone",
+            Self::Camera => "camera",
+            Self::Screen => "screen",
+        }
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|track| track.name() == name)
+    }
+}
+
+/// A video codec that can be offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VideoCodec {
+    /// H.264 constrained baseline, packetization mode 1 (RFC 6184).
+    H264,
+}
+
+/// What a track was negotiated to be in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codec {
+    /// Opus with in-band forward error correction (RFC 7587).
+    Opus,
+    /// H.264 constrained baseline, packetization mode 1 (RFC 6184).
+    H264,
+}
