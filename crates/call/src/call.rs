@@ -1,0 +1,339 @@
+//! One call: two small machines side by side, what the people have said and whether there is a path. Here is what both
+//! sides share; `caller` and `callee` hold what differs before somebody accepted.
+
+use std::ops::ControlFlow;
+
+use ahoy_protocol::control::{ControlMessage, Sending};
+use ahoy_protocol::id::{Address, CallId, DeviceAddress, Username};
+use ahoy_protocol::identity::PublicKey;
+use ahoy_protocol::signal::{Close, CloseReason, Signal};
+
+pub(crate) use crate::call::callee::OpeningOffer;
+use crate::call::callee::Preparation;
+use crate::call::legs::Legs;
+use crate::candidates::{LocalCandidates, RemoteCandidates};
+use crate::config::Timers;
+use crate::device::Device;
+use crate::end::{EndReason, Failure, Side};
+use crate::gate::{Consent, Gate, gate};
+use crate::input::PathState;
+use crate::negotiation::{Negotiation, Role};
+use crate::output::{Event, Output, PeerCommand, Trust};
+use crate::time::Time;
+use crate::view::{CallView, PeopleView};
+
+mod callee;
+mod caller;
+mod connection;
+mod legs;
+mod signals;
+
+/// A live call.
+#[derive(Debug)]
+pub(crate) struct Call {
+    id: CallId,
+    /// The other person.
+    user: Username,
+    /// The caller's free-text name, fit to be shown.
+    name: Option<String>,
+    trust: Option<Trust>,
+    /// The key that signed the other side's first description.
+    key: Option<PublicKey>,
+    people: People,
+    /// What the local user wants to send.
+    wanted: Sending,
+    /// What the other side says that it sends.
+    remote: Option<Sending>,
+    /// What was last let through.
+    gate: Gate,
+    /// What was last told over the control channel of the own sending.
+    told: Option<Sending>,
+    peer_open: bool,
+    path: PathState,
+    control_open: bool,
+    negotiation: Negotiation,
+    local_candidates: LocalCandidates,
+    remote_candidates: RemoteCandidates,
+}
+
+/// What the people have said.
+#[derive(Debug)]
+enum People {
+    /// The local user dialled, nobody accepted yet. No legs until the server said whom the offer reached.
+    Dialling { legs: Option<Legs>, until: Time },
+    /// The other user dialled at the same moment, and that call is awaited.
+    GivingWay { until: Time },
+    /// It rings here.
+    Ringing { caller: DeviceAddress, until: Time, preparation: Preparation },
+    /// The callee accepted; `other` is the device at the other end.
+    Accepted { other: DeviceAddress, consent: Consent, standing: Standing },
+}
+
+/// How an accepted call stands.
+#[derive(Debug)]
+enum Standing {
+    /// A path, or the other side's word, is awaited.
+    Awaited { until: Time },
+    /// The call goes on.
+    Up,
+    /// The path is gone and may come back.
+    Lost { until: Time },
+}
+
+/// Why a call ends, and what the other side is told.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    reason: EndReason,
+    close: Option<CloseReason>,
+}
+
+impl Ending {
+    /// The other side knows, or cannot be told.
+    fn silent(reason: EndReason) -> Self {
+        Self { reason, close: None }
+    }
+
+    /// The other side is told.
+    pub(crate) fn telling(reason: EndReason, close: CloseReason) -> Self {
+        Self { reason, close: Some(close) }
+    }
+}
+
+/// Whether the call goes on.
+pub(crate) type Flow = ControlFlow<Ending>;
+
+/// The call goes on.
+const GOES_ON: Flow = ControlFlow::Continue(());
+
+impl Call {
+    pub(crate) fn id(&self) -> CallId {
+        self.id
+    }
+
+    pub(crate) fn user(&self) -> &Username {
+        &self.user
+    }
+
+    /// Whether the local user has said to send the camera's picture; at first, what was dialled with.
+    pub(crate) fn wants_video(&self) -> bool {
+        self.wanted.video
+    }
+
+    /// Whether the local user dialled and nobody has accepted.
+    pub(crate) fn is_unaccepted_outgoing(&self) -> bool {
+        matches!(self.people, People::Dialling { .. } | People::GivingWay { .. })
+    }
+
+    pub(crate) fn is_ringing_here(&self) -> bool {
+        matches!(self.people, People::Ringing { .. })
+    }
+
+    pub(crate) fn has_path(&self) -> bool {
+        self.path.kind().is_some()
+    }
+
+    /// Whether this device is the one at the other end.
+    pub(crate) fn is_with(&self, device: &DeviceAddress) -> bool {
+        match &self.people {
+            People::Dialling { .. } | People::GivingWay { .. } => false,
+            People::Ringing { caller: other, .. } | People::Accepted { other, .. } => other == device,
+        }
+    }
+
+    pub(crate) fn hang_up(&self) -> Ending {
+        match self.people {
+            People::Dialling { .. } => Ending::telling(EndReason::Cancelled(Side::Local), CloseReason::Cancelled),
+            People::GivingWay { .. } => Ending::silent(EndReason::Cancelled(Side::Local)),
+            People::Ringing { .. } => Ending::telling(EndReason::Declined(Side::Local), CloseReason::Declined),
+            People::Accepted { .. } => Ending::telling(EndReason::HungUp(Side::Local), CloseReason::Hangup),
+        }
+    }
+
+    pub(crate) fn set_sending(&mut self, device: &mut Device, sending: Sending) {
+        self.wanted = sending;
+        self.refresh(device);
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        self.patience().into_iter().chain(self.negotiation.deadline()).min()
+    }
+
+    /// Acts on deadlines that have come.
+    pub(crate) fn handle_deadline(&mut self, device: &mut Device) -> Flow {
+        self.negotiation.handle_deadline(device.now);
+        self.run_steps(device)?;
+        if self.patience().is_none_or(|until| until > device.now) {
+            return GOES_ON;
+        }
+        ControlFlow::Break(match &self.people {
+            People::Dialling { .. } => Ending::telling(EndReason::NoAnswer(Side::Remote), CloseReason::Cancelled),
+            People::GivingWay { .. } => Ending::silent(EndReason::CallingYouElsewhere),
+            People::Ringing { .. } => Ending::telling(EndReason::NoAnswer(Side::Local), CloseReason::Timeout),
+            People::Accepted { standing: Standing::Awaited { .. }, .. } => self.no_path(),
+            People::Accepted { standing: Standing::Up | Standing::Lost { .. }, .. } => {
+                Ending::telling(EndReason::Failed(Failure::PathLost), CloseReason::Failed)
+            }
+        })
+    }
+
+    /// Ends the call: tells the other side and the user, shuts the gate, closes the peer connection.
+    pub(crate) fn end(mut self, device: &mut Device, ending: Ending) {
+        self.leave(device, ending.close);
+        device.event(Event::Ended { call: self.id, reason: ending.reason });
+    }
+
+    /// As [`Self::end`], for a dialled call that goes on as the other user's: the user is told of that call.
+    pub(crate) fn give_way(mut self, device: &mut Device, to: CallId) {
+        let close = match self.people {
+            // The own call's end was told when it began to give way.
+            People::GivingWay { .. } => None,
+            People::Dialling { .. } | People::Ringing { .. } | People::Accepted { .. } => Some(CloseReason::Glare),
+        };
+        self.leave(device, close);
+        device.event(Event::GaveWay { dialled: self.id, to });
+    }
+
+    pub(crate) fn view(&self) -> CallView {
+        let people = match &self.people {
+            People::Dialling { legs: Some(legs), .. } if legs.any_rings() => PeopleView::RingingThere,
+            People::Dialling { .. } => PeopleView::Dialling,
+            People::GivingWay { .. } => PeopleView::GivingWay,
+            People::Ringing { .. } => PeopleView::RingingHere,
+            People::Accepted { .. } => PeopleView::Accepted,
+        };
+        CallView {
+            call: self.id,
+            user: self.user.clone(),
+            name: self.name.clone(),
+            people,
+            path: self.path,
+            gate: self.gate,
+            wanted: self.wanted,
+            remote: self.remote,
+            trust: self.trust,
+        }
+    }
+
+    fn new(id: CallId, user: Username, role: Role, people: People, video: bool, timers: Timers) -> Self {
+        Self {
+            id,
+            user,
+            name: None,
+            trust: None,
+            key: None,
+            people,
+            wanted: Sending { audio: true, video, screen: false },
+            remote: None,
+            gate: Gate::SHUT,
+            told: None,
+            peer_open: false,
+            path: PathState::New,
+            control_open: false,
+            negotiation: Negotiation::new(role, timers),
+            local_candidates: LocalCandidates::default(),
+            remote_candidates: RemoteCandidates::default(),
+        }
+    }
+
+    /// How long what the people wait for may take; `None` while the call goes on.
+    fn patience(&self) -> Option<Time> {
+        match &self.people {
+            People::Dialling { until, .. } | People::GivingWay { until } | People::Ringing { until, .. } => {
+                Some(*until)
+            }
+            People::Accepted { standing: Standing::Awaited { until } | Standing::Lost { until }, .. } => Some(*until),
+            People::Accepted { standing: Standing::Up, .. } => None,
+        }
+    }
+
+    /// Whom a message about the call goes to: every device of the callee, until one accepted.
+    fn other(&self) -> Address {
+        match &self.people {
+            People::Dialling { .. } | People::GivingWay { .. } => Address::User(self.user.clone()),
+            People::Ringing { caller: other, .. } | People::Accepted { other, .. } => Address::Device(other.clone()),
+        }
+    }
+
+    /// Sends to the other side, over the control channel too where there is one.
+    fn send(&self, device: &mut Device, signal: Signal) {
+        if self.control_open {
+            let command = PeerCommand::SendControl(ControlMessage::Signal(signal.clone()));
+            device.peer(self.id, command);
+        }
+        device.send(self.other(), signal);
+    }
+
+    /// What the path machine and the people together allow; says what has changed.
+    fn refresh(&mut self, device: &mut Device) {
+        let now = device.now;
+        let consent = match &mut self.people {
+            People::Dialling { .. } | People::GivingWay { .. } | People::Ringing { .. } => Consent::Missing,
+            People::Accepted { consent, standing, .. } => {
+                match (&standing, self.path.kind()) {
+                    (Standing::Awaited { .. } | Standing::Lost { .. }, Some(path)) if *consent == Consent::Given => {
+                        *standing = Standing::Up;
+                        device.event(Event::Connected { call: self.id, path });
+                    }
+                    (Standing::Up, None) => {
+                        *standing = Standing::Lost { until: now + device.config.timers.lost };
+                        device.event(Event::PathLost { call: self.id });
+                    }
+                    (Standing::Awaited { .. } | Standing::Lost { .. } | Standing::Up, Some(_) | None) => {}
+                }
+                *consent
+            }
+        };
+        self.set_gate(device, gate(consent, self.path, self.wanted));
+        if self.control_open && consent == Consent::Given && self.told != Some(self.gate.send) {
+            self.told = Some(self.gate.send);
+            device.peer(self.id, PeerCommand::SendControl(ControlMessage::Media(self.gate.send)));
+        }
+    }
+
+    fn set_gate(&mut self, device: &mut Device, gate: Gate) {
+        if self.gate != gate {
+            self.gate = gate;
+            device.outputs.push_back(Output::Media { call: self.id, gate });
+        }
+    }
+
+    /// An accepted call that will not come about any more.
+    fn no_path(&self) -> Ending {
+        let failure = if self.negotiation.is_settled() && !self.has_path() {
+            Failure::NoPath {
+                local_candidates: self.local_candidates.sent_count(),
+                remote_candidates: self.remote_candidates.handed_on(),
+            }
+        } else {
+            Failure::NoConfirmation
+        };
+        Ending::telling(EndReason::Failed(failure), CloseReason::Failed)
+    }
+
+    fn leave(&mut self, device: &mut Device, close: Option<CloseReason>) {
+        // An offer that has not left yet rings nowhere.
+        let is_known_there = self.negotiation.role() == Role::Callee || self.negotiation.has_offered();
+        if let Some(reason) = close
+            && is_known_there
+        {
+            self.send(device, Signal::Close(Close { call: self.id, reason, by: None }));
+        }
+        self.set_gate(device, Gate::SHUT);
+        self.close_peer(device);
+        let now = device.now;
+        device.ended.insert(now, self.id);
+    }
+
+    fn open_peer(&mut self, device: &mut Device) {
+        self.peer_open = true;
+        device.peer(self.id, PeerCommand::Open);
+    }
+
+    fn close_peer(&mut self, device: &mut Device) {
+        if self.peer_open {
+            self.peer_open = false;
+            self.control_open = false;
+            device.peer(self.id, PeerCommand::Close);
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! A dialled call until somebody accepts: its legs, early answers, and the ways in which it comes to nothing.
+
+use std::ops::ControlFlow;
+
+use ahoy_protocol::description::{DescriptionKind, Proof, ProvenDescription, SignedDescription};
+use ahoy_protocol::error::{ErrorCode, ErrorMessage};
+use ahoy_protocol::id::{Address, CallId, DeviceAddress, Username, shown_name};
+use ahoy_protocol::signal::{Answer, Close, CloseReason, Progress, ProgressState, Signal};
+
+use crate::call::legs::{AllEnded, Legs};
+use crate::call::{Call, Ending, Flow, GOES_ON, People, Standing};
+use crate::device::Device;
+use crate::end::{EndReason, Failure, Side};
+use crate::gate::Consent;
+use crate::input::PathState;
+use crate::negotiation::Role;
+use crate::output::Event;
+
+impl Call {
+    /// A call that the local user dials now. It does nothing before [`Self::start`].
+    pub(crate) fn dialled(device: &Device, id: CallId, to: Username, video: bool) -> Self {
+        let timers = device.config.timers;
+        let people = People::Dialling { legs: None, until: device.now + timers.dial };
+        Self::new(id, to, Role::Caller, people, video, timers)
+    }
+
+    /// Begins to dial: the opening offer is made, and leaves when the peer connection has it.
+    pub(crate) fn start(&mut self, device: &mut Device) -> Flow {
+        device.event(Event::Dialling { call: self.id, to: self.user.clone() });
+        self.open_peer(device);
+        self.negotiation.open(device.now);
+        self.run_steps(device)
+    }
+
+    /// Whether the opening offer reached that device, or may have.
+    pub(crate) fn may_have_reached(&self, device: &DeviceAddress) -> bool {
+        match &self.people {
+            People::Dialling { legs, .. } => legs.as_ref().is_none_or(|legs| legs.reached(device.session)),
+            People::GivingWay { .. } | People::Ringing { .. } | People::Accepted { .. } => false,
+        }
+    }
+
+    /// The server says whom the opening offer reached.
+    pub(crate) fn relayed(&mut self, device: &mut Device, reached: Vec<DeviceAddress>) -> Flow {
+        let People::Dialling { legs: legs @ None, .. } = &mut self.people else {
+            device.counters.passed += 1;
+            return GOES_ON;
+        };
+        let reached = legs.insert(Legs::of(&self.user, reached));
+        device.event(Event::Relayed { call: self.id, devices: reached.len() });
+        self.legs_changed()
+    }
+
+    /// The server could not do something for this call.
+    pub(crate) fn server_error(&mut self, device: &mut Device, error: ErrorMessage) -> Flow {
+        match &self.people {
+            People::Dialling { legs: None, .. } => ControlFlow::Break(Ending::silent(opening_refused(error))),
+            // The last device went offline, or the caller that rings here did.
+            People::Dialling { legs: Some(_), .. } if error.code == ErrorCode::Offline => {
+                ControlFlow::Break(Ending::silent(EndReason::Offline))
+            }
+            People::Ringing { .. } if error.code == ErrorCode::Offline => {
+                ControlFlow::Break(Ending::silent(EndReason::Cancelled(Side::Remote)))
+            }
+            People::Dialling { .. } | People::GivingWay { .. } | People::Ringing { .. } | People::Accepted { .. } => {
+                device.counters.out_of_place += 1;
+                GOES_ON
+            }
+        }
+    }
+
+    /// A message from a device whose leg is live.
+    pub(super) fn handle_leg_signal(&mut self, device: &mut Device, from: &DeviceAddress, signal: Signal) -> Flow {
+        match signal {
+            Signal::Progress(progress) => self.leg_progress(device, from, progress),
+            Signal::Answer(answer) => self.leg_answer(device, from, answer),
+            Signal::Candidate(message) => self.remote_candidate(device, message.candidate),
+            Signal::Close(close) => self.leg_closed(device, from, &close),
+            Signal::Offer(_) | Signal::Restart(_) => {
+                device.counters.out_of_place += 1;
+                GOES_ON
+            }
+        }
+    }
+
+    /// A device accepted, the first one: it is the other end from now on, and the others are told.
+    pub(super) fn won(
+        &mut self,
+        device: &mut Device,
+        by: DeviceAddress,
+        video: Option<bool>,
+        consent: Consent,
+    ) -> Flow {
+        let until = device.now + device.config.timers.path;
+        let (call, reason) = (self.id, CloseReason::AnsweredElsewhere);
+        let close = Signal::Close(Close { call, reason, by: Some(by.clone()) });
+        device.send(Address::User(self.user.clone()), close);
+        device.event(Event::Accepted { call, by: by.clone(), video });
+        self.people = People::Accepted { other: by, consent, standing: Standing::Awaited { until } };
+        self.accepted(device)
+    }
+
+    /// What either side does once somebody accepted.
+    pub(super) fn accepted(&mut self, device: &mut Device) -> Flow {
+        if self.path == PathState::Failed {
+            return ControlFlow::Break(self.no_path());
+        }
+        self.negotiation.allow_offers(device.now);
+        self.refresh(device);
+        self.run_steps(device)
+    }
+
+    /// Checks an answer of `from`'s that is awaited; the keys and the trust of the call follow from it.
+    pub(super) fn prove_answer(
+        &mut self,
+        device: &mut Device,
+        from: &DeviceAddress,
+        answer: Answer,
+    ) -> ControlFlow<Ending, Option<ProvenDescription>> {
+        let Some(offer) = self.negotiation.awaited_answer(answer.n) else {
+            device.counters.passed += 1;
+            return ControlFlow::Continue(None);
+        };
+        let Answer { call, n, sdp, early, key, signature } = answer;
+        let kind = if early { DescriptionKind::Early } else { DescriptionKind::Answer };
+        let signed = SignedDescription::new(kind, n, sdp, key, signature);
+        match device.prove(call, &from.username, signed, Some(offer), self.key) {
+            // A guest cannot vouch for an answer that its user has not accepted.
+            Ok(proven) if early && proven.proof() == Proof::Guest => {
+                device.counters.refused += 1;
+                ControlFlow::Continue(None)
+            }
+            Ok(proven) => {
+                self.vouched(device, proven.proof());
+                ControlFlow::Continue(Some(proven))
+            }
+            // There will be no other answer.
+            Err(error) if !self.negotiation.is_settled() => {
+                ControlFlow::Break(Ending::telling(EndReason::NotProven(error), CloseReason::Failed))
+            }
+            Err(_) => {
+                device.counters.refused += 1;
+                ControlFlow::Continue(None)
+            }
+        }
+    }
+
+    fn leg_progress(&mut self, device: &mut Device, from: &DeviceAddress, progress: Progress) -> Flow {
+        match progress.state {
+            ProgressState::Ringing => {
+                if let People::Dialling { legs: Some(legs), .. } = &mut self.people
+                    && legs.set_ringing(from.session)
+                {
+                    let device_name = progress.device.as_deref().and_then(shown_name);
+                    device.event(Event::Ringing { call: self.id, device: device_name });
+                }
+                GOES_ON
+            }
+            ProgressState::Accepted => self.won(device, from.clone(), progress.video, Consent::Said),
+            ProgressState::Unknown => GOES_ON,
+        }
+    }
+
+    fn leg_answer(&mut self, device: &mut Device, from: &DeviceAddress, answer: Answer) -> Flow {
+        let is_only = match &self.people {
+            People::Dialling { legs: Some(legs), .. } => legs.only() == Some(from.session),
+            People::Dialling { legs: None, .. }
+            | People::GivingWay { .. }
+            | People::Ringing { .. }
+            | People::Accepted { .. } => false,
+        };
+        if answer.early && !is_only {
+            device.counters.refused += 1;
+            return GOES_ON;
+        }
+        let early = answer.early;
+        let Some(proven) = self.prove_answer(device, from, answer)? else { return GOES_ON };
+        self.negotiation.handle_answer(device.now, proven);
+        if early {
+            return self.run_steps(device);
+        }
+        // Only a device whose user accepted answers so; its `accepted` may have been lost.
+        self.won(device, from.clone(), None, Consent::Given)
+    }
+
+    fn leg_closed(&mut self, device: &mut Device, from: &DeviceAddress, close: &Close) -> Flow {
+        let People::Dialling { legs: Some(legs), .. } = &mut self.people else { return GOES_ON };
+        match close.reason {
+            CloseReason::Busy => {
+                legs.set_busy(from.session);
+                self.legs_changed()
+            }
+            CloseReason::Timeout => {
+                legs.set_timed_out(from.session);
+                self.legs_changed()
+            }
+            CloseReason::Declined => {
+                ControlFlow::Break(Ending::telling(EndReason::Declined(Side::Remote), CloseReason::Declined))
+            }
+            CloseReason::Glare => {
+                self.begin_to_give_way(device);
+                GOES_ON
+            }
+            CloseReason::Hangup
+            | CloseReason::Cancelled
+            | CloseReason::AnsweredElsewhere
+            | CloseReason::Failed
+            | CloseReason::Unknown => {
+                ControlFlow::Break(Ending::telling(EndReason::Failed(Failure::Remote), CloseReason::Failed))
+            }
+        }
+    }
+
+    fn legs_changed(&self) -> Flow {
+        let People::Dialling { legs: Some(legs), .. } = &self.people else { return GOES_ON };
+        match legs.all_ended() {
+            None => GOES_ON,
+            Some(AllEnded::NoneReached) => ControlFlow::Break(Ending::silent(EndReason::Offline)),
+            Some(AllEnded::Busy) => ControlFlow::Break(Ending::silent(EndReason::Busy)),
+            Some(AllEnded::NoAnswer) => ControlFlow::Break(Ending::silent(EndReason::NoAnswer(Side::Remote))),
+        }
+    }
+
+    /// The other user's call is on its way here: the own one stops ringing at their other devices, and waits.
+    fn begin_to_give_way(&mut self, device: &mut Device) {
+        device.send_close(self.other(), self.id, CloseReason::Glare);
+        self.close_peer(device);
+        self.people = People::GivingWay { until: device.now + device.config.timers.glare };
+    }
+}
+
+fn opening_refused(error: ErrorMessage) -> EndReason {
+    match error.code {
+        ErrorCode::Offline => EndReason::Offline,
+        ErrorCode::UnknownUser => EndReason::UnknownUser,
+        ErrorCode::RateLimited => EndReason::RateLimited { retry_s: error.retry_s },
+        ErrorCode::BadMessage
+        | ErrorCode::UnknownType
+        | ErrorCode::UnsupportedProtocol
+        | ErrorCode::NotSignedIn
+        | ErrorCode::BadUsername
+        | ErrorCode::UsernameTaken
+        | ErrorCode::BadSignature
+        | ErrorCode::GuestsRefused
+        | ErrorCode::TooMany
+        | ErrorCode::Internal
+        | ErrorCode::Unknown => EndReason::Refused { message: error.message },
+    }
+}

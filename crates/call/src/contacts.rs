@@ -1,0 +1,129 @@
+//! Whom the user knows, whether they are signed in, and the keys that names are known by (section 4; section 5, "Proof").
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ahoy_protocol::CONTACTS_MAX;
+use ahoy_protocol::id::Username;
+use ahoy_protocol::identity::PublicKey;
+use ahoy_protocol::message::{self, ClientMessage};
+
+use crate::view::ContactView;
+
+/// Contacts and pinned keys.
+#[derive(Debug)]
+pub(crate) struct Contacts {
+    /// Who, and whether a device of theirs is signed in, where that is known.
+    online: BTreeMap<Username, Option<bool>>,
+    keys: BTreeMap<Username, PublicKey>,
+    allowed: bool,
+}
+
+impl Contacts {
+    /// `me` decides whether there can be any: guests have none.
+    pub(crate) fn new(me: &Username, usernames: BTreeSet<Username>, keys: BTreeMap<Username, PublicKey>) -> Self {
+        let mut contacts = Self { online: BTreeMap::new(), keys, allowed: !me.is_guest() };
+        contacts.replace(usernames);
+        contacts
+    }
+
+    /// Replaces the list; what is known of those who stay is kept. Beyond the contract's limit names are left out.
+    pub(crate) fn replace(&mut self, usernames: BTreeSet<Username>) {
+        if !self.allowed {
+            return;
+        }
+        let mut earlier = std::mem::take(&mut self.online);
+        let kept = usernames.into_iter().take(CONTACTS_MAX);
+        self.online = kept.map(|name| (name.clone(), earlier.remove(&name).flatten())).collect();
+    }
+
+    pub(crate) fn contains(&self, username: &Username) -> bool {
+        self.online.contains_key(username)
+    }
+
+    /// The key that the name is known by.
+    pub(crate) fn key(&self, username: &Username) -> Option<PublicKey> {
+        self.keys.get(username).copied()
+    }
+
+    /// Keeps a contact's first key. Returns whether it is new.
+    pub(crate) fn pin(&mut self, username: &Username, key: PublicKey) -> bool {
+        if !self.contains(username) || self.keys.contains_key(username) {
+            return false;
+        }
+        self.keys.insert(username.clone(), key);
+        true
+    }
+
+    /// Takes note that a contact came or went. Returns whether it is one and this is news.
+    pub(crate) fn set_online(&mut self, username: &Username, online: bool) -> bool {
+        self.online.get_mut(username).is_some_and(|known| known.replace(online) != Some(online))
+    }
+
+    /// Without a link nothing is known of anybody.
+    pub(crate) fn forget_presence(&mut self) {
+        self.online.values_mut().for_each(|online| *online = None);
+    }
+
+    /// What the server is told; `None` for a guest, whom it would ignore.
+    pub(crate) fn message(&self) -> Option<ClientMessage> {
+        let usernames = self.online.keys().map(ToString::to_string).collect();
+        self.allowed.then_some(ClientMessage::Contacts(message::Contacts { usernames }))
+    }
+
+    pub(crate) fn view(&self) -> Vec<ContactView> {
+        let view = |(username, online): (&Username, &Option<bool>)| ContactView {
+            username: username.clone(),
+            online: *online,
+            pinned: self.keys.contains_key(username),
+        };
+        self.online.iter().map(view).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ahoy_protocol::identity::Binary;
+
+    use super::*;
+
+    fn name(text: &str) -> Username {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_contacts_key_is_pinned_once_and_a_strangers_never() {
+        let mut contacts = Contacts::new(&name("alice"), [name("bob")].into(), BTreeMap::new());
+        assert!(contacts.pin(&name("bob"), Binary([1; 32])));
+        assert!(!contacts.pin(&name("bob"), Binary([2; 32])));
+        assert_eq!(contacts.key(&name("bob")), Some(Binary([1; 32])));
+        assert!(!contacts.pin(&name("carol"), Binary([3; 32])));
+        assert_eq!(contacts.key(&name("carol")), None);
+    }
+
+    #[test]
+    fn a_guest_has_no_contacts() {
+        let contacts = Contacts::new(&name("guest-1"), [name("bob")].into(), BTreeMap::new());
+        assert!(!contacts.contains(&name("bob")));
+        assert_eq!(contacts.message(), None);
+    }
+
+    #[test]
+    fn presence_is_kept_for_those_who_stay_and_forgotten_with_the_link() {
+        let mut contacts = Contacts::new(&name("alice"), [name("bob"), name("carol")].into(), BTreeMap::new());
+        assert!(contacts.set_online(&name("bob"), true));
+        assert!(!contacts.set_online(&name("bob"), true), "no news");
+        assert!(!contacts.set_online(&name("dave"), true), "no contact");
+        contacts.replace([name("bob"), name("dave")].into());
+        let online: Vec<_> = contacts.view().into_iter().map(|contact| contact.online).collect();
+        assert_eq!(online, [Some(true), None]);
+        contacts.forget_presence();
+        assert_eq!(contacts.view()[0].online, None);
+    }
+
+    #[test]
+    fn a_list_beyond_the_contracts_limit_is_cut() {
+        let many = (0..2_000).map(|i| name(&format!("u{i}"))).collect();
+        let contacts = Contacts::new(&name("alice"), many, BTreeMap::new());
+        assert_eq!(contacts.view().len(), CONTACTS_MAX);
+    }
+}

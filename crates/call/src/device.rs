@@ -1,0 +1,116 @@
+//! All of this device that is not a call: who the user is, the link, whom the user knows, which calls are over, and the
+//! outputs that wait for the driver.
+
+use std::collections::VecDeque;
+
+use ahoy_protocol::description::{Expectation, Hash, Proof, ProofError, ProvenDescription, SignedDescription};
+use ahoy_protocol::id::{Address, CallId, DeviceAddress, Username};
+use ahoy_protocol::identity::PublicKey;
+use ahoy_protocol::message::{ClientMessage, Relay};
+use ahoy_protocol::signal::{Close, CloseReason, Signal};
+
+use crate::config::Config;
+use crate::contacts::Contacts;
+use crate::ended::EndedCalls;
+use crate::link::Link;
+use crate::output::{Event, Output, PeerCommand, Trust, UnsignedDescription, Via};
+use crate::rings::Rings;
+use crate::time::Time;
+use crate::view::Counters;
+
+/// This device, apart from its call.
+#[derive(Debug)]
+pub(crate) struct Device {
+    pub(crate) config: Config,
+    /// The moment of the input that is being handled.
+    pub(crate) now: Time,
+    pub(crate) link: Link,
+    pub(crate) contacts: Contacts,
+    pub(crate) ended: EndedCalls,
+    pub(crate) rings: Rings,
+    pub(crate) counters: Counters,
+    pub(crate) outputs: VecDeque<Output>,
+}
+
+impl Device {
+    pub(crate) fn new(mut config: Config) -> Self {
+        let usernames = std::mem::take(&mut config.contacts);
+        let keys = std::mem::take(&mut config.pins);
+        Self {
+            now: Time::START,
+            link: Link::new(config.timers, config.seed),
+            contacts: Contacts::new(&config.me, usernames, keys),
+            ended: EndedCalls::new(config.timers.ended),
+            rings: Rings::default(),
+            counters: Counters::default(),
+            outputs: VecDeque::new(),
+            config,
+        }
+    }
+
+    pub(crate) fn address(&self) -> DeviceAddress {
+        DeviceAddress { username: self.config.me.clone(), session: self.config.session }
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    pub(crate) fn peer(&mut self, call: CallId, command: PeerCommand) {
+        self.outputs.push_back(Output::Peer { call, command });
+    }
+
+    /// Sends through the server, now or when the link is back.
+    pub(crate) fn send(&mut self, to: Address, signal: Signal) {
+        self.through_link(Output::Send(ClientMessage::Relay(Relay::new(to, signal))));
+    }
+
+    pub(crate) fn send_close(&mut self, to: Address, call: CallId, reason: CloseReason) {
+        self.send(to, Signal::Close(Close { call, reason, by: None }));
+    }
+
+    /// Sends through the server, now or when the link is back.
+    pub(crate) fn send_description(&mut self, to: Address, description: UnsignedDescription) {
+        self.through_link(Output::SendDescription { via: Via::Server(to), description });
+    }
+
+    /// Checks a description of `maker`'s. `met` is the key that signed earlier in this call.
+    pub(crate) fn prove(
+        &mut self,
+        call: CallId,
+        maker: &Username,
+        description: SignedDescription,
+        offer: Option<Hash>,
+        met: Option<PublicKey>,
+    ) -> Result<ProvenDescription, ProofError> {
+        let proven = description.prove(&Expectation {
+            call,
+            maker,
+            receiver: &self.config.me,
+            offer,
+            own_key: self.config.own_key,
+            pinned: self.contacts.key(maker).or(met),
+        })?;
+        if let Proof::Key(key) = proven.proof()
+            && self.contacts.pin(maker, key)
+        {
+            self.event(Event::Pin { username: maker.clone(), key });
+        }
+        Ok(proven)
+    }
+
+    /// Who vouches for the maker of a proven description.
+    pub(crate) fn trust(&self, maker: &Username, proof: Proof) -> Trust {
+        match proof {
+            Proof::Guest => Trust::Guest,
+            Proof::Key(_) if self.contacts.contains(maker) => Trust::Contact,
+            Proof::Key(_) => Trust::Stranger,
+        }
+    }
+
+    fn through_link(&mut self, output: Output) {
+        if !self.link.send(output, &mut self.outputs) {
+            self.counters.refused += 1;
+        }
+    }
+}

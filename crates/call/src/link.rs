@@ -1,0 +1,311 @@
+//! The link: signing in, noticing that it broke, and opening it again. Coming back into a lingering session
+//! (`resume`) is not here.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use ahoy_protocol::VERSION;
+use ahoy_protocol::error::{ErrorCode, ErrorMessage};
+use ahoy_protocol::message::{ClientMessage, Hello, ServerMessage, Welcome};
+
+use crate::config::Timers;
+use crate::input::{LinkInput, Serial};
+use crate::link::back_off::BackOff;
+use crate::output::{Event, Output};
+use crate::time::Time;
+use crate::view::LinkView;
+
+mod back_off;
+
+/// What waits for the link to come back: enough for the candidates and the end of one call.
+const WAITING_MAX: usize = 128;
+/// Another sign-in took this session's place (section 3).
+const CODE_REPLACED: u16 = 4001;
+/// So many pings without a sign of life mean that the link is dead (section 1).
+const UNANSWERED_MAX: u32 = 2;
+
+/// The way to the server.
+#[derive(Debug)]
+pub(crate) struct Link {
+    state: State,
+    timers: Timers,
+    back_off: BackOff,
+    last_serial: u64,
+    /// Whether it ever was signed in: then the server's refusal of a guest's own name is a matter of waiting.
+    known_there: bool,
+    waiting: VecDeque<Output>,
+}
+
+#[derive(Debug)]
+enum State {
+    SignedOut,
+    Waiting { until: Time },
+    Opening { serial: Serial, until: Time },
+    Greeting { serial: Serial, until: Time },
+    SigningIn { serial: Serial, until: Time },
+    SignedIn { serial: Serial, pinged_at: Time, unanswered: u32 },
+}
+
+/// What the rest of the core has to know.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all of it is messages; a box would only cost an allocation")]
+pub(crate) enum LinkNews {
+    /// Signed in.
+    SignedIn,
+    /// Was signed in, is not any more.
+    Lost,
+    /// A message for the rest of the core.
+    Message(ServerMessage),
+    /// Nothing for the rest of the core.
+    Nothing,
+    /// Of a link that is no more, or not possible now.
+    Stale,
+}
+
+impl Link {
+    pub(crate) fn new(timers: Timers, seed: u64) -> Self {
+        let back_off = BackOff::new(timers.back_off_min, timers.back_off_max, seed);
+        let waiting = VecDeque::new();
+        Self { state: State::SignedOut, timers, back_off, last_serial: 0, known_there: false, waiting }
+    }
+
+    /// Whether the user wants to be reachable; then what is sent now arrives now or when the link is back.
+    pub(crate) fn is_wanted(&self) -> bool {
+        !matches!(self.state, State::SignedOut)
+    }
+
+    pub(crate) fn sign_in(&mut self, now: Time, out: &mut VecDeque<Output>) {
+        match self.state {
+            State::SignedOut | State::Waiting { .. } => self.open(now, out),
+            State::Opening { .. } | State::Greeting { .. } | State::SigningIn { .. } | State::SignedIn { .. } => {}
+        }
+    }
+
+    pub(crate) fn sign_out(&mut self, out: &mut VecDeque<Output>) {
+        if let Some(serial) = self.serial() {
+            out.push_back(Output::CloseLink { serial });
+        }
+        self.known_there = false;
+        self.waiting.clear();
+        self.state = State::SignedOut;
+    }
+
+    /// Sends, or keeps until the link is back. Returns whether it was taken: a full queue drops the newest.
+    pub(crate) fn send(&mut self, output: Output, out: &mut VecDeque<Output>) -> bool {
+        match self.state {
+            State::SignedIn { .. } => out.push_back(output),
+            State::SignedOut => return false,
+            State::Waiting { .. } | State::Opening { .. } | State::Greeting { .. } | State::SigningIn { .. } => {
+                if self.waiting.len() >= WAITING_MAX {
+                    return false;
+                }
+                self.waiting.push_back(output);
+            }
+        }
+        true
+    }
+
+    pub(crate) fn handle(
+        &mut self,
+        now: Time,
+        serial: Serial,
+        input: LinkInput,
+        out: &mut VecDeque<Output>,
+    ) -> LinkNews {
+        if self.serial() != Some(serial) {
+            return LinkNews::Stale;
+        }
+        match input {
+            LinkInput::Opened => self.opened(now, serial),
+            LinkInput::Received(message) => self.received(now, serial, message, out),
+            LinkInput::Closed { code } => self.closed(now, code, out),
+        }
+    }
+
+    pub(crate) fn deadline(&self, in_call: bool) -> Option<Time> {
+        match self.state {
+            State::SignedOut => None,
+            State::Waiting { until }
+            | State::Opening { until, .. }
+            | State::Greeting { until, .. }
+            | State::SigningIn { until, .. } => Some(until),
+            State::SignedIn { pinged_at, .. } => Some(pinged_at + self.ping_interval(in_call)),
+        }
+    }
+
+    /// Acts on a deadline that has come.
+    pub(crate) fn handle_deadline(&mut self, now: Time, in_call: bool, out: &mut VecDeque<Output>) -> LinkNews {
+        if self.deadline(in_call).is_none_or(|deadline| deadline > now) {
+            return LinkNews::Nothing;
+        }
+        match &mut self.state {
+            State::SignedOut => LinkNews::Nothing,
+            State::Waiting { .. } => {
+                self.open(now, out);
+                LinkNews::Nothing
+            }
+            State::Opening { serial, .. } | State::Greeting { serial, .. } | State::SigningIn { serial, .. } => {
+                out.push_back(Output::CloseLink { serial: *serial });
+                out.push_back(Output::Event(Event::LinkLost));
+                self.wait(now, Duration::ZERO);
+                LinkNews::Nothing
+            }
+            State::SignedIn { serial, unanswered, .. } if *unanswered >= UNANSWERED_MAX => {
+                out.push_back(Output::CloseLink { serial: *serial });
+                out.push_back(Output::Event(Event::LinkLost));
+                self.open(now, out);
+                LinkNews::Lost
+            }
+            State::SignedIn { pinged_at, unanswered, .. } => {
+                *pinged_at = now;
+                *unanswered += 1;
+                out.push_back(Output::Send(ClientMessage::Ping));
+                LinkNews::Nothing
+            }
+        }
+    }
+
+    pub(crate) fn view(&self) -> LinkView {
+        match self.state {
+            State::SignedOut => LinkView::SignedOut,
+            State::Waiting { .. } => LinkView::Waiting,
+            State::Opening { .. } | State::Greeting { .. } | State::SigningIn { .. } => LinkView::SigningIn,
+            State::SignedIn { .. } => LinkView::SignedIn,
+        }
+    }
+
+    fn serial(&self) -> Option<Serial> {
+        match self.state {
+            State::SignedOut | State::Waiting { .. } => None,
+            State::Opening { serial, .. }
+            | State::Greeting { serial, .. }
+            | State::SigningIn { serial, .. }
+            | State::SignedIn { serial, .. } => Some(serial),
+        }
+    }
+
+    fn ping_interval(&self, in_call: bool) -> Duration {
+        if in_call { self.timers.ping_call } else { self.timers.ping_idle }
+    }
+
+    fn open(&mut self, now: Time, out: &mut VecDeque<Output>) {
+        self.last_serial += 1;
+        let serial = Serial(self.last_serial);
+        self.state = State::Opening { serial, until: now + self.timers.link };
+        out.push_back(Output::OpenLink { serial });
+    }
+
+    /// Opens the link again after a random while, but not before `at_least`.
+    fn wait(&mut self, now: Time, at_least: Duration) {
+        self.state = State::Waiting { until: now + self.back_off.next_delay().max(at_least) };
+    }
+
+    fn opened(&mut self, now: Time, serial: Serial) -> LinkNews {
+        match self.state {
+            State::Opening { .. } => {
+                self.state = State::Greeting { serial, until: now + self.timers.link };
+                LinkNews::Nothing
+            }
+            State::SignedOut
+            | State::Waiting { .. }
+            | State::Greeting { .. }
+            | State::SigningIn { .. }
+            | State::SignedIn { .. } => LinkNews::Stale,
+        }
+    }
+
+    fn closed(&mut self, now: Time, code: Option<u16>, out: &mut VecDeque<Output>) -> LinkNews {
+        let was_signed_in = matches!(self.state, State::SignedIn { .. });
+        if code == Some(CODE_REPLACED) {
+            self.waiting.clear();
+            self.state = State::SignedOut;
+            out.push_back(Output::Event(Event::SignedInElsewhere));
+        } else {
+            out.push_back(Output::Event(Event::LinkLost));
+            self.wait(now, Duration::ZERO);
+        }
+        if was_signed_in { LinkNews::Lost } else { LinkNews::Nothing }
+    }
+
+    fn received(&mut self, now: Time, serial: Serial, message: ServerMessage, out: &mut VecDeque<Output>) -> LinkNews {
+        match &mut self.state {
+            State::SignedOut | State::Waiting { .. } | State::Opening { .. } => LinkNews::Stale,
+            State::Greeting { .. } => {
+                let ServerMessage::Hello(hello) = message else { return LinkNews::Stale };
+                self.greeted(now, serial, &hello, out)
+            }
+            State::SigningIn { .. } => match message {
+                ServerMessage::Welcome(welcome) => self.welcomed(now, serial, welcome, out),
+                ServerMessage::Error(error) => self.refused(now, serial, error, out),
+                ServerMessage::Hello(_)
+                | ServerMessage::Presence(_)
+                | ServerMessage::Relayed(_)
+                | ServerMessage::Pong
+                | ServerMessage::IceServers(_)
+                | ServerMessage::Signal(_) => LinkNews::Stale,
+            },
+            State::SignedIn { unanswered, .. } => {
+                // Whatever comes is a sign of life.
+                *unanswered = 0;
+                LinkNews::Message(message)
+            }
+        }
+    }
+
+    fn greeted(&mut self, now: Time, serial: Serial, hello: &Hello, out: &mut VecDeque<Output>) -> LinkNews {
+        if hello.protocols.contains(&VERSION) {
+            self.state = State::SigningIn { serial, until: now + self.timers.link };
+            out.push_back(Output::Login { serial, challenge: hello.challenge });
+        } else {
+            let message = format!("the server does not speak version {VERSION} of the protocol; update one of the two");
+            self.give_up(serial, ErrorCode::UnsupportedProtocol, message, out);
+        }
+        LinkNews::Nothing
+    }
+
+    fn welcomed(&mut self, now: Time, serial: Serial, welcome: Welcome, out: &mut VecDeque<Output>) -> LinkNews {
+        self.state = State::SignedIn { serial, pinged_at: now, unanswered: 0 };
+        self.back_off.reset();
+        self.known_there = true;
+        out.push_back(Output::Event(Event::SignedIn { ice_servers: welcome.ice_servers }));
+        out.append(&mut self.waiting);
+        LinkNews::SignedIn
+    }
+
+    fn refused(&mut self, now: Time, serial: Serial, error: ErrorMessage, out: &mut VecDeque<Output>) -> LinkNews {
+        let retrying = match error.code {
+            ErrorCode::RateLimited | ErrorCode::TooMany | ErrorCode::Internal => true,
+            // A guest's own earlier session may still linger under its name.
+            ErrorCode::UsernameTaken => self.known_there,
+            ErrorCode::BadMessage
+            | ErrorCode::UnknownType
+            | ErrorCode::UnsupportedProtocol
+            | ErrorCode::NotSignedIn
+            | ErrorCode::BadUsername
+            | ErrorCode::BadSignature
+            | ErrorCode::GuestsRefused
+            | ErrorCode::UnknownUser
+            | ErrorCode::Offline
+            | ErrorCode::Unknown => false,
+        };
+        if retrying {
+            let ErrorMessage { code, message, call: _, retry_s } = error;
+            out.push_back(Output::Event(Event::SignInFailed { code, message, retrying }));
+            out.push_back(Output::CloseLink { serial });
+            self.wait(now, Duration::from_secs(retry_s.unwrap_or(0).into()));
+        } else {
+            self.give_up(serial, error.code, error.message, out);
+        }
+        LinkNews::Nothing
+    }
+
+    fn give_up(&mut self, serial: Serial, code: ErrorCode, message: String, out: &mut VecDeque<Output>) {
+        out.push_back(Output::Event(Event::SignInFailed { code, message, retrying: false }));
+        out.push_back(Output::CloseLink { serial });
+        self.waiting.clear();
+        self.state = State::SignedOut;
+    }
+}
+
+#[cfg(test)]
+mod tests;
