@@ -35,6 +35,10 @@ use webrtc::rtp_transceiver::RtpSender;
 /// How long any one request to the peer connection may take. They are all local work.
 const DEADLINE: Duration = Duration::from_secs(5);
 
+/// How long closing waits for the peer to take what was said last.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+const LAST_WORDS_POLL: Duration = Duration::from_millis(5);
+
 /// Candidates that wait for their reader: more than any machine's interfaces and servers make.
 const QUEUE_CANDIDATES: usize = 256;
 
@@ -377,14 +381,27 @@ impl Peer {
         stats
     }
 
-    /// Closes the connection and waits until its sockets and tasks are gone. Closing twice is fine.
+    /// Lets the peer take the texts that were given to the control channel, for a second at most; then closes the connection
+    /// and waits until its sockets and tasks are gone. Closing twice is fine.
     pub async fn close(&self) {
+        if tokio::time::timeout(LAST_WORDS, self.control_taken()).await.is_err() {
+            tracing::debug!("closed before the peer has taken all of the control channel");
+        }
         self.shared.closing.send_replace(true);
         let mut path = self.shared.path.clone();
         // The owner says so last; it has deadlines of its own.
         let closed = path.wait_for(|path| *path == PathState::Closed);
         if tokio::time::timeout(DEADLINE, closed).await.is_err() {
             tracing::warn!("the peer connection did not close in time");
+        }
+    }
+
+    /// Waits until the peer has acknowledged every text, or cannot any more. The crate counts what is outstanding and
+    /// tells nobody when it is nothing, so it is asked again and again.
+    async fn control_taken(&self) {
+        let is_up = || matches!(*self.shared.path.borrow(), PathState::Connected { .. });
+        while is_up() && self.shared.control.outstanding_bytes().await.is_ok_and(|bytes| bytes > 0) {
+            tokio::time::sleep(LAST_WORDS_POLL).await;
         }
     }
 }

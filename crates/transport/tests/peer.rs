@@ -159,6 +159,21 @@ async fn texts_go_both_ways_on_the_control_channel_up_to_their_limit() {
 }
 
 #[tokio::test]
+async fn what_was_said_just_before_closing_arrives() {
+    let (mut alice, mut bob) = connected().await;
+    let (to_bob, to_alice) = (bob.peer.clone(), alice.peer.clone());
+    tokio::join!(alice.wait_event(&to_bob, PeerEvent::ControlOpen), bob.wait_event(&to_alice, PeerEvent::ControlOpen));
+    for number in 0..20 {
+        alice.peer.send_control(format!("{number}")).await.unwrap();
+    }
+    alice.peer.close().await;
+    for number in 0..20 {
+        assert_eq!(bob.wait_control(&to_alice).await, format!("{number}"));
+    }
+    bob.peer.close().await;
+}
+
+#[tokio::test]
 async fn a_key_frame_that_is_asked_for_is_asked_of_the_sender_of_that_track() {
     let (alice, mut bob) = connected().await;
     for track in [Track::Screen, Track::Camera] {
