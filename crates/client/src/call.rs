@@ -1,0 +1,101 @@
+//! One call's peer connection and media, in a task and threads of their own. It does what it is told; what to do is
+//! decided by `ahoy-call`.
+
+mod audio;
+mod media;
+mod meters;
+mod receive;
+mod recording;
+mod send;
+mod shared;
+mod task;
+mod worker;
+
+use ahoy_call::{Gate, PeerCommand, PeerInput};
+use ahoy_media::{PictureSource, SinkSpec, SoundSink, SoundSource};
+use ahoy_protocol::id::CallId;
+use ahoy_rtp::RtpPacket;
+use ahoy_transport::PeerConfig;
+use tokio::sync::{mpsc, watch};
+
+use crate::config::MediaConfig;
+use crate::event::{Event, Stamped};
+
+/// Commands waiting for a call's task. A call takes some tens in all, and 64 candidates.
+const COMMANDS: usize = 256;
+
+/// What comes in on one track.
+pub(crate) type Packets = mpsc::Receiver<RtpPacket>;
+
+/// What a call's task tells the driver.
+#[derive(Debug)]
+pub(crate) enum PeerReport {
+    /// For the core.
+    Input(CallId, PeerInput),
+    /// For the owner of the client.
+    Event(Event),
+}
+
+/// What a call is started with.
+pub(crate) struct Surroundings {
+    pub(crate) call: CallId,
+    /// Counts the client's calls from 1, so that a second recording does not overwrite the first.
+    pub(crate) number: u32,
+    pub(crate) media: MediaConfig,
+    pub(crate) peer: PeerConfig,
+    /// The driver. The task waits for room.
+    pub(crate) reports: mpsc::Sender<PeerReport>,
+    /// Where pictures' events go, if anywhere.
+    pub(crate) frames: Option<mpsc::Sender<Stamped>>,
+}
+
+/// The driver's end of a call's task. The task ends after [`PeerCommand::Close`], or when this is dropped.
+pub(crate) struct CallTask {
+    commands: mpsc::Sender<PeerCommand>,
+    gate: watch::Sender<Gate>,
+}
+
+impl CallTask {
+    /// A call with everything shut, and the work to be spawned for it.
+    pub(crate) fn new(surroundings: Surroundings) -> (Self, impl Future<Output = ()> + Send) {
+        let (commands, queue) = mpsc::channel(COMMANDS);
+        let (gate, gate_reader) = watch::channel(Gate::SHUT);
+        (Self { commands, gate }, task::run(surroundings, queue, gate_reader))
+    }
+
+    /// Queues a command; `false` when the task is stuck or gone.
+    #[must_use]
+    pub(crate) fn command(&self, command: PeerCommand) -> bool {
+        self.commands.try_send(command).is_ok()
+    }
+
+    /// What may be sent, played and shown from this moment on: overtakes every queued command.
+    pub(crate) fn set_gate(&self, gate: Gate) {
+        self.gate.send_replace(gate);
+    }
+}
+
+/// Whether the sources and sinks of a configuration can be used at all, before anybody is called with them.
+///
+/// # Errors
+/// What cannot be used, why, and what can, in words.
+pub(crate) fn check_media(media: &MediaConfig) -> Result<(), String> {
+    if !media.echo {
+        PictureSource::open(&media.camera).map_err(|e| in_words(&e))?;
+        SoundSource::open(&media.microphone).map_err(|e| in_words(&e))?;
+    }
+    // A file is made when there is something to put into it; a device that is not there is known at once.
+    if let SinkSpec::Device(_) = media.speaker {
+        SoundSink::open(&media.speaker).map_err(|e| in_words(&e))?;
+    }
+    if let SinkSpec::Device(_) = media.display {
+        ahoy_media::PictureSink::open(&media.display, ahoy_media::FrameRate::THIRTY).map_err(|e| in_words(&e))?;
+    }
+    Ok(())
+}
+
+/// An error and its causes in one line.
+pub(crate) fn in_words(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

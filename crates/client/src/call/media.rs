@@ -1,0 +1,112 @@
+//! The media of one call: what runs follows the gate. Nothing is opened before the gate allows it, no camera stays open
+//! once pictures are not to be sent.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ahoy_call::Gate;
+use ahoy_media::SinkSpec;
+use ahoy_transport::{Peer, ReceivedMedia, Track};
+
+use super::audio::{Audio, Ends};
+use super::receive::VideoReceive;
+use super::send::VideoSend;
+use super::shared::Shared;
+use crate::config::MediaConfig;
+
+/// The running parts of a call's media.
+pub(crate) struct CallMedia {
+    config: MediaConfig,
+    shared: Arc<Shared>,
+    /// Until the gate opens for the first time; what comes in waits in its bounded queues.
+    received: Option<ReceivedMedia>,
+    send: Option<VideoSend>,
+    _receive: Option<VideoReceive>,
+    _audio: Option<Audio>,
+}
+
+impl CallMedia {
+    /// Nothing runs yet. `number` counts the client's calls from 1.
+    pub(crate) fn new(mut config: MediaConfig, number: u32, received: ReceivedMedia, shared: Arc<Shared>) -> Self {
+        config.speaker = numbered(config.speaker, number);
+        config.display = numbered(config.display, number);
+        Self { config, shared, received: Some(received), send: None, _receive: None, _audio: None }
+    }
+
+    /// Starts and stops what the gate says. What cannot be opened is told once; the call goes on without it.
+    pub(crate) fn follow(&mut self, gate: Gate, peer: &Peer) {
+        let wanted = gate.play || gate.send.audio || gate.send.video;
+        if wanted && let Some(received) = self.received.take() {
+            self.start_pictures(received.camera, peer).unwrap_or_else(|message| self.shared.media_failed(message));
+            self.start_sound(received.microphone, peer).unwrap_or_else(|message| self.shared.media_failed(message));
+        }
+        let Some(send) = &mut self.send else { return };
+        if !gate.send.video || self.config.echo {
+            send.close_camera();
+        } else if let Err(message) = send.open_camera(&self.config.camera) {
+            self.shared.media_failed(message);
+        }
+    }
+
+    /// The other side cannot go on without a key frame.
+    pub(crate) fn want_key_frame(&self) {
+        if let Some(send) = &self.send {
+            send.want_key_frame();
+        }
+    }
+
+    fn start_pictures(&mut self, packets: super::Packets, peer: &Peer) -> Result<(), String> {
+        let no_thread = |e: std::io::Error| format!("no thread for pictures: {e}");
+        let shared = || Arc::clone(&self.shared);
+        let send = VideoSend::start(peer.sender(Track::Camera), shared(), seed()?).map_err(no_thread)?;
+        let echo = self.config.echo.then(|| send.input());
+        let receive = VideoReceive::start(packets, peer.clone(), &self.config.display, echo, shared());
+        self._receive = Some(receive.map_err(no_thread)?);
+        self.send = Some(send);
+        Ok(())
+    }
+
+    fn start_sound(&mut self, packets: super::Packets, peer: &Peer) -> Result<(), String> {
+        let ends = Ends {
+            microphone: self.config.microphone.clone(),
+            speaker: self.config.speaker.clone(),
+            echo: self.config.echo,
+        };
+        let audio = Audio::start(&ends, peer.sender(Track::Microphone), packets, Arc::clone(&self.shared), seed()?)?;
+        self._audio = Some(audio);
+        Ok(())
+    }
+}
+
+/// Where a stream's numbers begin (RFC 3550 §5.1: at random).
+fn seed() -> Result<u64, String> {
+    crate::random::number().map_err(|e| e.to_string())
+}
+
+/// The file of the first call as it was asked for; `name-2.wav` and so on for later ones.
+fn numbered(sink: SinkSpec, number: u32) -> SinkSpec {
+    match sink {
+        SinkSpec::File(path) if number > 1 => SinkSpec::File(numbered_path(&path, number)),
+        SinkSpec::File(_) | SinkSpec::None | SinkSpec::Device(_) => sink,
+    }
+}
+
+fn numbered_path(path: &Path, number: u32) -> PathBuf {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let extension = path.extension().map(|e| format!(".{}", e.to_string_lossy())).unwrap_or_default();
+    path.with_file_name(format!("{stem}-{number}{extension}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_calls_are_recorded_beside_the_first() {
+        let file = |name: &str| SinkSpec::File(name.into());
+        assert_eq!(numbered(file("a/heard.wav"), 1), file("a/heard.wav"));
+        assert_eq!(numbered(file("a/heard.wav"), 2), file("a/heard-2.wav"));
+        assert_eq!(numbered(file("heard"), 3), file("heard-3"));
+        assert_eq!(numbered(SinkSpec::None, 2), SinkSpec::None);
+    }
+}

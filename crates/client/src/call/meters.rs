@@ -1,0 +1,32 @@
+//! What a call's threads count, for the statistics of each second. Atomics: written by many, read by one, never in step.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counts of one call, from its beginning.
+#[derive(Debug, Default)]
+pub(crate) struct Meters {
+    pub(crate) frames_captured: Meter,
+    pub(crate) frames_sent: Meter,
+    pub(crate) frames_shown: Meter,
+    pub(crate) key_frames_requested: Meter,
+    pub(crate) concealed_ms: Meter,
+}
+
+/// One count.
+#[derive(Debug, Default)]
+pub(crate) struct Meter(AtomicU64);
+
+impl Meter {
+    /// Adds one and tells how many there were before.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn set(&self, count: u64) {
+        self.0.store(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn read(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,126 @@
+//! `--display file:`: pictures of the other side into a Y4M file at their source's rate, which no message tells: it is
+//! read off the time stamps of the first pictures.
+
+use std::time::Duration;
+
+use ahoy_media::{FrameRate, PictureSink, SinkSpec, VideoFrame};
+use ahoy_rtp::clock::{TimestampUnwrapper, VIDEO_CLOCK_HZ, duration};
+
+/// Pictures held back until the rate is known: enough that one pair of neighbours is among them, even with loss.
+const HELD_BACK: usize = 8;
+
+/// A recording, before and after its rate is known.
+pub(crate) struct Recording {
+    spec: SinkSpec,
+    timestamps: TimestampUnwrapper,
+    first: Option<i64>,
+    state: State,
+}
+
+enum State {
+    Waiting(Vec<(VideoFrame, i64)>),
+    Recording(PictureSink),
+    /// Nothing is wanted, or it failed and that was told.
+    Off,
+}
+
+impl Recording {
+    /// Nothing is written before the first pictures came.
+    pub(crate) fn new(spec: SinkSpec) -> Self {
+        let state = match spec {
+            SinkSpec::None => State::Off,
+            SinkSpec::File(_) | SinkSpec::Device(_) => State::Waiting(Vec::new()),
+        };
+        Self { spec, timestamps: TimestampUnwrapper::default(), first: None, state }
+    }
+
+    /// Records one picture; `rtp` is its time stamp at 90 kHz.
+    ///
+    /// # Errors
+    /// When the file cannot be written; told once, then nothing is recorded any more.
+    pub(crate) fn show(&mut self, frame: &VideoFrame, rtp: u32) -> Result<(), String> {
+        let ticks = self.timestamps.unwrap(rtp);
+        let ticks = ticks - *self.first.get_or_insert(ticks);
+        match &mut self.state {
+            State::Off => Ok(()),
+            State::Waiting(held) => {
+                held.push((frame.clone(), ticks));
+                if held.len() < HELD_BACK { Ok(()) } else { self.begin() }
+            }
+            State::Recording(sink) => {
+                let written = write(sink, frame, ticks);
+                if written.is_err() {
+                    self.state = State::Off;
+                }
+                written
+            }
+        }
+    }
+
+    /// Writes what is still held back and closes the file.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(crate) fn finish(mut self) -> Result<(), String> {
+        match &self.state {
+            State::Waiting(held) if !held.is_empty() => self.begin(),
+            State::Waiting(_) | State::Recording(_) | State::Off => Ok(()),
+        }
+    }
+
+    fn begin(&mut self) -> Result<(), String> {
+        let State::Waiting(held) = std::mem::replace(&mut self.state, State::Off) else { return Ok(()) };
+        let times: Vec<i64> = held.iter().map(|(_, ticks)| *ticks).collect();
+        let Some(mut sink) = PictureSink::open(&self.spec, rate_of(&times)).map_err(|e| super::in_words(&e))? else {
+            return Ok(());
+        };
+        for (frame, ticks) in &held {
+            write(&mut sink, frame, *ticks)?;
+        }
+        self.state = State::Recording(sink);
+        Ok(())
+    }
+}
+
+fn write(sink: &mut PictureSink, frame: &VideoFrame, ticks: i64) -> Result<(), String> {
+    // Ticks count from the first picture shown; one from before it has no place in the recording.
+    let Ok(ticks) = u64::try_from(ticks) else { return Ok(()) };
+    let time: Duration = duration(ticks, VIDEO_CLOCK_HZ);
+    sink.show(frame, time).map_err(|e| super::in_words(&e))
+}
+
+/// The rate whose pictures lie as close as the closest two of `times` (90 kHz ticks).
+fn rate_of(times: &[i64]) -> FrameRate {
+    let gaps = times.windows(2).map(|pair| pair[1] - pair[0]).filter(|gap| *gap > 0);
+    let closest = gaps.min().and_then(|gap| u32::try_from(gap).ok());
+    closest.and_then(|gap| FrameRate::new(VIDEO_CLOCK_HZ, gap).ok()).unwrap_or(FrameRate::THIRTY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_read_off_the_time_stamps_even_with_gaps() {
+        assert_eq!(rate_of(&[0, 3000, 6000]).fps(), 30.0);
+        assert_eq!(rate_of(&[0, 6000, 9000, 15_000]).fps(), 30.0);
+        assert_eq!(rate_of(&[0, 3600]).fps(), 25.0);
+        assert!((rate_of(&[0, 3003, 6006]).fps() - 29.97).abs() < 0.001);
+        assert_eq!(rate_of(&[0]), FrameRate::THIRTY);
+        assert_eq!(rate_of(&[0, 0, 1]), FrameRate::THIRTY, "no camera is that fast");
+    }
+
+    #[test]
+    fn a_call_too_short_to_know_the_rate_is_recorded_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("short.y4m");
+        let mut recording = Recording::new(SinkSpec::File(path.clone()));
+        let frame = VideoFrame::new(16, 16, vec![9; 384]).unwrap();
+        for rtp in [u32::MAX - 2999, 0, 3000] {
+            recording.show(&frame, rtp).unwrap();
+        }
+        recording.finish().unwrap();
+        let pictures = (std::fs::read(&path).unwrap().len() / (384 + 6)) as u32;
+        assert_eq!(pictures, 3);
+    }
+}

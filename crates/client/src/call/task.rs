@@ -1,0 +1,239 @@
+//! The task that owns one peer connection: commands in their order, the transport's events to the driver, statistics
+//! each second.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ahoy_call::{Gate, PathKind, PathState, PeerCommand, PeerInput, Serial};
+use ahoy_protocol::control::ControlMessage;
+use ahoy_protocol::signal::Candidate;
+use ahoy_transport::{CandidateKind, Peer, PeerEvent, PeerEvents, Track, TransportError};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{debug, info};
+
+use super::media::CallMedia;
+use super::shared::Shared;
+use super::{PeerReport, Surroundings};
+use crate::event::{Event, Stats};
+
+const STATS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Runs until the call is closed or its owner is gone.
+pub(crate) async fn run(
+    surroundings: Surroundings,
+    mut commands: mpsc::Receiver<PeerCommand>,
+    mut gate: watch::Receiver<Gate>,
+) {
+    let Surroundings { call, number, media, peer, reports, frames } = surroundings;
+    let shared = Arc::new(Shared::new(call, gate.clone(), reports.clone(), frames));
+    let (peer, mut events, received) = match Peer::open(peer).await {
+        Ok(opened) => opened,
+        Err(error) => return refuse_all(&error, &shared, &reports, commands).await,
+    };
+    let mut task = Task { peer, media: CallMedia::new(media, number, received, Arc::clone(&shared)), shared, reports };
+    let mut seconds = interval(STATS_INTERVAL);
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        let step = next_step(&mut commands, &mut events, &mut gate, &mut seconds).await;
+        match step {
+            Step::Command(Some(PeerCommand::Close) | None) | Step::Event(None) => break,
+            Step::Command(Some(command)) => task.obey(command).await,
+            Step::Event(Some(event)) => task.handle_event(event).await,
+            Step::Gate(gate) => task.media.follow(gate, &task.peer),
+            Step::Second => task.tell_stats().await,
+        }
+    }
+    let Task { peer, media, .. } = task;
+    // Threads are joined, files finished: work that may take a moment.
+    let joined = tokio::task::spawn_blocking(move || drop(media));
+    peer.close().await;
+    let _ = joined.await;
+}
+
+enum Step {
+    Command(Option<PeerCommand>),
+    Event(Option<PeerEvent>),
+    Gate(Gate),
+    Second,
+}
+
+async fn next_step(
+    commands: &mut mpsc::Receiver<PeerCommand>,
+    events: &mut PeerEvents,
+    gate: &mut watch::Receiver<Gate>,
+    seconds: &mut tokio::time::Interval,
+) -> Step {
+    tokio::select! {
+        biased;
+        Ok(()) = gate.changed() => Step::Gate(*gate.borrow_and_update()),
+        command = commands.recv() => Step::Command(command),
+        event = events.next() => Step::Event(event),
+        _ = seconds.tick() => Step::Second,
+    }
+}
+
+/// There is no peer connection: every piece of work fails with the reason, so that the core can end the call in words.
+async fn refuse_all(
+    error: &TransportError,
+    shared: &Shared,
+    reports: &mpsc::Sender<PeerReport>,
+    mut commands: mpsc::Receiver<PeerCommand>,
+) {
+    let why = super::in_words(error);
+    info!(call = %shared.call, why, "no peer connection");
+    while let Some(command) = commands.recv().await {
+        let input = match command {
+            PeerCommand::MakeOffer { serial, .. } | PeerCommand::Answer { serial, .. } => {
+                PeerInput::Made { serial, result: Err(why.clone()) }
+            }
+            PeerCommand::ApplyAnswer { serial, .. } | PeerCommand::Rollback { serial } => {
+                PeerInput::Applied { serial, result: Err(why.clone()) }
+            }
+            PeerCommand::Open | PeerCommand::AddCandidate(_) | PeerCommand::SendControl(_) => continue,
+            PeerCommand::Close => return,
+        };
+        if reports.send(PeerReport::Input(shared.call, input)).await.is_err() {
+            return;
+        }
+    }
+}
+
+struct Task {
+    peer: Peer,
+    media: CallMedia,
+    shared: Arc<Shared>,
+    reports: mpsc::Sender<PeerReport>,
+}
+
+impl Task {
+    async fn obey(&mut self, command: PeerCommand) {
+        match command {
+            // It is open since the task runs, and its end is the loop's business.
+            PeerCommand::Open | PeerCommand::Close => {}
+            PeerCommand::MakeOffer { serial, ice_restart } => {
+                let made = self.peer.make_offer(ice_restart).await;
+                self.report_made(serial, made).await;
+            }
+            PeerCommand::Answer { serial, offer } => {
+                let made = self.peer.answer(offer.sdp()).await;
+                self.report_made(serial, made).await;
+            }
+            PeerCommand::ApplyAnswer { serial, answer } => {
+                let applied = self.peer.apply_answer(answer.sdp()).await;
+                self.report_applied(serial, applied).await;
+            }
+            PeerCommand::Rollback { serial } => {
+                let applied = self.peer.rollback().await;
+                self.report_applied(serial, applied).await;
+            }
+            PeerCommand::AddCandidate(candidate) => {
+                let candidate = ahoy_transport::Candidate {
+                    candidate: candidate.candidate,
+                    mid: candidate.sdp_mid,
+                    line_index: candidate.sdp_mline_index,
+                    ufrag: candidate.username_fragment,
+                };
+                if let Err(error) = self.peer.add_candidate(candidate).await {
+                    debug!(call = %self.shared.call, %error, "a candidate of the other side is not used");
+                }
+            }
+            PeerCommand::SendControl(message) => {
+                if let Err(error) = self.peer.send_control(message.to_text()).await {
+                    // The same message goes through the server where it matters.
+                    debug!(call = %self.shared.call, %error, "not sent over the control channel");
+                }
+            }
+        }
+    }
+
+    async fn handle_event(&mut self, event: PeerEvent) {
+        let input = match event {
+            PeerEvent::Candidate(candidate) => PeerInput::Candidate(to_wire(candidate)),
+            PeerEvent::EndOfCandidates { mid, ufrag } => PeerInput::Candidate(end_of_candidates(mid, ufrag)),
+            PeerEvent::Path(state) => match path_state(state) {
+                Some(path) => PeerInput::Path(path),
+                None => return,
+            },
+            PeerEvent::KeyFrameWanted(Track::Camera) => return self.media.want_key_frame(),
+            PeerEvent::KeyFrameWanted(Track::Microphone | Track::Screen) => return,
+            PeerEvent::ControlOpen => PeerInput::ControlOpened,
+            PeerEvent::ControlClosed => PeerInput::ControlClosed,
+            PeerEvent::Control(text) => match ControlMessage::from_text(&text) {
+                Ok(message) => PeerInput::Control(message),
+                Err(error) => {
+                    debug!(call = %self.shared.call, %error, "a control message is ignored");
+                    return;
+                }
+            },
+        };
+        self.report(input).await;
+    }
+
+    async fn tell_stats(&self) {
+        if self.shared.gate() == Gate::SHUT {
+            return;
+        }
+        let path = self.peer.stats().await;
+        let meters = &self.shared.meters;
+        let stats = Stats {
+            call: self.shared.call,
+            rtt_ms: path.round_trip.map(|rtt| rtt.as_secs_f64() * 1e3),
+            sent_bytes: path.bytes_sent,
+            received_bytes: path.bytes_received,
+            packets_lost: Track::ALL.iter().map(|track| path.track(*track).packets_lost).sum(),
+            frames_captured: meters.frames_captured.read(),
+            frames_sent: meters.frames_sent.read(),
+            frames_shown: meters.frames_shown.read(),
+            key_frames_requested: meters.key_frames_requested.read(),
+            concealed_ms: meters.concealed_ms.read(),
+        };
+        self.shared.tell(Event::Stats(stats));
+    }
+
+    async fn report_made(&self, serial: Serial, made: Result<String, TransportError>) {
+        let result = made.map_err(|error| super::in_words(&error));
+        self.report(PeerInput::Made { serial, result }).await;
+    }
+
+    async fn report_applied(&self, serial: Serial, applied: Result<(), TransportError>) {
+        let result = applied.map_err(|error| super::in_words(&error));
+        self.report(PeerInput::Applied { serial, result }).await;
+    }
+
+    async fn report(&self, input: PeerInput) {
+        // Without a driver the task is about to end.
+        let _ = self.reports.send(PeerReport::Input(self.shared.call, input)).await;
+    }
+}
+
+fn to_wire(candidate: ahoy_transport::Candidate) -> Candidate {
+    Candidate {
+        candidate: candidate.candidate,
+        sdp_mid: candidate.mid,
+        sdp_mline_index: candidate.line_index,
+        username_fragment: candidate.ufrag,
+    }
+}
+
+fn path_state(state: ahoy_transport::PathState) -> Option<PathState> {
+    Some(match state {
+        ahoy_transport::PathState::New => PathState::New,
+        ahoy_transport::PathState::Connecting => PathState::Connecting,
+        ahoy_transport::PathState::Connected { path } => PathState::Connected(match path {
+            CandidateKind::Host => PathKind::Host,
+            CandidateKind::Srflx => PathKind::ServerReflexive,
+            CandidateKind::Prflx => PathKind::PeerReflexive,
+            CandidateKind::Relay => PathKind::Relay,
+        }),
+        ahoy_transport::PathState::Disconnected => PathState::Lost,
+        ahoy_transport::PathState::Failed => PathState::Failed,
+        // Closed from here; the core knows.
+        ahoy_transport::PathState::Closed => return None,
+    })
+}
+
+/// The empty candidate that ends a generation (RFC 8838 §14).
+fn end_of_candidates(mid: String, ufrag: String) -> Candidate {
+    Candidate { candidate: String::new(), sdp_mid: Some(mid), sdp_mline_index: None, username_fragment: Some(ufrag) }
+}

@@ -1,0 +1,55 @@
+//! A named thread that belongs to somebody: told to stop and joined when its owner lets go.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Builder, JoinHandle};
+
+use tracing::error;
+
+/// A running thread. Dropping it waits for the thread to end: within its longest wait, which is a second at most.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    stop: Stop,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What a thread asks between two pieces of work.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Whether the owner has let go.
+    pub(crate) fn is_requested(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Worker {
+    /// Starts a thread; `body` returns soon after [`Stop::is_requested`].
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(crate) fn start(name: &str, body: impl FnOnce(Stop) + Send + 'static) -> io::Result<Self> {
+        let stop = Stop::default();
+        let for_thread = stop.clone();
+        let thread = Builder::new().name(name.to_owned()).spawn(move || body(for_thread))?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+
+    /// Asks the thread to end, without waiting for it.
+    pub(crate) fn request_stop(&self) {
+        self.stop.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.request_stop();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            error!("a media thread panicked; the call goes on without it");
+        }
+    }
+}

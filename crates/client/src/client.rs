@@ -1,0 +1,122 @@
+//! The handle that a window, a command line or a test holds: commands in, events and the view out. The work is the
+//! driver's, in a task of its own.
+
+use ahoy_call::{Command, View};
+use ahoy_protocol::control::Sending;
+use ahoy_protocol::id::{CallId, Username};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::call::check_media;
+use crate::config::Config;
+use crate::driver::Driver;
+use crate::event::Stamped;
+use crate::random::RandomError;
+use crate::storage::StorageError;
+
+/// Commands waiting for the driver; a person gives a few a second, and a full queue makes the caller wait.
+const COMMANDS: usize = 64;
+/// Events waiting for the owner. Pictures' events are dropped when it is full; the others wait in the driver.
+const EVENTS: usize = 1_024;
+
+/// A running client: signed in, or trying to. Dropped, it is gone at once; [`Client::stop`] hangs up and signs out first.
+#[derive(Debug)]
+pub struct Client {
+    commands: mpsc::Sender<Command>,
+    events: mpsc::Receiver<Stamped>,
+    view: watch::Receiver<View>,
+    driver: JoinHandle<()>,
+}
+
+/// Why a client cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// No randomness.
+    #[error(transparent)]
+    Random(#[from] RandomError),
+    /// A camera, microphone, speaker or display that cannot be used.
+    #[error("{0}")]
+    Media(String),
+    /// No certificate for media encryption could be made.
+    #[error("cannot make a certificate for media encryption: {0}")]
+    Certificate(#[from] ahoy_transport::TransportError),
+}
+
+impl Client {
+    /// Starts a client on the current tokio runtime; it signs in by itself and stays signed in.
+    ///
+    /// # Errors
+    /// [`StartError`]: what this machine does not allow. A server that cannot be reached is no error but an event.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        check_media(&config.media).map_err(StartError::Media)?;
+        let (commands, command_queue) = mpsc::channel(COMMANDS);
+        let (event_queue, events) = mpsc::channel(EVENTS);
+        let (driver, view) = Driver::new(config, command_queue, event_queue)?;
+        Ok(Self { commands, events, view, driver: tokio::spawn(driver.run()) })
+    }
+
+    /// The next event; `None` when the client has stopped. Cancel-safe.
+    pub async fn next_event(&mut self) -> Option<Stamped> {
+        self.events.recv().await
+    }
+
+    /// What a screen shows; changes when a person would notice.
+    #[must_use]
+    pub fn view(&self) -> watch::Receiver<View> {
+        self.view.clone()
+    }
+
+    /// Calls somebody; what comes of it is told by events.
+    ///
+    /// # Errors
+    /// When the system has no randomness to name the call.
+    pub async fn dial(&self, to: Username, video: bool) -> Result<CallId, RandomError> {
+        let call = CallId::from_random_bytes(crate::random::bytes16()?);
+        self.command(Command::Dial { call, to, video }).await;
+        Ok(call)
+    }
+
+    /// Says yes to the ringing call.
+    pub async fn accept(&self, call: CallId, video: bool) {
+        self.command(Command::Accept { call, video }).await;
+    }
+
+    /// Says no to the ringing call.
+    pub async fn decline(&self, call: CallId) {
+        self.command(Command::Decline { call }).await;
+    }
+
+    /// Ends the call, whatever it is doing.
+    pub async fn hang_up(&self, call: CallId) {
+        self.command(Command::HangUp { call }).await;
+    }
+
+    /// Chooses what is sent: microphone, camera, screen.
+    pub async fn set_sending(&self, call: CallId, sending: Sending) {
+        self.command(Command::SetSending { call, sending }).await;
+    }
+
+    /// Hangs up, signs out, closes files and devices. Waits at most a few seconds.
+    pub async fn stop(mut self) {
+        self.command(Command::SignOut).await;
+        let Self { commands, events, .. } = &mut self;
+        let (gone, _) = mpsc::channel(1);
+        *commands = gone;
+        // The driver ends once nobody can command it; what it still tells is read so that it never waits for room.
+        while events.recv().await.is_some() {}
+    }
+
+    async fn command(&self, command: Command) {
+        // A stopped driver has told so by ending the events.
+        let _ = self.commands.send(command).await;
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}

@@ -1,0 +1,427 @@
+//! The one loop: brings what happens to the core, and carries out what the core asks for. It decides nothing about calls.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use ahoy_call::{
+    Command, Core, Event as CoreEvent, Input, LinkInput, Output, RefusedReason, Serial, Time, Trust,
+    UnsignedDescription, Via, View,
+};
+use ahoy_protocol::control::ControlMessage;
+use ahoy_protocol::id::{CallId, SessionId, Username};
+use ahoy_protocol::identity::{Challenge, IdentityKey, login_statement};
+use ahoy_protocol::message::{ClientMessage, Login, MessageError, Relay, ServerMessage};
+use ahoy_transport::{Certificate, IceServer};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+use tracing::{debug, info, warn};
+
+use crate::call::{CallTask, PeerReport, Surroundings};
+use crate::client::StartError;
+use crate::clock::BootClock;
+use crate::config::{Account, Config};
+use crate::event::{Event, Stamped};
+use crate::signaling::{Link, LinkEvent};
+use crate::storage::Storage;
+
+/// What comes from the link and waits for the driver; full, the link waits, and so in the end does the server.
+const LINK_EVENTS: usize = 64;
+/// What comes from peer connections and waits for the driver; full, a call's task waits.
+const PEER_REPORTS: usize = 256;
+/// How long the calls may take to close their connections, threads and files.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(3);
+/// Events that wait for an owner who does not read; the oldest go first beyond it.
+const OUTBOX: usize = 4_096;
+/// Timers are looked at this often at least: the system's timers stand still while the machine sleeps.
+const LONGEST_SLEEP: Duration = Duration::from_secs(2);
+
+pub(crate) struct Driver {
+    core: Core,
+    config: Config,
+    session: SessionId,
+    identity: Option<IdentityKey>,
+    /// A guest keeps nothing.
+    storage: Option<Storage>,
+    certificate: Certificate,
+    clock: BootClock,
+    link: Option<(Serial, Link)>,
+    /// A link that was let go because it took nothing any more; the core is about to hear of it.
+    broken_link: Option<Serial>,
+    link_queue: mpsc::Sender<(Serial, LinkEvent)>,
+    link_events: mpsc::Receiver<(Serial, LinkEvent)>,
+    calls: BTreeMap<CallId, CallTask>,
+    /// The calls' work, until it has ended by itself.
+    call_tasks: JoinSet<()>,
+    calls_made: u32,
+    peer_queue: mpsc::Sender<PeerReport>,
+    peer_reports: mpsc::Receiver<PeerReport>,
+    ice_servers: Vec<IceServer>,
+    commands: mpsc::Receiver<Command>,
+    outbox: VecDeque<Stamped>,
+    events: mpsc::Sender<Stamped>,
+    connected: Option<CallId>,
+    link_lost_because: String,
+    view: watch::Sender<View>,
+}
+
+enum Step {
+    Command(Option<Command>),
+    Link(Serial, LinkEvent),
+    Peer(PeerReport),
+    Tick,
+    /// There is room for an event.
+    Room,
+}
+
+impl Driver {
+    /// Reads the account from disk and prepares everything; nothing is connected yet.
+    pub(crate) fn new(
+        config: Config,
+        commands: mpsc::Receiver<Command>,
+        events: mpsc::Sender<Stamped>,
+    ) -> Result<(Self, watch::Receiver<View>), StartError> {
+        let username = config.account.username().clone();
+        let (storage, identity, session, pins) = match &config.account {
+            Account::Keyed(_) => {
+                let storage = Storage::open(&config.data_dir, &username)?;
+                let (identity, session, pins) = (storage.identity()?, storage.session()?, storage.pins()?);
+                (Some(storage), Some(identity), session, pins)
+            }
+            Account::Guest(_) => (None, None, SessionId::from_u64(crate::random::number()?), BTreeMap::new()),
+        };
+        let core = Core::new(ahoy_call::Config {
+            me: username,
+            session,
+            own_key: identity.as_ref().map(IdentityKey::public),
+            name: config.name.clone(),
+            device: config.device.clone(),
+            contacts: config.contacts.iter().cloned().collect(),
+            pins,
+            timers: config.timers,
+            seed: crate::random::number()?,
+        });
+        let (link_queue, link_events) = mpsc::channel(LINK_EVENTS);
+        let (peer_queue, peer_reports) = mpsc::channel(PEER_REPORTS);
+        let (view, view_reader) = watch::channel(core.view());
+        let driver = Self {
+            ice_servers: config.ice_servers.clone(),
+            core,
+            session,
+            identity,
+            storage,
+            certificate: Certificate::generate()?,
+            clock: BootClock::start(),
+            link: None,
+            broken_link: None,
+            link_queue,
+            link_events,
+            calls: BTreeMap::new(),
+            call_tasks: JoinSet::new(),
+            calls_made: 0,
+            peer_queue,
+            peer_reports,
+            commands,
+            outbox: VecDeque::new(),
+            events,
+            connected: None,
+            link_lost_because: String::new(),
+            view,
+            config,
+        };
+        Ok((driver, view_reader))
+    }
+
+    /// Runs until nobody can command it any more, then closes everything in order.
+    pub(crate) async fn run(mut self) {
+        self.handle(Input::Person(Command::SignIn)).await;
+        loop {
+            let wake = self.next_wake();
+            let step = tokio::select! {
+                biased;
+                command = self.commands.recv() => Step::Command(command),
+                Some(report) = self.peer_reports.recv() => Step::Peer(report),
+                Some((serial, event)) = self.link_events.recv() => Step::Link(serial, event),
+                Ok(permit) = self.events.reserve(), if !self.outbox.is_empty() => {
+                    if let Some(event) = self.outbox.pop_front() {
+                        permit.send(event);
+                    }
+                    Step::Room
+                }
+                () = tokio::time::sleep_until(wake) => Step::Tick,
+            };
+            match step {
+                Step::Command(Some(command)) => self.handle(Input::Person(command)).await,
+                Step::Command(None) => break,
+                Step::Link(serial, event) => self.handle_link(serial, event).await,
+                Step::Peer(PeerReport::Input(call, input)) => self.handle(Input::Peer { call, input }).await,
+                Step::Peer(PeerReport::Event(event)) => self.tell(event),
+                Step::Tick => self.handle(Input::Tick).await,
+                Step::Room => {}
+            }
+        }
+        self.close().await;
+    }
+
+    fn next_wake(&self) -> Instant {
+        let until = self.core.poll_timeout().map_or(LONGEST_SLEEP, |at| at.since(self.now()));
+        Instant::now() + until.min(LONGEST_SLEEP)
+    }
+
+    fn now(&self) -> Time {
+        Time::from_start(self.clock.elapsed())
+    }
+
+    async fn close(mut self) {
+        // Without their owner the calls' tasks end by themselves.
+        self.calls.clear();
+        let ended = async { while self.call_tasks.join_next().await.is_some() {} };
+        if timeout(CLOSE_DEADLINE, ended).await.is_err() {
+            warn!("a call did not close in time");
+        }
+        if let Some((_, link)) = self.link.take() {
+            link.close().await;
+        }
+        for event in std::mem::take(&mut self.outbox) {
+            // An owner that reads no more does not want to know.
+            let _ = self.events.try_send(event);
+        }
+    }
+
+    async fn handle_link(&mut self, serial: Serial, event: LinkEvent) {
+        let input = match event {
+            LinkEvent::Opened => LinkInput::Opened,
+            LinkEvent::Text(text) => match ServerMessage::from_text(&text) {
+                Ok(message) => LinkInput::Received(message),
+                Err(MessageError::UnknownType(kind)) => {
+                    debug!(kind, "the server said something that this version does not know");
+                    return;
+                }
+                Err(error) => {
+                    warn!(%error, "the server said something that is no message");
+                    return;
+                }
+            },
+            LinkEvent::Closed { code, reason } => {
+                info!(reason, "link closed");
+                self.link_lost_because = reason;
+                LinkInput::Closed { code }
+            }
+        };
+        self.handle(Input::Link { serial, input }).await;
+    }
+
+    async fn handle(&mut self, input: Input) {
+        let mut next = Some(input);
+        while let Some(input) = next {
+            self.core.handle_input(self.now(), input);
+            while let Some(output) = self.core.poll_output() {
+                self.carry_out(output).await;
+            }
+            // A link that took nothing more while the outputs were carried out.
+            let broken = self.broken_link.take();
+            next = broken.map(|serial| Input::Link { serial, input: LinkInput::Closed { code: None } });
+        }
+        let view = self.core.view();
+        self.view.send_if_modified(|shown| {
+            let changed = *shown != view;
+            *shown = view;
+            changed
+        });
+    }
+
+    async fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::OpenLink { serial } => {
+                self.link = Some((serial, Link::open(&self.config.server, serial, self.link_queue.clone())));
+            }
+            Output::CloseLink { serial } => {
+                if let Some((_, link)) = self.link.take_if(|(open, _)| *open == serial) {
+                    link.close().await;
+                }
+            }
+            Output::Login { serial, challenge } => self.log_in(serial, &challenge),
+            Output::Send(message) => self.send(&message),
+            Output::SendDescription { via, description } => self.send_description(via, description),
+            Output::Peer { call, command } => self.command_peer(call, command),
+            Output::Media { call, gate } => {
+                if let Some(task) = self.calls.get(&call) {
+                    task.set_gate(gate);
+                }
+            }
+            Output::Event(event) => self.handle_event(event),
+        }
+    }
+
+    fn log_in(&mut self, serial: Serial, challenge: &Challenge) {
+        if self.link.as_ref().is_none_or(|(open, _)| *open != serial) {
+            return;
+        }
+        let username = self.config.account.username();
+        let host = self.config.server.authority();
+        let signature = self.identity.as_ref().map(|key| {
+            let statement = login_statement(&host, challenge, username, self.session);
+            key.sign(&statement)
+        });
+        let login = Login {
+            protocol: ahoy_protocol::VERSION,
+            username: username.as_str().to_owned(),
+            session: self.session,
+            name: self.config.name.clone(),
+            device: self.config.device.clone(),
+            host: self.identity.is_some().then_some(host),
+            key: self.identity.as_ref().map(IdentityKey::public),
+            signature,
+            resume: None,
+            seq: None,
+        };
+        self.send(&ClientMessage::Login(login));
+    }
+
+    fn send(&mut self, message: &ClientMessage) {
+        let Some((serial, link)) = &self.link else { return };
+        if !link.send(message.to_text()) {
+            self.link_lost_because = "the network takes nothing any more".into();
+            self.broken_link = Some(*serial);
+            self.link = None;
+        }
+    }
+
+    fn send_description(&mut self, via: Via, description: UnsignedDescription) {
+        let call = description.call;
+        let signal = description.sign(self.config.account.username(), self.identity.as_ref());
+        match via {
+            Via::Server(to) => self.send(&ClientMessage::Relay(Relay::new(to, signal))),
+            Via::Control => {
+                let message = ControlMessage::Signal(signal);
+                self.command_peer(call, ahoy_call::PeerCommand::SendControl(message));
+            }
+        }
+    }
+
+    fn command_peer(&mut self, call: CallId, command: ahoy_call::PeerCommand) {
+        if command == ahoy_call::PeerCommand::Open {
+            self.calls_made += 1;
+            let surroundings = Surroundings {
+                call,
+                number: self.calls_made,
+                media: self.config.media.clone(),
+                peer: ahoy_transport::PeerConfig {
+                    ice_servers: self.ice_servers.clone(),
+                    relay_only: self.config.relay_only,
+                    loopback: self.config.loopback,
+                    certificate: self.certificate.clone(),
+                    video_codecs: vec![ahoy_transport::VideoCodec::H264],
+                },
+                reports: self.peer_queue.clone(),
+                frames: self.config.media.frame_events.then(|| self.events.clone()),
+            };
+            let (task, work) = CallTask::new(surroundings);
+            self.calls.insert(call, task);
+            self.call_tasks.spawn(work);
+            while self.call_tasks.try_join_next().is_some() {}
+            return;
+        }
+        let closing = command == ahoy_call::PeerCommand::Close;
+        if let Some(task) = self.calls.get(&call)
+            && !task.command(command)
+        {
+            // The core notices by its deadline that nothing comes back.
+            warn!(%call, "the peer connection takes no more commands");
+        }
+        if closing {
+            self.calls.remove(&call);
+        }
+    }
+
+    fn handle_event(&mut self, event: CoreEvent) {
+        let event = match event {
+            CoreEvent::SignedIn { ice_servers } => {
+                self.set_ice_servers(ice_servers);
+                Event::SignedIn { username: self.config.account.username().clone(), session: self.session }
+            }
+            CoreEvent::IceServers(ice_servers) => return self.set_ice_servers(ice_servers),
+            CoreEvent::SignInFailed { message, retrying: true, .. } => Event::LinkLost { message },
+            CoreEvent::SignInFailed { message, retrying: false, .. } => Event::SignInFailed { message },
+            CoreEvent::LinkLost => Event::LinkLost { message: self.link_lost_because.clone() },
+            CoreEvent::SignedInElsewhere => Event::SignInFailed {
+                message: "another program signed in as this device; stop it, or give this one its own --data-dir"
+                    .into(),
+            },
+            CoreEvent::Presence { username, online } => Event::Presence { username, online },
+            CoreEvent::Dialling { call, to } => Event::Dialling { call, to },
+            CoreEvent::Relayed { call, devices } => {
+                debug!(%call, devices, "the offer arrived");
+                return;
+            }
+            CoreEvent::Ringing { call, device } => Event::Ringing { call, device },
+            CoreEvent::Incoming { call, from, name, video, trust } => {
+                let verified = match trust {
+                    Trust::Contact | Trust::Stranger => true,
+                    Trust::Guest => false,
+                };
+                Event::Incoming { call, from, name, video, verified }
+            }
+            CoreEvent::Missed { call, from, video } => Event::Missed { call, from, video },
+            CoreEvent::Refused { call, from, reason } => Event::Refused { call, from, message: refusal(reason) },
+            CoreEvent::Accepted { call, by, video } => Event::Accepted { call, by, video },
+            CoreEvent::Connected { call, path } => {
+                self.connected = Some(call);
+                Event::Connected { call, path: path_name(path) }
+            }
+            CoreEvent::PathLost { call } => Event::PathLost { call },
+            CoreEvent::RemoteSending { call, sending } => {
+                Event::RemoteSending { call, audio: sending.audio, video: sending.video }
+            }
+            CoreEvent::GaveWay { dialled, to } => Event::GaveWay { dialled, to },
+            CoreEvent::Ended { call, reason } => {
+                let connected = self.connected.take_if(|connected| *connected == call).is_some();
+                Event::Ended { call, reason: reason.code(), message: reason.to_string(), connected }
+            }
+            CoreEvent::Pin { username, key } => return self.pin(&username, key),
+        };
+        self.tell(event);
+    }
+
+    fn set_ice_servers(&mut self, servers: Vec<ahoy_protocol::message::IceServer>) {
+        let theirs = servers.into_iter().map(|server| IceServer {
+            urls: server.urls,
+            username: server.username.unwrap_or_default(),
+            credential: server.credential.unwrap_or_default(),
+        });
+        self.ice_servers = self.config.ice_servers.iter().cloned().chain(theirs).collect();
+    }
+
+    fn pin(&mut self, username: &Username, key: ahoy_protocol::identity::PublicKey) {
+        if let Some(storage) = &self.storage
+            && let Err(error) = storage.pin(username, key)
+        {
+            warn!(%error, "the key of a contact could not be kept; it will be learnt anew at the next call");
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        if self.outbox.len() == OUTBOX {
+            self.outbox.pop_front();
+            warn!("nobody reads the client's events; the oldest is dropped");
+        }
+        self.outbox.push_back(Stamped::now(event));
+    }
+}
+
+fn refusal(reason: RefusedReason) -> String {
+    match reason {
+        RefusedReason::Busy => "you were in another call".into(),
+        RefusedReason::TooOften => "they called too often within a minute".into(),
+        RefusedReason::Proof(error) => format!("the call could not be proven to come from them: {error}"),
+    }
+}
+
+fn path_name(path: ahoy_call::PathKind) -> &'static str {
+    match path {
+        ahoy_call::PathKind::Host => "host",
+        ahoy_call::PathKind::ServerReflexive => "srflx",
+        ahoy_call::PathKind::PeerReflexive => "prflx",
+        ahoy_call::PathKind::Relay => "relay",
+    }
+}

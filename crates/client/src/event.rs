@@ -1,0 +1,220 @@
+//! What a client tells its owner, and when it happened. As JSON (`event` names the kind) it is what `--events` writes.
+
+use ahoy_protocol::id::{CallId, DeviceAddress, SessionId, Username};
+use serde::Serialize;
+
+/// Something that happened, with the time.
+#[derive(Debug, Clone, Serialize)]
+pub struct Stamped {
+    /// Nanoseconds of the system's monotonic clock (CLOCK_MONOTONIC where there is one), the same in every process of a machine.
+    pub t_ns: u64,
+    /// What.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+impl Stamped {
+    /// Something that happened just now.
+    pub(crate) fn now(event: Event) -> Self {
+        Self { t_ns: monotonic_ns(), event }
+    }
+}
+
+/// Something that happened. Names and devices are made safe to show.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The server took the sign-in.
+    SignedIn {
+        /// As whom.
+        username: Username,
+        /// On which device.
+        session: SessionId,
+    },
+    /// The server refused the sign-in, for good until something changes.
+    SignInFailed {
+        /// Why, and what to do.
+        message: String,
+    },
+    /// The link to the server is down; it is tried again without end.
+    LinkLost {
+        /// Why.
+        message: String,
+    },
+    /// A contact came or went.
+    Presence {
+        /// Who.
+        username: Username,
+        /// Whether a device of theirs is signed in.
+        online: bool,
+    },
+    /// A call goes out.
+    Dialling {
+        /// Which.
+        call: CallId,
+        /// To whom.
+        to: Username,
+    },
+    /// A device of the callee is alerting its user.
+    Ringing {
+        /// Which call.
+        call: CallId,
+        /// Which device, where it says so.
+        device: Option<String>,
+    },
+    /// Somebody calls; this device should alert its user.
+    Incoming {
+        /// Which call.
+        call: CallId,
+        /// Who, and from which device.
+        from: DeviceAddress,
+        /// The caller's free-text name.
+        name: Option<String>,
+        /// With picture.
+        video: bool,
+        /// Whether the caller proved to own the name; guests cannot.
+        verified: bool,
+    },
+    /// Somebody called while this device could not ring for it in time.
+    Missed {
+        /// Which call.
+        call: CallId,
+        /// Who.
+        from: Username,
+        /// With picture.
+        video: bool,
+    },
+    /// A call was refused without ringing.
+    Refused {
+        /// Which call.
+        call: CallId,
+        /// Who called.
+        from: Username,
+        /// Why, in one sentence.
+        message: String,
+    },
+    /// Both dialled at once: the dialled call goes on as the other's. `Ended` never comes for `dialled`.
+    GaveWay {
+        /// The id that the user's dialling had.
+        dialled: CallId,
+        /// The call that goes on.
+        to: CallId,
+    },
+    /// The callee's user said yes.
+    Accepted {
+        /// Which call.
+        call: CallId,
+        /// On which device.
+        by: DeviceAddress,
+        /// With picture, where it is said.
+        video: Option<bool>,
+    },
+    /// There is a path: media can flow.
+    Connected {
+        /// Which call.
+        call: CallId,
+        /// How: host, srflx, prflx or relay, the less direct of the two ends (RFC 8445 §4).
+        path: &'static str,
+    },
+    /// Nothing comes through any more; it may come back.
+    PathLost {
+        /// Which call.
+        call: CallId,
+    },
+    /// The first picture of the other side was decoded and shown.
+    FirstFrame {
+        /// Which call.
+        call: CallId,
+        /// Its RTP time stamp.
+        rtp: u32,
+        /// Pixels.
+        width: u32,
+        /// Pixels.
+        height: u32,
+    },
+    /// What the other side says it sends now.
+    RemoteSending {
+        /// Which call.
+        call: CallId,
+        /// Sound.
+        audio: bool,
+        /// Picture.
+        video: bool,
+    },
+    /// How the call does; each second.
+    Stats(Stats),
+    /// A call is over.
+    Ended {
+        /// Which.
+        call: CallId,
+        /// Why, as a short stable word.
+        reason: &'static str,
+        /// Why in one sentence, and what to do.
+        message: String,
+        /// Whether it had connected.
+        connected: bool,
+    },
+    /// Something in the media failed; the call goes on without it.
+    MediaFailed {
+        /// Which call.
+        call: CallId,
+        /// What, why, and what to do.
+        message: String,
+    },
+    /// A picture came from the camera.
+    FrameCaptured {
+        /// Counts the call's pictures from 0.
+        number: u64,
+        /// The RTP time stamp that it is sent with.
+        rtp: u32,
+    },
+    /// A picture of the other side was decoded and shown.
+    FrameShown {
+        /// The RTP time stamp that it was sent with.
+        rtp: u32,
+        /// Pixels.
+        width: u32,
+        /// Pixels.
+        height: u32,
+    },
+}
+
+/// Figures of a call, counted from its beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Stats {
+    /// Which call.
+    pub call: CallId,
+    /// Round-trip time of the path in use, where known.
+    pub rtt_ms: Option<f64>,
+    /// Bytes sent, everything above UDP.
+    pub sent_bytes: u64,
+    /// Bytes received, everything above UDP.
+    pub received_bytes: u64,
+    /// Packets seen to be missing on the way in; negative where more came twice than were missing.
+    pub packets_lost: i64,
+    /// Pictures captured.
+    pub frames_captured: u64,
+    /// Pictures sent.
+    pub frames_sent: u64,
+    /// Pictures decoded and shown.
+    pub frames_shown: u64,
+    /// Key frames asked for.
+    pub key_frames_requested: u64,
+    /// Sound invented for lost packets.
+    pub concealed_ms: u64,
+}
+
+#[cfg(unix)]
+fn monotonic_ns() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+#[cfg(not(unix))]
+fn monotonic_ns() -> u64 {
+    // No portable reading of the system's counter: since the first event, which is enough within one process.
+    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    let elapsed = START.get_or_init(std::time::Instant::now).elapsed();
+    u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
+}
