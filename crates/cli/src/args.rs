@@ -1,0 +1,256 @@
+//! The command line: its grammar, and what it means as a client's configuration.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ahoy_client::{Account, Config, IceServer, MediaConfig, ServerUrl, SinkSpec, SourceSpec, Timers, Username};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Calls a person by name from the command line, with picture and sound from and to files.
+///
+/// Exit code 0: a call connected and ended by a hang-up or after --seconds (or `answer --decline` declined);
+/// 1: anything else went wrong; 2: wrong usage; 3: could not sign in; 4: the call did not come about.
+#[derive(Debug, Parser)]
+#[command(name = "ahoy-cli", version)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) options: Options,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// The signaling server.
+    #[arg(long, value_name = "URL", default_value = "ws://127.0.0.1:4280/ws")]
+    server: ServerUrl,
+    /// Who you are: 1 to 32 of a-z, 0-9, '.', '_' and '-'.
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// Where your key and the keys of others are kept [default: ahoy in the system's data folder].
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Sign in without a key, under a name that begins with guest-.
+    #[arg(long)]
+    guest: bool,
+    /// Somebody you know: calls from them connect at once. Repeatable.
+    #[arg(long = "contact", value_name = "NAME", value_parser = typed_username)]
+    contacts: Vec<Username>,
+    /// A STUN or TURN server beside the ones that the signaling server names: stun:HOST, turn:USER:PASSWORD@HOST. Repeatable.
+    #[arg(long = "ice-server", value_name = "URL", value_parser = ice_server)]
+    ice_servers: Vec<IceServer>,
+    /// Send media through a TURN server only, so that the other side does not see your address.
+    #[arg(long)]
+    relay_only: bool,
+    /// Use 127.0.0.1, for two peers on a machine without a network.
+    #[arg(long)]
+    loopback: bool,
+    /// The video codec to send.
+    #[arg(long, value_enum, default_value = "h264")]
+    codec: Codec,
+    /// Where pictures come from: a camera's id, file:PATH (.y4m), pattern or none.
+    #[arg(long, value_name = "SRC", default_value = "pattern", value_parser = source)]
+    camera: SourceSpec,
+    /// Where sound comes from: a microphone's id, file:PATH (.wav), tone or none.
+    #[arg(long, value_name = "SRC", default_value = "tone", value_parser = source)]
+    microphone: SourceSpec,
+    /// Where sound goes: a speaker's id, file:PATH (.wav) or none.
+    #[arg(long, value_name = "SINK", default_value = "none", value_parser = sink)]
+    speaker: SinkSpec,
+    /// Where pictures go: file:PATH (.y4m) or none.
+    #[arg(long, value_name = "SINK", default_value = "none", value_parser = sink)]
+    display: SinkSpec,
+    /// Write what happens as JSON lines to a file, or to standard output with '-'.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) events: Option<PathBuf>,
+    /// Report each captured and shown picture too.
+    #[arg(long, requires = "events")]
+    frame_events: bool,
+    /// How long this device rings, in milliseconds.
+    #[arg(long, value_name = "MS", hide = true)]
+    ring_timeout_ms: Option<u64>,
+    /// How long to wait for an answer, in milliseconds.
+    #[arg(long, value_name = "MS", hide = true)]
+    dial_timeout_ms: Option<u64>,
+}
+
+/// Video codecs by the names of the grammar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Codec {
+    /// H.264 constrained baseline.
+    H264,
+    /// VP8.
+    Vp8,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Call somebody by name.
+    Call {
+        /// Whom.
+        #[arg(value_parser = typed_username)]
+        name: Username,
+        /// Hang up this long after the call connected.
+        #[arg(long, value_name = "N", value_parser = seconds)]
+        seconds: Option<Duration>,
+        /// Without pictures from here.
+        #[arg(long)]
+        audio_only: bool,
+    },
+    /// Wait for calls and accept them.
+    Answer {
+        /// Hang up this long after a call connected.
+        #[arg(long, value_name = "N", value_parser = seconds)]
+        seconds: Option<Duration>,
+        /// Stop after so many calls.
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+        calls: u32,
+        /// Say no instead.
+        #[arg(long)]
+        decline: bool,
+        /// Without pictures from here.
+        #[arg(long)]
+        audio_only: bool,
+        /// Let it ring this long first.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        delay_ms: u64,
+    },
+    /// Accept every call and send back what comes in, until stopped.
+    Echo,
+    /// List what --camera, --microphone, --speaker and --display take on this machine.
+    Devices {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl Options {
+    /// The client's configuration.
+    ///
+    /// # Errors
+    /// What cannot be done as asked, in words.
+    pub(crate) fn into_config(self, echo: bool) -> anyhow::Result<Config> {
+        if self.codec == Codec::Vp8 {
+            anyhow::bail!("this build has no VP8; use --codec h264");
+        }
+        let mut timers = Timers::default();
+        if let Some(ms) = self.ring_timeout_ms {
+            timers.ring = Duration::from_millis(ms);
+        }
+        if let Some(ms) = self.dial_timeout_ms {
+            timers.dial = Duration::from_millis(ms);
+        }
+        Ok(Config {
+            server: self.server,
+            account: Account::from_typed(self.user.as_deref(), self.guest)?,
+            data_dir: match self.data_dir {
+                Some(dir) => dir,
+                None => ahoy_client::default_data_dir()?,
+            },
+            contacts: self.contacts,
+            ice_servers: self.ice_servers,
+            relay_only: self.relay_only,
+            loopback: self.loopback,
+            media: MediaConfig {
+                camera: self.camera,
+                microphone: self.microphone,
+                speaker: self.speaker,
+                display: self.display,
+                echo,
+                frame_events: self.frame_events,
+            },
+            timers,
+            device: Some("ahoy-cli".into()),
+            name: None,
+        })
+    }
+}
+
+fn typed_username(text: &str) -> Result<Username, String> {
+    Username::from_typed(text).map_err(|e| e.to_string())
+}
+
+fn ice_server(text: &str) -> Result<IceServer, String> {
+    let form = "a STUN or TURN server looks like stun:HOST:3478 or turn:USER:PASSWORD@HOST:3478";
+    let (scheme, rest) = text.split_once(':').ok_or(form)?;
+    let (username, credential, host) = match (scheme, rest.rsplit_once('@')) {
+        ("stun", None) => ("", "", rest),
+        ("turn" | "turns", Some((login, host))) => {
+            let (username, credential) = login.split_once(':').ok_or(form)?;
+            (username, credential, host)
+        }
+        _ => return Err(form.into()),
+    };
+    if host.is_empty() {
+        return Err(form.into());
+    }
+    Ok(IceServer { urls: vec![format!("{scheme}:{host}")], username: username.into(), credential: credential.into() })
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text} is not a number of seconds");
+    let number: f64 = text.parse().map_err(|_| wrong())?;
+    Duration::try_from_secs_f64(number).map_err(|_| wrong())
+}
+
+fn source(text: &str) -> Result<SourceSpec, String> {
+    text.parse().map_err(|never: std::convert::Infallible| never.to_string())
+}
+
+fn sink(text: &str) -> Result<SinkSpec, String> {
+    text.parse().map_err(|never: std::convert::Infallible| never.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::iter::once("ahoy-cli").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn the_grammar_is_the_documented_one() {
+        for good in [
+            "--server ws://127.0.0.1:1/ws --user alice --data-dir /tmp/x --contact bob --contact carol call bob --seconds 5 --audio-only",
+            "--guest --ice-server stun:127.0.0.1:3478 --relay-only --loopback --codec h264 answer --calls 2 --delay-ms 10",
+            "--user bob --camera file:a.y4m --microphone tone --speaker file:b.wav --display none --events - --frame-events echo",
+            "devices --json",
+        ] {
+            assert!(parse(good).is_ok(), "{good}: {:?}", parse(good).err());
+        }
+        for bad in [
+            "",
+            "call",
+            "call Bob!",
+            "answer --calls 0",
+            "--codec h265 echo",
+            "--server http://x echo",
+            "call bob --seconds -1",
+            "--frame-events echo",
+        ] {
+            assert_eq!(parse(bad).err().map(|e| e.exit_code()), Some(2), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_turn_servers_login_is_part_of_its_url() {
+        let turn = ice_server("turn:alice:se:cret@127.0.0.1:3478?transport=udp").unwrap();
+        assert_eq!(turn.urls, ["turn:127.0.0.1:3478?transport=udp"]);
+        assert_eq!((turn.username.as_str(), turn.credential.as_str()), ("alice", "se:cret"));
+        for bad in ["", "stun", "stun:", "turn:host", "turn:user@host", "http:host"] {
+            assert!(ice_server(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_this_build_cannot_do_is_said() {
+        let config = parse("--user alice --codec vp8 echo").unwrap().options.into_config(true);
+        assert!(config.unwrap_err().to_string().contains("VP8"));
+        let config = parse("echo").unwrap().options.into_config(true);
+        assert!(config.unwrap_err().to_string().contains("--user"));
+    }
+}
