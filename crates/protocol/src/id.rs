@@ -221,12 +221,6 @@ pub fn shown_name(text: &str) -> Option<String> {
     (!clean.is_empty()).then(|| clean.to_owned())
 }
 
-/// Whether a free-text `name` is within the 64 characters that section 2 allows.
-#[must_use]
-pub fn name_fits(text: &str) -> bool {
-    text.chars().count() <= SHOWN_NAME_MAX
-}
-
 macro_rules! as_text {
     ($($name:ty),*) => {$(
         impl fmt::Debug for $name {

@@ -1,0 +1,75 @@
+//! How a server behaves: what an operator decides, and the contract's numbers, which only tests change.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ahoy_protocol::message::IceServer;
+
+use crate::accounts::Accounts;
+use crate::hosts::Hosts;
+use crate::limits::Limits;
+
+/// What [`crate::serve`] needs to know.
+#[derive(Debug)]
+pub struct Config {
+    /// Whose names are whose.
+    pub accounts: Accounts,
+    /// Which hosts are this server.
+    pub hosts: Hosts,
+    /// Whether `guest-…` names may sign in.
+    pub guests: bool,
+    /// STUN and TURN servers to tell clients of.
+    pub ice_servers: Vec<IceServer>,
+    /// Reverse proxies on whose word (`X-Forwarded-For`) a client's address is taken.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// Connections at a time; one more is answered with 503.
+    pub connections_max: usize,
+    /// How much one client may do.
+    pub limits: Limits,
+    /// How long one client may take.
+    pub timing: Timing,
+}
+
+impl Config {
+    /// The contract's numbers, guests welcome, no ICE server, own hosts those nearby.
+    #[must_use]
+    pub fn new(accounts: Accounts) -> Self {
+        Self {
+            accounts,
+            hosts: Hosts::default(),
+            guests: true,
+            ice_servers: Vec::new(),
+            trusted_proxies: Vec::new(),
+            connections_max: 10_000,
+            limits: Limits::default(),
+            timing: Timing::default(),
+        }
+    }
+}
+
+/// How long things may take (section 1). The default is the contract's.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// From the connection to the end of the HTTP exchange.
+    pub handshake: Duration,
+    /// To the first `login`, and from one that was refused to the next.
+    pub login: Duration,
+    /// Between two pings.
+    pub ping: Duration,
+    /// Without a word from the client.
+    pub silence: Duration,
+    /// For the client to read the close frame and hang up.
+    pub closing: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            login: Duration::from_secs(60),
+            ping: Duration::from_secs(15),
+            silence: Duration::from_secs(40),
+            closing: Duration::from_millis(1_500),
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! What one client says and what it is answered: every text frame in, answers into its outbox (sections 1 to 5 and 7 of
+//! `docs/signaling.md`). It knows nothing of sockets and pings.
+
+mod login;
+mod relay;
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ahoy_protocol::error::{ErrorCode, ErrorMessage};
+use ahoy_protocol::id::Username;
+use ahoy_protocol::identity::{Binary, Challenge};
+use ahoy_protocol::json::{Object, parse_object};
+use ahoy_protocol::message::{ClientMessage, Contacts, Hello, MessageError, ServerMessage};
+use ahoy_protocol::{CONTACTS_MAX, VERSION};
+
+use crate::ice;
+use crate::limits::{Bucket, Network, Window, retry_s};
+use crate::outbox::{End, Outbox};
+use crate::registry::SignedIn;
+use crate::shared::{Shared, deliver, now, text_of};
+
+/// No echo of what a client wrote is longer, in characters.
+const ECHO_MAX: usize = 200;
+/// A `call` no longer than this is repeated in an error about it; a UUID has 36 characters.
+const CALL_MAX: usize = 64;
+
+/// One connection's talk. When dropped, its session ends.
+#[derive(Debug)]
+pub(crate) struct Dialogue {
+    shared: Arc<Shared>,
+    outbox: Arc<Outbox>,
+    network: Network,
+    challenge: Challenge,
+    state: State,
+    messages: Bucket,
+    bytes: Bucket,
+    bad_messages: Window,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Since it came, or since its last attempt.
+    WaitingForLogin {
+        since: Instant,
+    },
+    SignedIn(SignedIn),
+}
+
+/// An `error` to be: why something is not done.
+#[derive(Debug)]
+struct Refusal {
+    code: ErrorCode,
+    message: String,
+    wait: Option<Duration>,
+}
+
+impl Dialogue {
+    /// Begins with `hello`.
+    ///
+    /// # Errors
+    /// When the system has no randomness to give.
+    pub(crate) fn begin(shared: Arc<Shared>, outbox: Arc<Outbox>, address: IpAddr) -> Result<Self, getrandom::Error> {
+        let mut challenge = [0; 32];
+        getrandom::fill(&mut challenge)?;
+        let challenge = Binary(challenge);
+        let server = concat!("ahoy-server/", env!("CARGO_PKG_VERSION")).to_owned();
+        let hello = Hello { protocols: vec![VERSION], server, challenge, guests: shared.config.guests };
+        outbox.push(&text_of(&ServerMessage::Hello(hello)));
+        let limits = &shared.config.limits;
+        let since = now();
+        let (messages, bytes) = (Bucket::new(limits.messages, since), Bucket::new(limits.bytes, since));
+        let (network, bad_messages, state) = (address.into(), Window::new(), State::WaitingForLogin { since });
+        Ok(Self { shared, outbox, network, challenge, state, messages, bytes, bad_messages })
+    }
+
+    /// Since when the server waits for a `login`, or for another after one that was refused.
+    pub(crate) fn waits_for_login_since(&self) -> Option<Instant> {
+        match &self.state {
+            State::WaitingForLogin { since } => Some(*since),
+            State::SignedIn(_) => None,
+        }
+    }
+
+    /// Takes one text message and answers it.
+    pub(crate) async fn hear(&mut self, text: &str) {
+        let now = now();
+        let (call, understood) = understand(text);
+        let outcome = match self.spend(text.len(), now) {
+            Ok(()) => match understood {
+                Ok(message) => self.act(message, now).await,
+                Err(error) => Err(error.into()),
+            },
+            Err(refusal) => Err(refusal),
+        };
+        if let Err(refusal) = outcome {
+            self.refuse(refusal, call, now);
+        }
+    }
+
+    /// Takes one binary message, which is never right.
+    pub(crate) fn hear_binary(&mut self, length: usize) {
+        let now = now();
+        let spent = self.spend(length, now);
+        let refusal =
+            spent.err().unwrap_or_else(|| Refusal::bad_message("a message is a text frame, not a binary one"));
+        self.refuse(refusal, None, now);
+    }
+
+    async fn act(&mut self, message: ClientMessage, now: Instant) -> Result<(), Refusal> {
+        match message {
+            ClientMessage::Ping => {
+                self.say(&ServerMessage::Pong);
+                Ok(())
+            }
+            ClientMessage::Login(login) => self.login(login, now).await,
+            ClientMessage::Contacts(contacts) => self.contacts(&contacts),
+            ClientMessage::IceServers => {
+                let guest = self.who()?.address.username.is_guest();
+                self.say(&ServerMessage::IceServers(ice::list(&self.shared.config.ice_servers, guest)));
+                Ok(())
+            }
+            ClientMessage::Relay(relay) => self.relay(relay, now).await,
+        }
+    }
+
+    fn contacts(&self, contacts: &Contacts) -> Result<(), Refusal> {
+        let who = self.who()?;
+        if who.address.username.is_guest() {
+            return Ok(());
+        }
+        if contacts.usernames.len() > CONTACTS_MAX {
+            return Err(Refusal::new(ErrorCode::TooMany, format!("a contact list has at most {CONTACTS_MAX} names")));
+        }
+        let usernames: HashSet<Username> = contacts.usernames.iter().filter_map(|name| name.parse().ok()).collect();
+        let mut registry = self.shared.registry();
+        deliver(registry.contacts(who, usernames));
+        Ok(())
+    }
+
+    fn who(&self) -> Result<&SignedIn, Refusal> {
+        match &self.state {
+            State::SignedIn(who) => Ok(who),
+            State::WaitingForLogin { .. } => Err(Refusal::new(ErrorCode::NotSignedIn, "sign in first")),
+        }
+    }
+
+    fn spend(&mut self, bytes: usize, now: Instant) -> Result<(), Refusal> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let wait = self.messages.wait(1, now).max(self.bytes.wait(bytes, now));
+        if !wait.is_zero() {
+            return Err(Refusal::rate_limited("too many messages at once", wait));
+        }
+        self.messages.spend(1);
+        self.bytes.spend(bytes);
+        Ok(())
+    }
+
+    fn say(&self, message: &ServerMessage) {
+        self.outbox.push(&text_of(message));
+    }
+
+    fn refuse(&mut self, refusal: Refusal, call: Option<String>, now: Instant) {
+        let Refusal { code, message, wait } = refusal;
+        tracing::debug!(?code, message, "refused");
+        self.say(&ServerMessage::Error(ErrorMessage { code, message, call, retry_s: wait.map(retry_s) }));
+        if code == ErrorCode::BadMessage {
+            let allowance = self.shared.config.limits.bad_messages;
+            self.bad_messages.note((), allowance.span, now);
+            if !self.bad_messages.wait(allowance, now, |()| true).is_zero() {
+                self.outbox.end(End::BadMessages);
+            }
+        }
+    }
+}
+
+impl Drop for Dialogue {
+    fn drop(&mut self) {
+        if let State::SignedIn(who) = &self.state {
+            let mut registry = self.shared.registry();
+            deliver(registry.sign_out(who));
+        }
+    }
+}
+
+impl Refusal {
+    fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), wait: None }
+    }
+
+    fn bad_message(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::BadMessage, message)
+    }
+
+    fn rate_limited(message: impl Into<String>, wait: Duration) -> Self {
+        Self { code: ErrorCode::RateLimited, message: message.into(), wait: Some(wait) }
+    }
+}
+
+impl From<MessageError> for Refusal {
+    fn from(error: MessageError) -> Self {
+        let code = match &error {
+            MessageError::UnknownType(_) => ErrorCode::UnknownType,
+            MessageError::Json(_) | MessageError::Member(_) => ErrorCode::BadMessage,
+        };
+        Self::new(code, error.to_string().chars().take(ECHO_MAX).collect::<String>())
+    }
+}
+
+/// What a text says, and the call it is about, if it names one, even if the rest is wrong.
+fn understand(text: &str) -> (Option<String>, Result<ClientMessage, MessageError>) {
+    match parse_object(text) {
+        Ok(object) => (call_of(&object), ClientMessage::from_object(object)),
+        Err(error) => (None, Err(error.into())),
+    }
+}
+
+fn call_of(object: &Object) -> Option<String> {
+    let call = object.get("call")?.as_str()?;
+    (call.len() <= CALL_MAX).then(|| call.to_owned())
+}

@@ -1,0 +1,149 @@
+//! The signaling server as a program: its command line, its logs, and the signals that end it.
+
+#![forbid(unsafe_code)]
+
+use std::io::{IsTerminal as _, Write as _};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use ahoy_server::hosts::{Host, Hosts};
+use ahoy_server::ice::IceServerArgument;
+use ahoy_server::{Accounts, Config, serve};
+use anyhow::Context as _;
+use clap::Parser;
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+
+/// Files that are open besides connections.
+#[cfg(unix)]
+const OTHER_FILES: u64 = 64;
+
+/// The Ahoy signaling server: where people who call each other by name find each other.
+///
+/// The first line on standard output says where it listens. It speaks plain WebSocket; beyond loopback and private
+/// networks put a reverse proxy with TLS before it and name that with --trusted-proxy. Logs go to standard error;
+/// AHOY_LOG sets how much.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// Where to listen; port 0 picks a free one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:4280")]
+    listen: SocketAddr,
+    /// Where names and their keys are kept. Without it they are forgotten when the server ends
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// A host under which clients reach this server (repeatable; without a port: any port). Without it: every loopback
+    /// and private address
+    #[arg(long, value_name = "HOST[:PORT]")]
+    public_host: Vec<Host>,
+    /// A host, besides the server's own, whose pages may connect (repeatable)
+    #[arg(long, value_name = "ORIGIN", value_parser = Host::from_origin_or_host)]
+    allow_origin: Vec<Host>,
+    /// A STUN or TURN server to tell clients of: stun:host:port, or JSON as in RTCIceServer (repeatable)
+    #[arg(long, value_name = "URL|JSON")]
+    ice_server: Vec<IceServerArgument>,
+    /// Take no guests
+    #[arg(long)]
+    no_guests: bool,
+    /// A reverse proxy whose X-Forwarded-For says where clients are (repeatable)
+    #[arg(long, value_name = "ADDRESS")]
+    trusted_proxy: Vec<IpAddr>,
+    /// Connections at a time
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    max_connections: usize,
+    /// Names that one address may sign in with for the first time in an hour
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    new_names: usize,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_env("AHOY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ahoy-server: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let (listen, connections_max) = (arguments.listen, arguments.max_connections);
+    let config = config(arguments)?;
+    allow_files(connections_max);
+    let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+    // Before anybody is told where the server is, so that a signal sent at once is not missed.
+    let stop = stop_signal()?;
+    let mut out = std::io::stdout().lock();
+    // Whoever started it may not care to read.
+    let _ = writeln!(out, "listening on ws://{}/ws", listener.local_addr()?).and_then(|()| out.flush());
+    drop(out);
+    serve(listener, stop, config).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn config(arguments: Arguments) -> anyhow::Result<Config> {
+    let accounts = match &arguments.data_dir {
+        Some(folder) => Accounts::open(folder).with_context(|| format!("cannot use {}", folder.display()))?,
+        None => {
+            tracing::warn!("no --data-dir: who owns which name is forgotten when this server ends");
+            Accounts::in_memory()?
+        }
+    };
+    let mut config = Config::new(accounts);
+    config.hosts = Hosts { public: arguments.public_host, allowed_origins: arguments.allow_origin };
+    config.guests = !arguments.no_guests;
+    config.ice_servers = arguments.ice_server.into_iter().map(|IceServerArgument(server)| server).collect();
+    config.trusted_proxies = arguments.trusted_proxy;
+    config.connections_max = arguments.max_connections;
+    config.limits.new_names.count = arguments.new_names;
+    Ok(config)
+}
+
+/// Raises the soft limit of open files as far as it may go: each connection is one.
+#[cfg(unix)]
+fn allow_files(connections: usize) {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let wanted = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OTHER_FILES);
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    limit.current = Some(limit.maximum.map_or(wanted, |maximum| maximum.min(wanted)));
+    let files = limit.current;
+    if setrlimit(Resource::Nofile, limit).is_err() || files.is_none_or(|files| files < wanted) {
+        tracing::warn!(files, wanted, "too few open files are allowed for so many connections");
+    }
+}
+
+#[cfg(not(unix))]
+fn allow_files(_connections: usize) {}
+
+#[cfg(unix)]
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+#[cfg(not(unix))]
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    Ok(async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            // Without it only the system's own ways end the program.
+            std::future::pending::<()>().await;
+        }
+    })
+}

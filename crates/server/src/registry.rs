@@ -1,0 +1,316 @@
+//! Who is here and whom to tell: signed-in sessions, mutual presence, and the opening offers that still wait for an
+//! answer (sections 3 to 5 of `docs/signaling.md`). Pure: no socket, no clock, no text; it never looks into an `L`,
+//! the link by which a session is reached.
+
+mod opening;
+mod presence;
+
+use std::collections::{HashMap, HashSet};
+use std::time::Instant;
+
+use ahoy_protocol::SESSIONS_MAX;
+use ahoy_protocol::id::{Address, CallId, DeviceAddress, SessionId, Username};
+use ahoy_protocol::signal::{CloseReason, ProgressState, Signal};
+
+use opening::{Leg, Opening, Openings};
+use presence::Listings;
+
+/// All of it. One call is one change: whoever holds the registry sees sessions, presence and openings agree.
+#[derive(Debug)]
+pub(crate) struct Registry<L> {
+    users: HashMap<Username, User<L>>,
+    listings: Listings,
+    last_serial: u64,
+}
+
+/// A user with at least one session.
+#[derive(Debug)]
+struct User<L> {
+    /// In the order of their signing in; at most [`SESSIONS_MAX`].
+    sessions: Vec<Session<L>>,
+    openings: Openings,
+}
+
+#[derive(Debug)]
+struct Session<L> {
+    id: SessionId,
+    serial: u64,
+    resume: String,
+    link: L,
+    contacts: HashSet<Username>,
+}
+
+/// One sign-in: the device, and which of its sign-ins, so that a replaced one can do nothing more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SignedIn {
+    pub(crate) address: DeviceAddress,
+    serial: u64,
+}
+
+/// A sign-in done.
+#[derive(Debug)]
+pub(crate) struct Entry<L> {
+    pub(crate) who: SignedIn,
+    /// The link of the same device's earlier session, which this one took the place of.
+    pub(crate) replaced: Option<L>,
+    pub(crate) notices: Vec<Notice<L>>,
+}
+
+/// Why a sign-in cannot be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// Another session has this guest's name.
+    NameInUse,
+    /// The user has as many sessions as there may be.
+    TooManySessions,
+}
+
+/// Something that a session is to be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Notice<L> {
+    pub(crate) to: L,
+    pub(crate) news: News,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum News {
+    /// A contact came or went.
+    Presence { username: Username, online: bool },
+    /// The last device that an opening offer reached is gone.
+    Offline { username: Username, call: CallId },
+}
+
+/// What replacing a list changes.
+struct Changes<L> {
+    /// Of whom the session itself is told no more.
+    lost: Vec<Username>,
+    for_others: Vec<Notice<L>>,
+}
+
+impl<L: Clone> Registry<L> {
+    pub(crate) fn new() -> Self {
+        Self { users: HashMap::new(), listings: Listings::default(), last_serial: 0 }
+    }
+
+    /// Signs a device in; its earlier session, if there is one, ends. `shown` is the resume token that came with the
+    /// sign-in, `resume` the one to show next time.
+    pub(crate) fn sign_in(
+        &mut self,
+        address: DeviceAddress,
+        shown: Option<&str>,
+        resume: String,
+        link: L,
+    ) -> Result<Entry<L>, Refused> {
+        let earlier = self.check(&address, shown)?;
+        let mut notices = Vec::new();
+        let replaced = earlier.and_then(|serial| {
+            let earlier = SignedIn { address: address.clone(), serial };
+            let link = self.session(&earlier)?.link.clone();
+            notices = self.sign_out(&earlier);
+            Some(link)
+        });
+        self.last_serial += 1;
+        let serial = self.last_serial;
+        let user = self.users.entry(address.username.clone()).or_insert_with(User::new);
+        user.sessions.push(Session { id: address.session, serial, resume, link, contacts: HashSet::new() });
+        Ok(Entry { who: SignedIn { address, serial }, replaced, notices })
+    }
+
+    /// Ends a session; nothing if it was replaced.
+    pub(crate) fn sign_out(&mut self, who: &SignedIn) -> Vec<Notice<L>> {
+        if self.session(who).is_none() {
+            return Vec::new();
+        }
+        let mut notices = self.list(who, HashSet::new()).for_others;
+        let username = &who.address.username;
+        let Some(user) = self.users.get_mut(username) else { return notices };
+        user.sessions.retain(|session| session.serial != who.serial);
+        let lost = user.openings.session_ended(who.address.session);
+        if user.sessions.is_empty() {
+            self.users.remove(username);
+        }
+        notices.extend(lost.into_iter().filter_map(|opening| self.offline(username, &opening)));
+        notices
+    }
+
+    /// Whether this sign-in still stands.
+    pub(crate) fn is_current(&self, who: &SignedIn) -> bool {
+        self.session(who).is_some()
+    }
+
+    /// Replaces a session's contact list. The session is told of each contact in it that is there for it, and of each
+    /// that no longer is; others are told what changed for them.
+    pub(crate) fn contacts(&mut self, who: &SignedIn, mut usernames: HashSet<Username>) -> Vec<Notice<L>> {
+        let Some(link) = self.session(who).map(|session| session.link.clone()) else { return Vec::new() };
+        let me = &who.address.username;
+        usernames.remove(me);
+        let here = usernames.clone();
+        let Changes { lost, for_others: mut notices } = self.list(who, usernames);
+        let gone = lost.into_iter().map(|username| News::Presence { username, online: false });
+        let here = here.into_iter().filter(|username| self.listings.mutual(me, username));
+        let here = here.map(|username| News::Presence { username, online: true });
+        notices.extend(gone.chain(here).map(|news| Notice { to: link.clone(), news }));
+        notices
+    }
+
+    /// Whom an opening offer to `callee` reaches, remembered until one of them answers.
+    pub(crate) fn open(
+        &mut self,
+        who: &SignedIn,
+        callee: &Username,
+        call: CallId,
+        now: Instant,
+    ) -> Vec<(DeviceAddress, L)> {
+        if !self.is_current(who) {
+            return Vec::new();
+        }
+        let Some(user) = self.users.get_mut(callee) else { return Vec::new() };
+        let waiting = user.sessions.iter().map(|session| session.id).collect();
+        user.openings.remember(Opening::new(who.clone(), call, waiting, now));
+        let reached = user.sessions.iter();
+        reached
+            .map(|session| {
+                let address = DeviceAddress { username: callee.clone(), session: session.id };
+                (address, session.link.clone())
+            })
+            .collect()
+    }
+
+    /// Whom a message to `to` reaches.
+    pub(crate) fn reach(&self, to: &Address) -> Vec<L> {
+        let sessions = self.users.get(to.username()).map_or(&[][..], |user| &user.sessions);
+        let meant = sessions.iter().filter(|session| match to {
+            Address::User(_) => true,
+            Address::Device(device) => device.session == session.id,
+        });
+        meant.map(|session| session.link.clone()).collect()
+    }
+
+    /// What a relayed message does to the openings that wait: a callee's answer or a caller's cancelling ends one, a
+    /// callee's `busy` or `timeout` ends that device's leg. All that is asked of the message is what it is called.
+    pub(crate) fn relayed(&mut self, who: &SignedIn, to: &Address, signal: &Signal) -> Option<Notice<L>> {
+        match signal {
+            Signal::Answer(answer) => self.answered(who, to, answer.call),
+            Signal::Progress(progress) => match progress.state {
+                ProgressState::Accepted => self.answered(who, to, progress.call),
+                ProgressState::Ringing | ProgressState::Unknown => None,
+            },
+            Signal::Close(close) => {
+                let leg = match close.reason {
+                    CloseReason::Busy | CloseReason::Timeout => Leg::This,
+                    CloseReason::Hangup
+                    | CloseReason::Declined
+                    | CloseReason::Cancelled
+                    | CloseReason::AnsweredElsewhere
+                    | CloseReason::Glare
+                    | CloseReason::Failed
+                    | CloseReason::Unknown => Leg::All,
+                };
+                self.closed(who, to, close.call, leg)
+            }
+            Signal::Offer(_) | Signal::Candidate(_) | Signal::Restart(_) => None,
+        }
+    }
+
+    /// Whether `address` may sign in, and the serial of the session whose place it takes.
+    fn check(&self, address: &DeviceAddress, shown: Option<&str>) -> Result<Option<u64>, Refused> {
+        let Some(user) = self.users.get(&address.username) else { return Ok(None) };
+        let earlier = user.sessions.iter().find(|session| session.id == address.session);
+        if address.username.is_guest() {
+            // A guest has no key: what shows that it is the same one is the token that only it was given.
+            let same = earlier.filter(|session| shown == Some(&session.resume));
+            return same.map(|session| Some(session.serial)).ok_or(Refused::NameInUse);
+        }
+        if earlier.is_none() && user.sessions.len() >= SESSIONS_MAX {
+            return Err(Refused::TooManySessions);
+        }
+        Ok(earlier.map(|session| session.serial))
+    }
+
+    fn session(&self, who: &SignedIn) -> Option<&Session<L>> {
+        let sessions = &self.users.get(&who.address.username)?.sessions;
+        sessions.iter().find(|session| session.serial == who.serial)
+    }
+
+    /// Replaces a session's list. What goes only from this session's list changes nothing for others as long as another
+    /// session of the same user has it.
+    fn list(&mut self, who: &SignedIn, new: HashSet<Username>) -> Changes<L> {
+        let mut changes = Changes { lost: Vec::new(), for_others: Vec::new() };
+        let me = &who.address.username;
+        let session = self.users.get_mut(me).and_then(|user| user.sessions.iter_mut().find(|s| s.serial == who.serial));
+        let Some(session) = session else { return changes };
+        let old = std::mem::replace(&mut session.contacts, new.clone());
+
+        for username in old.difference(&new) {
+            let was_mutual = self.listings.mutual(me, username);
+            self.listings.remove(me, username);
+            if was_mutual {
+                changes.lost.push(username.clone());
+            }
+            if was_mutual && !self.listings.mutual(me, username) {
+                changes.for_others.extend(self.tell_of(me, username, false));
+            }
+        }
+        for username in new.difference(&old) {
+            let was_mutual = self.listings.mutual(me, username);
+            self.listings.add(me, username);
+            if !was_mutual && self.listings.mutual(me, username) {
+                changes.for_others.extend(self.tell_of(me, username, true));
+            }
+        }
+        changes
+    }
+
+    /// To each session of `reader` that lists `me`.
+    fn tell_of(&self, me: &Username, reader: &Username, online: bool) -> Vec<Notice<L>> {
+        let sessions = self.users.get(reader).map_or(&[][..], |user| &user.sessions);
+        let readers = sessions.iter().filter(|session| session.contacts.contains(me));
+        let news = News::Presence { username: me.clone(), online };
+        readers.map(|session| Notice { to: session.link.clone(), news: news.clone() }).collect()
+    }
+
+    /// Somebody answered: nobody waits for the others any more.
+    fn answered(&mut self, who: &SignedIn, to: &Address, call: CallId) -> Option<Notice<L>> {
+        let openings = &mut self.users.get_mut(&who.address.username)?.openings;
+        openings.end(call, who.address.session, |opening| opening.caller_is(to), Leg::All);
+        None
+    }
+
+    fn closed(&mut self, who: &SignedIn, to: &Address, call: CallId, leg: Leg) -> Option<Notice<L>> {
+        // By a callee: one of its own openings.
+        let me = &who.address.username;
+        if let Some(user) = self.users.get_mut(me)
+            && let Some(lost) = user.openings.end(call, who.address.session, |opening| opening.caller_is(to), leg)
+        {
+            return self.offline(me, &lost);
+        }
+        // By the caller: it knows, and is told nothing, unless this was the last leg but for those that are gone.
+        let callee = to.username();
+        let openings = &mut self.users.get_mut(callee)?.openings;
+        let lost = match to {
+            Address::User(_) => {
+                openings.forget(who, call);
+                None
+            }
+            Address::Device(device) => openings.end(call, device.session, |opening| opening.caller == *who, Leg::This),
+        };
+        self.offline(callee, &lost?)
+    }
+
+    /// Tells the caller of `opening`, if it is still there.
+    fn offline(&self, callee: &Username, opening: &Opening) -> Option<Notice<L>> {
+        let caller = self.session(&opening.caller)?;
+        let news = News::Offline { username: callee.clone(), call: opening.call };
+        Some(Notice { to: caller.link.clone(), news })
+    }
+}
+
+impl<L> User<L> {
+    fn new() -> Self {
+        // Most have one.
+        Self { sessions: Vec::with_capacity(1), openings: Openings::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

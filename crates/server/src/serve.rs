@@ -1,0 +1,101 @@
+//! The accept loop: owns every connection's task, and ends them all when told to stop.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{sleep, timeout};
+
+use crate::config::Config;
+use crate::connection;
+use crate::http;
+use crate::shared::Shared;
+
+/// What the system may hold for one reader, so that a slow one is found out by our own bound and not megabytes later.
+const SEND_BUFFER: usize = 64 * 1024;
+/// After the system refused a connection, mostly for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Connections that are being told that the server is full, besides those that are served.
+const REFUSALS_MAX: usize = 64;
+const FULL: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\nRetry-After: 10\r\n\r\n";
+
+enum Event {
+    Accepted(std::io::Result<(TcpStream, SocketAddr)>),
+    Finished(Result<(), JoinError>),
+    Stop,
+}
+
+/// Serves until `shutdown`; then every client is told (close code 1001), given a moment to hang up, and dropped.
+pub async fn serve(listener: TcpListener, shutdown: impl Future<Output = ()>, config: Config) {
+    let shared = Arc::new(Shared::new(config));
+    let mut connections = JoinSet::new();
+    let mut accepted = 0_u64;
+    tokio::pin!(shutdown);
+    loop {
+        let event = tokio::select! {
+            () = &mut shutdown => Event::Stop,
+            Some(finished) = connections.join_next() => Event::Finished(finished),
+            accepted = listener.accept() => Event::Accepted(accepted),
+        };
+        match event {
+            Event::Stop => break,
+            Event::Finished(Ok(())) => {}
+            Event::Finished(Err(error)) => tracing::error!(%error, "a connection's task failed"),
+            Event::Accepted(Err(error)) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                sleep(ACCEPT_PAUSE).await;
+            }
+            Event::Accepted(Ok((stream, _))) if connections.len() >= shared.config.connections_max => {
+                tracing::debug!(connections = connections.len(), "full");
+                // When even these are too many, they are dropped without a word.
+                if connections.len() < shared.config.connections_max.saturating_add(REFUSALS_MAX) {
+                    connections.spawn(refuse(stream, shared.config.timing.closing));
+                }
+            }
+            Event::Accepted(Ok((stream, peer))) => {
+                accepted += 1;
+                connections.spawn(serve_one(stream, peer, accepted, Arc::clone(&shared)));
+            }
+        }
+    }
+    drop(listener);
+    shared.end_all();
+    let all = async { while connections.join_next().await.is_some() {} };
+    // A connection that says farewell has its own deadline; this one is for those still in the handshake.
+    let _ = timeout(shared.config.timing.closing + ACCEPT_PAUSE, all).await;
+    connections.shutdown().await;
+}
+
+async fn serve_one(stream: TcpStream, peer: SocketAddr, number: u64, shared: Arc<Shared>) {
+    prepare(&stream);
+    // Boxed, so that its room is given back when the request is answered.
+    let upgraded = Box::pin(http::shake_hands(stream, peer.ip(), &shared.config)).await;
+    let Some(http::Upgraded { stream, read, address }) = upgraded else { return };
+    let open = shared.open_outbox(number);
+    drop(shared);
+    connection::serve(stream, read, address, open).await;
+}
+
+async fn refuse(mut stream: TcpStream, time: Duration) {
+    let answer = async {
+        stream.write_all(FULL).await?;
+        connection::hang_up(stream).await
+    };
+    // Whether it was heard or not, that was all.
+    let _ = timeout(time, answer).await;
+}
+
+fn prepare(stream: &TcpStream) {
+    // Messages are small and each is awaited. Neither failing matters to anybody but the one client.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    if let Err(error) = SockRef::from(stream).set_send_buffer_size(SEND_BUFFER) {
+        tracing::debug!(%error, "cannot set SO_SNDBUF");
+    }
+}

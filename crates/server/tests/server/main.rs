@@ -1,0 +1,12 @@
+//! The server over real sockets: every sentence of the contract about it, and everything malformed, with the answer
+//! that it must get. One binary, a file a section.
+
+#![allow(clippy::unwrap_used)]
+
+mod calls;
+mod harness;
+mod limits;
+mod presence;
+mod program;
+mod sign_in;
+mod transport;
