@@ -8,6 +8,7 @@ mod devices;
 mod report;
 mod session;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -20,7 +21,8 @@ fn main() -> ExitCode {
     let cli = args::Cli::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_env("AHOY_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LOG));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
     if let args::Command::Devices { json } = cli.command {
         devices::print(json);
         return ExitCode::SUCCESS;

@@ -260,16 +260,14 @@ fn colon_hex(text: &str) -> Option<Hash> {
     pairs.next().is_none().then_some(bytes)
 }
 
-/// An SDP line like the ones that browsers write, for tests of this and other crates.
-#[must_use]
-pub fn fingerprint_line(fingerprint: &Hash) -> String {
-    let pairs: Vec<String> = fingerprint.iter().map(|b| format!("{b:02X}")).collect();
-    format!("a=fingerprint:sha-256 {}", pairs.join(":"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn fingerprint_line(fingerprint: &Hash) -> String {
+        let pairs: Vec<String> = fingerprint.iter().map(|b| format!("{b:02X}")).collect();
+        format!("a=fingerprint:sha-256 {}", pairs.join(":"))
+    }
 
     struct Scene {
         alice: IdentityKey,

@@ -51,7 +51,7 @@ impl Drop for Program {
 
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ahoy-server"));
-    command.args(arguments).env_remove("RUST_LOG").stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(arguments).env_remove("AHOY_LOG").stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 

@@ -1,0 +1,249 @@
+//! A peer with a real path, but without sense: what it sends over the control channel and as media is garbage. The call
+//! goes on, pictures are shown as soon as they are pictures again, and the next call works.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ahoy_rtp::{H264Packetizer, RtpPacket};
+use ahoy_tests::harness::cli::{Cli, Running};
+use ahoy_tests::harness::media::access_units;
+use ahoy_tests::harness::peer::{new_call, text};
+use ahoy_tests::harness::{DEADLINE, Peer, Server};
+use ahoy_transport::{
+    Candidate, Certificate, PathState, Peer as Wire, PeerConfig, PeerEvent, PeerEvents, ReceivedMedia, Track,
+    VideoCodec,
+};
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use serde_json::json;
+use tokio::runtime::Runtime;
+
+#[test]
+fn garbage_on_the_control_channel_is_ignored() {
+    let server = Server::start();
+    let mut echo = Cli::new(&server, "echo").start_signed_in("echo");
+    let mut zoe = Wired::call(&server, "guest-zoe", "echo", |offer| offer);
+    zoe.wait_for(|event| *event == PeerEvent::ControlOpen);
+    echo.wait_for("connected");
+    let other = new_call();
+    let nested = "[".repeat(30_000);
+    let long = json!({"type": "media", "audio": "x".repeat(60_000)}).to_string();
+    for words in [
+        "",
+        "{",
+        "null",
+        "[]",
+        "\u{0}\u{1F4DE}",
+        r#"{"type":7}"#,
+        r#"{"type":"dance"}"#,
+        r#"{"type":"media"}"#,
+        r#"{"type":"media","audio":"yes","video":1,"screen":null}"#,
+        r#"{"type":"media","type":"close"}"#,
+        r#"{"type":"offer","call":"no"}"#,
+        r#"{"type":"verify","commit":7}"#,
+        &nested,
+        &long,
+        &json!({"type": "close", "call": other, "reason": "hangup"}).to_string(),
+        &json!({"type": "accepted", "call": other, "video": true}).to_string(),
+        &json!({"type": "answer", "call": zoe.call, "n": 9, "sdp": "v=0\r\n"}).to_string(),
+        &json!({"type": "restart", "call": zoe.call, "n": 4_000_000_000_u32}).to_string(),
+        &json!({"type": "candidate", "call": zoe.call, "candidate": {"candidate": "candidate:x"}}).to_string(),
+    ] {
+        zoe.say(words);
+    }
+    // The channel keeps its order: when this has arrived, all of it has.
+    zoe.say(&json!({"type": "media", "audio": true, "video": false, "screen": false}).to_string());
+    assert!(echo.wait_for("remote_sending").flag("audio"));
+    assert!(echo.all("ended").is_empty(), "the call goes on");
+    zoe.say(&json!({"type": "close", "call": zoe.call, "reason": "hangup"}).to_string());
+    assert_eq!(echo.wait_for("ended").text("reason"), "hangup");
+    assert_next_call_works(&server, &mut echo);
+}
+
+#[test]
+fn media_that_are_garbage_do_no_harm() {
+    let seed = rand::random();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let server = Server::start();
+    let mut echo = Cli::new(&server, "echo").and(&["--frame-events"]).start_signed_in("echo");
+    let mut zoe = Wired::call(&server, "guest-zoe", "echo", |offer| offer);
+    echo.wait_for("connected");
+    let clip = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/media/signer-480p30.h264")).expect("the clip");
+    let pictures: Vec<&[u8]> = access_units(&clip).into_iter().take(60).collect();
+    // Sequence numbers stay in order: SRTP itself drops what is out of it (RFC 3711 §3.3.1), and our code never sees it.
+    for track in [Track::Microphone, Track::Screen, Track::Camera] {
+        for sequence in 0..600 {
+            let length = random.random_range(0..1_180);
+            let payload: Bytes = (0..length).map(|_| random.random::<u8>()).collect();
+            zoe.send(track, RtpPacket { sequence, timestamp: random.random(), marker: random.random(), payload });
+        }
+    }
+    // Real pictures with damage: bits turned, ends cut off, packets left out, doubled and out of place.
+    let mut packetizer = H264Packetizer::new(600);
+    for (number, picture) in pictures.iter().enumerate() {
+        let mut packets = packetizer.packetize(picture, number as u32 * 3_000);
+        for packet in &mut packets {
+            let mut payload = packet.payload.to_vec();
+            let at = random.random_range(0..payload.len());
+            match random.random_range(0..6) {
+                0 => payload[at] ^= 1 << random.random_range(0..8),
+                1 => payload.truncate(at),
+                2 => packet.sequence = packet.sequence.wrapping_add(random.random_range(0..9)),
+                3 => packet.timestamp = random.random(),
+                _ => {}
+            }
+            packet.payload = payload.into();
+        }
+        for packet in packets {
+            zoe.send(Track::Camera, packet);
+        }
+    }
+    assert!(echo.all("ended").is_empty(), "the call goes on");
+    // From here on the pictures are good again, and each round begins with a key frame.
+    let deadline = Instant::now() + DEADLINE;
+    let first: u32 = random.random();
+    let mut sent = 0;
+    let shown = |sent: u32| {
+        let since = |rtp: u64| (rtp as u32).wrapping_sub(first);
+        echo.all("frame_shown").iter().any(|event| since(event.number("rtp")) < sent * 3_000)
+    };
+    while !shown(sent) {
+        assert!(Instant::now() < deadline, "no picture is shown any more");
+        for picture in &pictures {
+            for packet in packetizer.packetize(picture, first.wrapping_add(sent * 3_000)) {
+                zoe.send(Track::Camera, packet);
+            }
+            sent += 1;
+        }
+    }
+    zoe.hang_up();
+    echo.wait_for("ended");
+    assert_next_call_works(&server, &mut echo);
+}
+
+#[test]
+fn a_certificate_other_than_the_announced_one_is_not_talked_to() {
+    let server = Server::start();
+    let mut echo = Cli::new(&server, "echo").start_signed_in("echo");
+    let announced = Certificate::generate().expect("there is randomness");
+    let fingerprint = format!("a=fingerprint:sha-256 {}", announced.fingerprint().trim_start_matches("sha-256 "));
+    let _zoe = Wired::call(&server, "guest-zoe", "echo", |offer| {
+        let lines: Vec<&str> = offer
+            .lines()
+            .map(|line| if line.starts_with("a=fingerprint:sha-256") { fingerprint.as_str() } else { line })
+            .collect();
+        lines.join("\r\n") + "\r\n"
+    });
+    assert_eq!(echo.wait_for("ended").text("reason"), "failed");
+    assert!(echo.all("connected").is_empty() && echo.all("first_frame").is_empty());
+    assert_next_call_works(&server, &mut echo);
+}
+
+/// A peer made by hand, with a real connection behind it.
+struct Wired {
+    peer: Peer,
+    call: String,
+    callee: String,
+    wire: Wire,
+    events: PeerEvents,
+    // What comes back is not looked at; it must not be dropped all the same.
+    _media: ReceivedMedia,
+    sent: u32,
+    // Dropped last: everything above runs on it.
+    runtime: Runtime,
+}
+
+impl Wired {
+    /// Calls somebody who accepts, with an offer that `spoil` may change, and tells them how to be reached.
+    fn call(server: &Server, name: &str, callee: &str, spoil: impl Fn(String) -> String) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("there are threads");
+        let config = PeerConfig {
+            ice_servers: Vec::new(),
+            relay_only: false,
+            loopback: true,
+            certificate: Certificate::generate().expect("there is randomness"),
+            video_codecs: vec![VideoCodec::H264],
+        };
+        let (wire, events, media) = runtime.block_on(Wire::open(config)).expect("there are sockets");
+        let call = new_call();
+        let peer = Peer::guest(server, name);
+        let mut wired = Self { peer, call, callee: callee.into(), wire, events, _media: media, sent: 0, runtime };
+        let offer = wired.runtime.block_on(wired.wire.make_offer(false)).expect("it can offer");
+        wired.peer.dial(callee, &wired.call, &spoil(offer));
+        let answer = wired.peer.expect_about("answer", &wired.call);
+        wired.runtime.block_on(wired.wire.apply_answer(text(&answer, "sdp"))).expect("the answer is good");
+        wired.exchange_candidates(text(&answer, "from"));
+        wired
+    }
+
+    fn exchange_candidates(&mut self, callee: &str) {
+        loop {
+            match self.runtime.block_on(self.events.next()) {
+                Some(PeerEvent::Candidate(own)) => {
+                    let ufrag = own.ufrag.as_deref().unwrap_or_default();
+                    self.peer.candidate(&self.call, callee, &own.candidate, ufrag);
+                }
+                Some(PeerEvent::EndOfCandidates { .. }) => break,
+                Some(_) => {}
+                None => panic!("the connection was closed"),
+            }
+        }
+        loop {
+            let message = self.peer.expect_about("candidate", &self.call);
+            let candidate = &message["candidate"];
+            if text(candidate, "candidate").is_empty() {
+                break;
+            }
+            let theirs = Candidate {
+                candidate: text(candidate, "candidate").into(),
+                mid: candidate["sdpMid"].as_str().map(Into::into),
+                line_index: None,
+                ufrag: candidate["usernameFragment"].as_str().map(Into::into),
+            };
+            self.runtime.block_on(self.wire.add_candidate(theirs)).expect("their candidates are good");
+        }
+    }
+
+    fn wait_for(&mut self, wanted: impl Fn(&PeerEvent) -> bool) {
+        let waiting = async {
+            while let Some(event) = self.events.next().await {
+                if wanted(&event) {
+                    return;
+                }
+                assert_ne!(event, PeerEvent::Path(PathState::Failed));
+            }
+            panic!("the connection was closed");
+        };
+        self.runtime.block_on(async { tokio::time::timeout(DEADLINE, waiting).await }).expect("it happens in time");
+    }
+
+    /// Says something on the control channel.
+    fn say(&self, words: &str) {
+        self.runtime.block_on(self.wire.send_control(words.into())).expect("the channel is open");
+    }
+
+    /// Sends a packet, at most 4,000 a second: a loopback socket's buffer takes no more at once.
+    fn send(&mut self, track: Track, packet: RtpPacket) {
+        // A track that the other side does not take is none to test.
+        let _ = self.wire.sender(track).send(packet);
+        self.sent += 1;
+        if self.sent.is_multiple_of(20) {
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn hang_up(&mut self) {
+        self.peer.close(&self.call, &self.callee, "hangup");
+    }
+}
+
+/// After whatever was done to `echo`, somebody honest reaches it; then it ends well.
+#[track_caller]
+fn assert_next_call_works(server: &Server, echo: &mut Running) {
+    Cli::new(server, "honest").start("call echo --seconds 0.5").ends_with(0);
+    echo.process().interrupt();
+    echo.ends_with(0);
+}
