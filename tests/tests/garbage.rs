@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ahoy_rtp::{H264Packetizer, RtpPacket};
-use ahoy_tests::harness::cli::{Cli, Running};
+use ahoy_tests::harness::cli::Cli;
 use ahoy_tests::harness::media::access_units;
 use ahoy_tests::harness::peer::{new_call, text};
 use ahoy_tests::harness::{DEADLINE, Peer, Server};
@@ -58,7 +58,7 @@ fn garbage_on_the_control_channel_is_ignored() {
     assert!(echo.all("ended").is_empty(), "the call goes on");
     zoe.say(&json!({"type": "close", "call": zoe.call, "reason": "hangup"}).to_string());
     assert_eq!(echo.wait_for("ended").text("reason"), "hangup");
-    assert_next_call_works(&server, &mut echo);
+    echo.takes_the_next_call(&server);
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn media_that_are_garbage_do_no_harm() {
     }
     zoe.hang_up();
     echo.wait_for("ended");
-    assert_next_call_works(&server, &mut echo);
+    echo.takes_the_next_call(&server);
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn a_certificate_other_than_the_announced_one_is_not_talked_to() {
     });
     assert_eq!(echo.wait_for("ended").text("reason"), "failed");
     assert!(echo.all("connected").is_empty() && echo.all("first_frame").is_empty());
-    assert_next_call_works(&server, &mut echo);
+    echo.takes_the_next_call(&server);
 }
 
 /// A peer made by hand, with a real connection behind it.
@@ -238,12 +238,4 @@ impl Wired {
     fn hang_up(&mut self) {
         self.peer.close(&self.call, &self.callee, "hangup");
     }
-}
-
-/// After whatever was done to `echo`, somebody honest reaches it; then it ends well.
-#[track_caller]
-fn assert_next_call_works(server: &Server, echo: &mut Running) {
-    Cli::new(server, "honest").start("call echo --seconds 0.5").ends_with(0);
-    echo.process().interrupt();
-    echo.ends_with(0);
 }

@@ -32,7 +32,7 @@ fn an_offer_that_proves_nothing_does_not_ring() {
         assert_refused(&mut zoe, "echo", sdp);
     }
     assert!(echo.all("incoming").is_empty(), "none of them rings");
-    assert_next_call_works(&server, &mut echo);
+    echo.takes_the_next_call(&server);
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn an_offer_in_another_name_does_not_ring() {
         expect_failed(&mut mallory, call, what);
     }
     assert!(echo.all("incoming").is_empty(), "none of them rings");
-    assert_next_call_works(&server, &mut echo);
+    echo.takes_the_next_call(&server);
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn an_offer_that_cannot_be_answered_fails_and_the_next_call_works() {
             zoe.settle("echo");
         }
     }
-    assert_next_call_works(&server, &mut echo);
+    echo.takes_the_next_call(&server);
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn absurd_candidates_do_no_harm_to_a_callee() {
     assert!(echo.all("ended").is_empty(), "the call goes on");
     zoe.close(&call, "echo", "hangup");
     echo.wait_for("ended");
-    assert_next_call_works(&server, &mut echo);
+    echo.takes_the_next_call(&server);
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn what_makes_no_sense_is_ignored() {
     assert_eq!(echo.all("incoming").len(), 1, "the same call rings once");
     zoe.close(&call, &address, "hangup");
     echo.wait_for("ended");
-    assert_next_call_works(&server, &mut echo);
+    echo.takes_the_next_call(&server);
 }
 
 #[test]
@@ -362,14 +362,6 @@ fn expect_failed(peer: &mut Peer, call: &str, why: &str) {
     });
 }
 
-/// After whatever was done to `echo`, somebody honest reaches it; then it ends well.
-#[track_caller]
-fn assert_next_call_works(server: &Server, echo: &mut Running) {
-    Cli::new(server, "honest").start("call echo --seconds 0.5").ends_with(0);
-    echo.process().interrupt();
-    echo.ends_with(0);
-}
-
 /// The full address of somebody who is signed in.
 fn address_of(user: &str, running: &Running) -> String {
     format!("{user}/{}", running.wait_for("signed_in").text("session"))
@@ -427,11 +419,10 @@ fn send_absurd_candidates(peer: &mut Peer, call: &str, to: &str, ufrag: &str, co
         "\u{0}\u{1F4DE}".into(),
         "a=candidate:1 1 udp 1 127.0.0.1 9 typ host\r\na=ice-ufrag:x".into(),
     ];
-    // Four long ones: the server takes a mebibyte at once from one session.
-    for candidate in [&long, &many, &long, &many] {
-        peer.candidate(call, to, candidate, ufrag);
-    }
-    for number in 4..count {
+    // No more long ones: the server cuts off who has 256 KiB waiting, and on a busy machine that is soon anybody.
+    peer.candidate(call, to, &long, ufrag);
+    peer.candidate(call, to, &many, ufrag);
+    for number in 2..count {
         let candidate = &absurd[number % absurd.len()];
         let ufrag = if number % 2 == 0 { ufrag } else { "nobody" };
         peer.candidate(call, to, candidate, ufrag);

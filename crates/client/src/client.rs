@@ -41,7 +41,7 @@ pub enum StartError {
     #[error("{0}")]
     Media(String),
     /// No certificate for media encryption could be made.
-    #[error("cannot make a certificate for media encryption: {0}")]
+    #[error("cannot make a certificate for media encryption")]
     Certificate(#[from] ahoy_transport::TransportError),
 }
 

@@ -2,7 +2,7 @@
 
 /// The system has no randomness to give; nothing secret can be made.
 #[derive(Debug, thiserror::Error)]
-#[error("the system gives no random numbers: {0}")]
+#[error("the system gives no random numbers")]
 pub struct RandomError(#[from] getrandom::Error);
 
 /// 64 random bits.

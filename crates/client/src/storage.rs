@@ -19,7 +19,7 @@ pub(crate) struct Storage {
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
     /// Reading or writing failed.
-    #[error("cannot use {path}: {source}; check that the folder exists and is yours, or give --data-dir")]
+    #[error("cannot use {path}; see that the folder is yours, or give --data-dir")]
     Io {
         /// Which file or folder.
         path: PathBuf,

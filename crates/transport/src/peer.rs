@@ -90,10 +90,10 @@ pub enum TransportError {
     #[error("only relays may be used, but no TURN server over UDP is known")]
     NoRelay,
     /// The peer's description.
-    #[error("the description is refused: {0}")]
+    #[error("the description is refused")]
     Description(#[from] DescriptionError),
     /// The peer's candidate.
-    #[error("the candidate is refused: {0}")]
+    #[error("the candidate is refused")]
     Candidate(#[from] CandidateError),
     /// A candidate came before any description.
     #[error("there is no description of the peer yet")]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ahoy_media::{FrameRate, H264Decoder, SinkSpec, VideoFrame};
+use ahoy_rtp::clock::{TimestampUnwrapper, VIDEO_CLOCK_HZ, duration};
 use ahoy_rtp::{AssembledFrame, AssemblerConfig, AssemblerEvent, H264Assembler};
 use ahoy_transport::{Peer, Track};
 use tokio::runtime::Handle;
@@ -40,7 +41,7 @@ impl VideoReceive {
             assembler: H264Assembler::new(AssemblerConfig::default()),
             decoder: H264Decoder::new(),
             recording: Recording::new(display.clone()),
-            echo,
+            echo: echo.map(Echo::new),
             shared,
             began: Instant::now(),
             shown_one: false,
@@ -59,10 +60,33 @@ struct Decoding {
     assembler: H264Assembler,
     decoder: H264Decoder,
     recording: Recording,
-    echo: Option<PictureInput>,
+    echo: Option<Echo>,
     shared: Arc<Shared>,
     began: Instant,
     shown_one: bool,
+}
+
+/// Sends back what is shown, at the distances in which it was taken: decoding takes now longer, now shorter.
+struct Echo {
+    input: PictureInput,
+    timestamps: TimestampUnwrapper,
+    /// Time stamp and moment of the first picture.
+    first: Option<(i64, Instant)>,
+}
+
+impl Echo {
+    fn new(input: PictureInput) -> Self {
+        Self { input, timestamps: TimestampUnwrapper::default(), first: None }
+    }
+
+    fn put(&mut self, frame: VideoFrame, rtp: u32) {
+        let ticks = self.timestamps.unwrap(rtp);
+        let (first, began) = *self.first.get_or_insert((ticks, Instant::now()));
+        // A peer's time stamps may be anything; one from before the first, or beyond all time, counts as the first.
+        let since_first = u64::try_from(ticks.saturating_sub(first)).unwrap_or(0);
+        let taken_at = began.checked_add(duration(since_first, VIDEO_CLOCK_HZ)).unwrap_or(began);
+        self.input.put(frame, taken_at, FrameRate::THIRTY);
+    }
 }
 
 impl Decoding {
@@ -118,8 +142,8 @@ impl Decoding {
         }
         self.shared.meters.frames_shown.count();
         self.shared.tell_frame(Event::FrameShown { rtp, width, height });
-        if let Some(echo) = &self.echo {
-            echo.put(frame.clone(), Instant::now(), FrameRate::THIRTY);
+        if let Some(echo) = &mut self.echo {
+            echo.put(frame.clone(), rtp);
         }
     }
 }

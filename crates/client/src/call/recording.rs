@@ -6,8 +6,13 @@ use std::time::Duration;
 use ahoy_media::{FrameRate, PictureSink, SinkSpec, VideoFrame};
 use ahoy_rtp::clock::{TimestampUnwrapper, VIDEO_CLOCK_HZ, duration};
 
-/// Pictures held back until the rate is known: enough that one pair of neighbours is among them, even with loss.
+/// Pictures held back until the rate is known: enough that most pairs are neighbours, even with loss.
 const HELD_BACK: usize = 8;
+/// Pictures a second of most cameras, and how far from one of these a camera's time stamps may lie to be taken for it.
+const WHOLE_RATES: ([(u32, u32); 9], f64) =
+    ([(60, 1), (50, 1), (30, 1), (25, 1), (24, 1), (20, 1), (15, 1), (10, 1), (5, 1)], 0.1);
+/// Those of NTSC: a thousandth slower, so only time stamps that are exact can mean them.
+const NTSC_RATES: ([(u32, u32); 3], f64) = ([(60_000, 1001), (30_000, 1001), (24_000, 1001)], 0.0004);
 
 /// A recording, before and after its rate is known.
 pub(crate) struct Recording {
@@ -89,11 +94,24 @@ fn write(sink: &mut PictureSink, frame: &VideoFrame, ticks: i64) -> Result<(), S
     sink.show(frame, time).map_err(|e| super::in_words(&e))
 }
 
-/// The rate whose pictures lie as close as the closest two of `times` (90 kHz ticks).
+/// The common rate nearest to the middle one of the gaps between `times` (90 kHz ticks), which neither a lost picture nor
+/// a camera's jitter moves much; the gap's own rate where none is near.
 fn rate_of(times: &[i64]) -> FrameRate {
-    let gaps = times.windows(2).map(|pair| pair[1] - pair[0]).filter(|gap| *gap > 0);
-    let closest = gaps.min().and_then(|gap| u32::try_from(gap).ok());
-    closest.and_then(|gap| FrameRate::new(VIDEO_CLOCK_HZ, gap).ok()).unwrap_or(FrameRate::THIRTY)
+    let mut gaps: Vec<i64> = times.windows(2).map(|pair| pair[1] - pair[0]).filter(|gap| *gap > 0).collect();
+    gaps.sort_unstable();
+    let Some(gap) = gaps.get(gaps.len() / 2).and_then(|gap| u32::try_from(*gap).ok()) else { return FrameRate::THIRTY };
+    let fps = f64::from(VIDEO_CLOCK_HZ) / f64::from(gap);
+    near(fps, &NTSC_RATES.0, NTSC_RATES.1)
+        .or_else(|| near(fps, &WHOLE_RATES.0, WHOLE_RATES.1))
+        .or_else(|| FrameRate::new(VIDEO_CLOCK_HZ, gap).ok())
+        .unwrap_or(FrameRate::THIRTY)
+}
+
+/// The one of `rates` that is nearest to `fps`, if it is within `tolerance` of it.
+fn near(fps: f64, rates: &[(u32, u32)], tolerance: f64) -> Option<FrameRate> {
+    let distance = |rate: &FrameRate| (rate.fps() / fps - 1.0).abs();
+    let rates = rates.iter().filter_map(|(numerator, denominator)| FrameRate::new(*numerator, *denominator).ok());
+    rates.min_by(|left, right| distance(left).total_cmp(&distance(right))).filter(|rate| distance(rate) < tolerance)
 }
 
 #[cfg(test)]
@@ -101,11 +119,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rate_is_read_off_the_time_stamps_even_with_gaps() {
-        assert_eq!(rate_of(&[0, 3000, 6000]).fps(), 30.0);
-        assert_eq!(rate_of(&[0, 6000, 9000, 15_000]).fps(), 30.0);
-        assert_eq!(rate_of(&[0, 3600]).fps(), 25.0);
-        assert!((rate_of(&[0, 3003, 6006]).fps() - 29.97).abs() < 0.001);
+    fn the_rate_is_read_off_the_time_stamps_even_with_gaps_and_jitter() {
+        let fps = |times: &[i64]| rate_of(times).fps();
+        assert_eq!(fps(&[0, 3000, 6000]), 30.0);
+        assert_eq!(fps(&[0, 6000, 9000, 15_000, 18_000, 21_000]), 30.0, "two pictures are lost");
+        assert_eq!(fps(&[0, 3100, 5900, 9050, 11_960, 15_000, 17_800, 21_000]), 30.0, "the camera is unsteady");
+        assert_eq!(fps(&[0, 3600]), 25.0);
+        assert!((fps(&[0, 3003, 6006]) - 29.97).abs() < 0.001);
+        assert_eq!(fps(&[0, 30_000]), 3.0, "an uncommon rate is kept");
         assert_eq!(rate_of(&[0]), FrameRate::THIRTY);
         assert_eq!(rate_of(&[0, 0, 1]), FrameRate::THIRTY, "no camera is that fast");
     }

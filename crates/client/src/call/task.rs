@@ -135,7 +135,8 @@ impl Task {
                     ufrag: candidate.username_fragment,
                 };
                 if let Err(error) = self.peer.add_candidate(candidate).await {
-                    debug!(call = %self.shared.call, %error, "a candidate of the other side is not used");
+                    let why = super::in_words(&error);
+                    debug!(call = %self.shared.call, why, "a candidate of the other side is not used");
                 }
             }
             PeerCommand::SendControl(message) => {
