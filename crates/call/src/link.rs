@@ -23,6 +23,8 @@ const WAITING_MAX: usize = 128;
 const CODE_REPLACED: u16 = 4001;
 /// So many pings without a sign of life mean that the link is dead (section 1).
 const UNANSWERED_MAX: u32 = 2;
+/// Credentials that live less than twice this are not refreshed: nobody wants to ask more often.
+const REFRESH_MIN: Duration = Duration::from_secs(60);
 
 /// The way to the server.
 #[derive(Debug)]
@@ -43,7 +45,7 @@ enum State {
     Opening { serial: Serial, until: Time },
     Greeting { serial: Serial, until: Time },
     SigningIn { serial: Serial, until: Time },
-    SignedIn { serial: Serial, pinged_at: Time, unanswered: u32 },
+    SignedIn { serial: Serial, pinged_at: Time, unanswered: u32, refresh_at: Option<Time> },
 }
 
 /// What the rest of the core has to know.
@@ -129,7 +131,10 @@ impl Link {
             | State::Opening { until, .. }
             | State::Greeting { until, .. }
             | State::SigningIn { until, .. } => Some(until),
-            State::SignedIn { pinged_at, .. } => Some(pinged_at + self.ping_interval(in_call)),
+            State::SignedIn { pinged_at, refresh_at, .. } => {
+                let ping_at = pinged_at + self.ping_interval(in_call);
+                Some(refresh_at.map_or(ping_at, |refresh_at| refresh_at.min(ping_at)))
+            }
         }
     }
 
@@ -148,6 +153,12 @@ impl Link {
                 out.push_back(Output::CloseLink { serial: *serial });
                 out.push_back(Output::Event(Event::LinkLost));
                 self.wait(now, Duration::ZERO);
+                LinkNews::Nothing
+            }
+            State::SignedIn { refresh_at, .. } if refresh_at.is_some_and(|refresh_at| refresh_at <= now) => {
+                // Asked once; the answer says when to ask again.
+                *refresh_at = None;
+                out.push_back(Output::Send(ClientMessage::IceServers));
                 LinkNews::Nothing
             }
             State::SignedIn { serial, unanswered, .. } if *unanswered >= UNANSWERED_MAX => {
@@ -244,7 +255,10 @@ impl Link {
                 | ServerMessage::IceServers(_)
                 | ServerMessage::Signal(_) => LinkNews::Stale,
             },
-            State::SignedIn { unanswered, .. } => {
+            State::SignedIn { unanswered, refresh_at: at, .. } => {
+                if let ServerMessage::IceServers(list) = &message {
+                    *at = refresh_at(now, list.ttl_s);
+                }
                 // Whatever comes is a sign of life.
                 *unanswered = 0;
                 LinkNews::Message(message)
@@ -264,7 +278,8 @@ impl Link {
     }
 
     fn welcomed(&mut self, now: Time, serial: Serial, welcome: Welcome, out: &mut VecDeque<Output>) -> LinkNews {
-        self.state = State::SignedIn { serial, pinged_at: now, unanswered: 0 };
+        let refresh_at = refresh_at(now, welcome.ttl_s);
+        self.state = State::SignedIn { serial, pinged_at: now, unanswered: 0, refresh_at };
         self.back_off.reset();
         self.known_there = true;
         out.push_back(Output::Event(Event::SignedIn { ice_servers: welcome.ice_servers }));
@@ -305,6 +320,12 @@ impl Link {
         self.waiting.clear();
         self.state = State::SignedOut;
     }
+}
+
+/// When to ask for fresh ICE servers: at half of their credentials' life (section 3), but not more than once a minute.
+fn refresh_at(now: Time, ttl_s: u32) -> Option<Time> {
+    let half = Duration::from_secs((ttl_s / 2).into());
+    (half >= REFRESH_MIN).then(|| now + half)
 }
 
 #[cfg(test)]

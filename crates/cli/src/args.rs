@@ -46,16 +46,16 @@ pub(crate) struct Options {
     /// Use 127.0.0.1, for two peers on a machine without a network.
     #[arg(long)]
     loopback: bool,
-    /// The video codec to send.
+    /// The video codec to send; this version has h264.
     #[arg(long, value_enum, default_value = "h264")]
     codec: Codec,
-    /// Where pictures come from: a camera's id, file:PATH (.y4m), pattern or none.
+    /// Where pictures come from: file:PATH (.y4m), pattern or none; a camera's id is not taken by this version.
     #[arg(long, value_name = "SRC", default_value = "pattern", value_parser = source)]
     camera: SourceSpec,
-    /// Where sound comes from: a microphone's id, file:PATH (.wav), tone or none.
+    /// Where sound comes from: file:PATH (.wav), tone or none; a microphone's id is not taken by this version.
     #[arg(long, value_name = "SRC", default_value = "tone", value_parser = source)]
     microphone: SourceSpec,
-    /// Where sound goes: a speaker's id, file:PATH (.wav) or none.
+    /// Where sound goes: file:PATH (.wav) or none; a speaker's id is not taken by this version.
     #[arg(long, value_name = "SINK", default_value = "none", value_parser = sink)]
     speaker: SinkSpec,
     /// Where pictures go: file:PATH (.y4m) or none.

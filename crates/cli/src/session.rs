@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ahoy_client::{CallId, Client, Event, Username};
+use ahoy_client::{CallId, Client, Event, StartError, Username};
 use tokio::time::{Instant, sleep_until};
 
 use crate::args::{Cli, Command};
@@ -45,7 +45,16 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Outcome> {
             return Ok(Outcome::Usage);
         }
     };
-    let mut client = Client::start(config).await?;
+    let mut client = match Client::start(config).await {
+        Ok(client) => client,
+        Err(StartError::Media(why)) => {
+            eprintln!("ahoy-cli: {why}");
+            return Ok(Outcome::Usage);
+        }
+        Err(error @ (StartError::Storage(_) | StartError::Random(_) | StartError::Certificate(_))) => {
+            return Err(error.into());
+        }
+    };
     let mut run = Run { plan, phase: Phase::SigningIn, stopping: false, last_link_error: None };
     let outcome = run.until_over(&mut client, &mut report).await;
     client.stop().await;

@@ -15,7 +15,7 @@ use ahoy_transport::{Certificate, IceServer};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use crate::call::{CallTask, PeerReport, Surroundings};
 use crate::client::StartError;
@@ -137,8 +137,8 @@ impl Driver {
         self.handle(Input::Person(Command::SignIn)).await;
         loop {
             let wake = self.next_wake();
+            // Fair: a peer that floods its control channel must not starve the link or the timers.
             let step = tokio::select! {
-                biased;
                 command = self.commands.recv() => Step::Command(command),
                 Some(report) = self.peer_reports.recv() => Step::Peer(report),
                 Some((serial, event)) = self.link_events.recv() => Step::Link(serial, event),
@@ -203,7 +203,7 @@ impl Driver {
                 }
             },
             LinkEvent::Closed { code, reason } => {
-                info!(reason, "link closed");
+                debug!(reason, "link closed");
                 self.link_lost_because = reason;
                 LinkInput::Closed { code }
             }

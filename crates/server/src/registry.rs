@@ -190,6 +190,8 @@ impl<L: Clone> Registry<L> {
     /// callee's `busy` or `timeout` ends that device's leg. All that is asked of the message is what it is called.
     pub(crate) fn relayed(&mut self, who: &SignedIn, to: &Address, signal: &Signal) -> Option<Notice<L>> {
         match signal {
+            // Early, it says that a path is being prepared, not that somebody answered (section 5, "answer").
+            Signal::Answer(answer) if answer.early => None,
             Signal::Answer(answer) => self.answered(who, to, answer.call),
             Signal::Progress(progress) => match progress.state {
                 ProgressState::Accepted => self.answered(who, to, progress.call),

@@ -16,7 +16,7 @@ const AGE_MAX: Duration = Duration::from_secs(60);
 
 /// What becomes of an opening offer.
 enum Verdict {
-    /// It rings, after the call that is there ended.
+    /// It rings.
     Rings,
     /// The user dialled the caller at the same moment: the incoming call goes on.
     Accept,
@@ -63,8 +63,8 @@ impl Core {
 
     fn judge(&mut self, opening: &OpeningOffer) -> Verdict {
         let caller = &opening.from.username;
-        match &self.call {
-            None => {}
+        let called_again = match &self.call {
+            None => false,
             Some(own) if own.user() != caller => return Verdict::Refuse(RefusedReason::Busy),
             // Both dial at once.
             Some(own) if own.is_unaccepted_outgoing() => {
@@ -72,8 +72,11 @@ impl Core {
                 return if keeps_own { Verdict::KeepOwn } else { Verdict::Accept };
             }
             // Called again: their side of the old call is gone, or it never came about.
-            Some(own) if own.is_with(&opening.from) || !own.has_path() => {}
+            Some(own) if own.is_with(&opening.from) || !own.has_path() => true,
             Some(_) => return Verdict::Refuse(RefusedReason::Busy),
+        };
+        if called_again {
+            self.end_call(Ending::telling(EndReason::CalledAgain, CloseReason::Failed));
         }
         let is_contact = self.device.contacts.contains(caller);
         if self.device.rings.allows(self.device.now, caller, is_contact) {
@@ -84,7 +87,6 @@ impl Core {
     }
 
     fn ring(&mut self, opening: OpeningOffer) {
-        self.end_call(Ending::telling(EndReason::CalledAgain, CloseReason::Failed));
         self.device.rings.insert(self.device.now, opening.from.username.clone());
         let (call, incoming) = Call::incoming(&self.device, opening);
         let flow = self.call.insert(call).ring(&mut self.device, &incoming);

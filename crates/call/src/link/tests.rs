@@ -60,6 +60,10 @@ fn hello(protocols: Vec<u32>) -> ServerMessage {
 }
 
 fn welcome() -> ServerMessage {
+    welcome_for(60)
+}
+
+fn welcome_for(ttl_s: u32) -> ServerMessage {
     ServerMessage::Welcome(Welcome {
         username: "alice".parse().unwrap(),
         session: SessionId::from_u64(1),
@@ -68,7 +72,7 @@ fn welcome() -> ServerMessage {
         resume: String::new(),
         linger_s: 30,
         ice_servers: Vec::new(),
-        ttl_s: 60,
+        ttl_s,
     })
 }
 
@@ -205,4 +209,24 @@ fn what_an_older_link_says_is_stale() {
     ));
     assert!(matches!(bench.input(LinkInput::Opened), LinkNews::Stale));
     assert_eq!(bench.take(), []);
+}
+
+#[test]
+fn ice_servers_are_asked_for_again_at_half_of_their_life() {
+    let mut bench = Bench::new();
+    bench.input(LinkInput::Opened);
+    bench.receive(hello(vec![1]));
+    bench.receive(welcome_for(900));
+    bench.take();
+    let asked = |bench: &mut Bench| loop {
+        bench.tick();
+        if bench.take().contains(&Output::Send(ClientMessage::IceServers)) {
+            return bench.now.since_start();
+        }
+        bench.receive(ServerMessage::Pong);
+    };
+    assert_eq!(asked(&mut bench), Duration::from_secs(450));
+    let list = ahoy_protocol::message::IceServerList { ice_servers: Vec::new(), ttl_s: 200 };
+    assert!(matches!(bench.receive(ServerMessage::IceServers(list)), LinkNews::Message(_)));
+    assert_eq!(asked(&mut bench), Duration::from_secs(550));
 }

@@ -65,7 +65,6 @@ async fn next_step(
     seconds: &mut tokio::time::Interval,
 ) -> Step {
     tokio::select! {
-        biased;
         Ok(()) = gate.changed() => Step::Gate(*gate.borrow_and_update()),
         command = commands.recv() => Step::Command(command),
         event = events.next() => Step::Event(event),

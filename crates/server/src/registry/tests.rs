@@ -163,6 +163,16 @@ fn the_caller_hears_offline_when_the_last_device_ends_without_an_answer() {
 }
 
 #[test]
+fn an_early_answer_is_not_yet_an_answer() {
+    let mut house = House::new();
+    let alice = house.enter("alice/1");
+    let bob = house.enter("bob/1");
+    house.open(&alice, "bob");
+    assert!(house.say(&bob, "alice/1", r#""type":"answer","n":0,"sdp":"","early":true"#).is_empty());
+    assert_eq!(house.leave(&bob), ["alice/1: bob offline"]);
+}
+
+#[test]
 fn nobody_is_told_once_a_device_answered_or_the_call_is_over() {
     for (speaker, to, word) in [
         ("bob/1", "alice/1", ANSWER),

@@ -101,3 +101,12 @@ fn from_another_device_they_ring_anew_only_while_the_call_has_no_path() {
     bench.offered_by(&device("bob", 2), opening("bob", id(3)), 1, 0);
     assert_eq!(bench.call(), Some(id(3)));
 }
+
+#[test]
+fn a_person_who_calls_again_too_often_ends_the_old_call_all_the_same() {
+    let mut bench = Bench::in_call(id(1));
+    for number in 2..10 {
+        bench.offered("bob", id(number), 1);
+    }
+    assert_eq!(bench.call(), None, "neither the old call, whose other side is gone, nor one more ring");
+}
