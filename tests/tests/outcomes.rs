@@ -280,7 +280,7 @@ fn a_file_that_cannot_be_used_is_said_before_anybody_is_called() {
     {
         let alice = Cli::new(&server, "alice").with(option, value);
         let mut calling = alice.start("call bob");
-        let errors = calling.ends_with(1);
+        let errors = calling.ends_with(2);
         assert!(errors.contains(value.trim_start_matches("file:")), "{errors}");
         assert!(calling.all("dialling").is_empty());
     }

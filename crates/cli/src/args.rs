@@ -19,6 +19,9 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// The longest time that can be asked for; a day.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// What every command takes.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -114,7 +117,7 @@ pub(crate) enum Command {
         #[arg(long)]
         audio_only: bool,
         /// Let it ring this long first.
-        #[arg(long, value_name = "N", default_value_t = 0)]
+        #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=LONGEST.as_millis() as u64))]
         delay_ms: u64,
     },
     /// Accept every call and send back what comes in, until stopped.
@@ -178,7 +181,8 @@ fn ice_server(text: &str) -> Result<IceServer, String> {
     let (scheme, rest) = text.split_once(':').ok_or(form)?;
     let (username, credential, host) = match (scheme, rest.rsplit_once('@')) {
         ("stun", None) => ("", "", rest),
-        ("turn" | "turns", Some((login, host))) => {
+        ("turns", _) => return Err("this version reaches TURN servers over UDP only; use turn:".into()),
+        ("turn", Some((login, host))) => {
             let (username, credential) = login.split_once(':').ok_or(form)?;
             (username, credential, host)
         }
@@ -193,7 +197,7 @@ fn ice_server(text: &str) -> Result<IceServer, String> {
 fn seconds(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text} is not a number of seconds");
     let number: f64 = text.parse().map_err(|_| wrong())?;
-    Duration::try_from_secs_f64(number).map_err(|_| wrong())
+    Duration::try_from_secs_f64(number).ok().filter(|time| *time <= LONGEST).ok_or_else(wrong)
 }
 
 fn source(text: &str) -> Result<SourceSpec, String> {
@@ -230,6 +234,8 @@ mod tests {
             "--codec h265 echo",
             "--server http://x echo",
             "call bob --seconds -1",
+            "call bob --seconds 1e19",
+            "answer --delay-ms 18446744073709551615",
             "--frame-events echo",
         ] {
             assert_eq!(parse(bad).err().map(|e| e.exit_code()), Some(2), "{bad}");
@@ -241,7 +247,7 @@ mod tests {
         let turn = ice_server("turn:alice:se:cret@127.0.0.1:3478?transport=udp").unwrap();
         assert_eq!(turn.urls, ["turn:127.0.0.1:3478?transport=udp"]);
         assert_eq!((turn.username.as_str(), turn.credential.as_str()), ("alice", "se:cret"));
-        for bad in ["", "stun", "stun:", "turn:host", "turn:user@host", "http:host"] {
+        for bad in ["", "stun", "stun:", "turn:host", "turn:user@host", "turns:a:b@host", "http:host"] {
             assert!(ice_server(bad).is_err(), "{bad}");
         }
     }

@@ -1,5 +1,7 @@
 //! `devices`: what `--camera`, `--microphone`, `--speaker` and `--display` take on this machine.
 
+use std::io::Write as _;
+
 /// One thing that can be named on the command line.
 #[derive(serde::Serialize)]
 struct Device {
@@ -22,14 +24,17 @@ const DEVICES: [Device; 4] = [
 ];
 
 /// Prints the list, for people or as JSON.
-pub(crate) fn print(json: bool) {
+///
+/// # Errors
+/// When nobody reads it.
+pub(crate) fn print(json: bool) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
     if json {
-        println!("{}", serde_json::json!({ "devices": DEVICES, "hardware": false }));
-        return;
+        return writeln!(out, "{}", serde_json::json!({ "devices": DEVICES, "hardware": false }));
     }
     for device in DEVICES {
         let options: Vec<String> = device.options.iter().map(|option| format!("--{option}")).collect();
-        println!("{:10} {} ({})", device.id, device.name, options.join(", "));
+        writeln!(out, "{:10} {} ({})", device.id, device.name, options.join(", "))?;
     }
-    println!("\nCameras and sound cards are not opened by this version.");
+    writeln!(out, "\nCameras and sound cards are not opened by this version.")
 }

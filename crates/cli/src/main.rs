@@ -24,7 +24,8 @@ fn main() -> ExitCode {
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
     if let args::Command::Devices { json } = cli.command {
-        devices::print(json);
+        // A reader that went away has what it wanted.
+        let _ = devices::print(json);
         return ExitCode::SUCCESS;
     }
     let outcome = tokio::runtime::Builder::new_multi_thread()

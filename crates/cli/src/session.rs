@@ -33,7 +33,7 @@ pub(crate) enum Outcome {
 /// # Errors
 /// What the machine did not allow: files, threads, standard output.
 pub(crate) async fn run(cli: Cli) -> anyhow::Result<Outcome> {
-    let mut report = Report::open(cli.options.events.as_deref())?;
+    let events = cli.options.events.clone();
     let plan = match Plan::of(cli.command) {
         Some(plan) => plan,
         None => return Ok(Outcome::Done),
@@ -45,6 +45,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Outcome> {
             return Ok(Outcome::Usage);
         }
     };
+    let mut report = Report::open(events.as_deref())?;
     let mut client = match Client::start(config).await {
         Ok(client) => client,
         Err(StartError::Media(why)) => {
@@ -115,8 +116,12 @@ enum Phase {
         video: bool,
         answer_at: Instant,
     },
-    /// Dialling, connecting or connected; hang up at that time, if ever.
-    InCall {
+    /// Dialling or connecting.
+    Calling {
+        call: CallId,
+    },
+    /// The call goes on; hang up at that time, if ever.
+    Connected {
         call: CallId,
         hang_up_at: Option<Instant>,
     },
@@ -154,7 +159,10 @@ impl Run {
                     self.handle_event(client, stamped.event).await?
                 }
                 Step::Event(None) => anyhow::bail!("the client stopped by itself"),
-                Step::Deadline if self.stopping => Some(Outcome::NoCall),
+                Step::Deadline if self.stopping => {
+                    eprintln!("ahoy-cli: stopped before the call was over");
+                    Some(Outcome::BrokenOff)
+                }
                 Step::Deadline => self.handle_deadline(client).await,
                 Step::Stop => {
                     self.stopping = true;
@@ -173,7 +181,8 @@ impl Run {
             Phase::SigningIn => Some(started + SIGN_IN_DEADLINE),
             Phase::Idle => None,
             Phase::Ringing { answer_at, .. } => Some(*answer_at),
-            Phase::InCall { hang_up_at, .. } => *hang_up_at,
+            Phase::Calling { .. } => None,
+            Phase::Connected { hang_up_at, .. } => *hang_up_at,
         }
     }
 
@@ -186,15 +195,16 @@ impl Run {
             }
             Phase::Idle => {}
             Phase::Ringing { call, .. } if self.plan.decline => {
-                self.phase = Phase::InCall { call, hang_up_at: None };
+                self.phase = Phase::Calling { call };
                 client.decline(call).await;
             }
             Phase::Ringing { call, video, .. } => {
-                self.phase = Phase::InCall { call, hang_up_at: None };
+                self.phase = Phase::Calling { call };
                 client.accept(call, video && self.plan.video).await;
             }
-            Phase::InCall { call, .. } => {
-                self.phase = Phase::InCall { call, hang_up_at: None };
+            Phase::Calling { .. } => {}
+            Phase::Connected { call, .. } => {
+                self.phase = Phase::Connected { call, hang_up_at: None };
                 client.hang_up(call).await;
             }
         }
@@ -210,7 +220,7 @@ impl Run {
                 client.decline(call).await;
                 None
             }
-            Phase::InCall { call, .. } => {
+            Phase::Calling { call } | Phase::Connected { call, .. } => {
                 client.hang_up(call).await;
                 None
             }
@@ -224,14 +234,17 @@ impl Run {
                     self.phase = Phase::Idle;
                     if let Some(name) = self.plan.dial.clone() {
                         let call = client.dial(name, self.plan.video).await?;
-                        self.phase = Phase::InCall { call, hang_up_at: None };
+                        self.phase = Phase::Calling { call };
                     }
                 }
                 None
             }
             Event::SignInFailed { message } => {
                 eprintln!("ahoy-cli: could not sign in: {message}");
-                Some(Outcome::NotSignedIn)
+                // A connected call needs no server; this is the last of it.
+                let in_call = matches!(self.phase, Phase::Connected { .. });
+                self.plan.calls_left = in_call.then_some(1);
+                (!in_call).then_some(Outcome::NotSignedIn)
             }
             Event::LinkLost { message } => {
                 if self.last_link_error.as_ref() != Some(&message) {
@@ -249,12 +262,15 @@ impl Run {
             }
             Event::GaveWay { to, .. } => {
                 // Both dialled at once: this run's call is now the other one.
-                self.phase = Phase::InCall { call: to, hang_up_at: None };
+                self.phase = Phase::Calling { call: to };
                 None
             }
             Event::Connected { call, .. } => {
-                let hang_up_at = self.plan.hang_up_after.map(|after| Instant::now() + after);
-                self.phase = Phase::InCall { call, hang_up_at };
+                // It comes again after a lost path; the time goes on from the first.
+                if !matches!(self.phase, Phase::Connected { .. }) {
+                    let hang_up_at = self.plan.hang_up_after.map(|after| Instant::now() + after);
+                    self.phase = Phase::Connected { call, hang_up_at };
+                }
                 None
             }
             Event::MediaFailed { message, .. } => {
@@ -285,11 +301,17 @@ impl Run {
 
     fn handle_ended(&mut self, call: CallId, reason: &str, message: &str, connected: bool) -> Option<Outcome> {
         match self.phase {
-            Phase::Ringing { call: own, .. } | Phase::InCall { call: own, .. } if own == call => {
+            Phase::Ringing { call: own, .. } | Phase::Calling { call: own } | Phase::Connected { call: own, .. }
+                if own == call =>
+            {
                 self.phase = Phase::Idle
             }
             // Another call that ended while this one goes on: one that came in while busy, or gave way to the other's.
-            Phase::Ringing { .. } | Phase::InCall { .. } | Phase::SigningIn | Phase::Idle => return None,
+            Phase::Ringing { .. }
+            | Phase::Calling { .. }
+            | Phase::Connected { .. }
+            | Phase::SigningIn
+            | Phase::Idle => return None,
         }
         let outcome = match reason {
             "hangup" if connected => Outcome::Done,

@@ -11,12 +11,18 @@ mod shared;
 mod task;
 mod worker;
 
-use ahoy_call::{Gate, PeerCommand, PeerInput};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use ahoy_call::{Gate, PathState, PeerCommand, PeerInput};
 use ahoy_media::{PictureSource, SinkSpec, SoundSink, SoundSource};
 use ahoy_protocol::id::CallId;
 use ahoy_rtp::RtpPacket;
 use ahoy_transport::PeerConfig;
+use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, watch};
+use tracing::{Instrument as _, error, info_span};
 
 use crate::config::MediaConfig;
 use crate::event::{Event, Stamped};
@@ -39,8 +45,8 @@ pub(crate) enum PeerReport {
 /// What a call is started with.
 pub(crate) struct Surroundings {
     pub(crate) call: CallId,
-    /// Counts the client's calls from 1, so that a second recording does not overwrite the first.
-    pub(crate) number: u32,
+    /// How many calls of this client were recorded, so that a second recording does not overwrite the first.
+    pub(crate) recordings: Arc<AtomicU32>,
     pub(crate) media: MediaConfig,
     pub(crate) peer: PeerConfig,
     /// The driver. The task waits for room.
@@ -60,7 +66,16 @@ impl CallTask {
     pub(crate) fn new(surroundings: Surroundings) -> (Self, impl Future<Output = ()> + Send) {
         let (commands, queue) = mpsc::channel(COMMANDS);
         let (gate, gate_reader) = watch::channel(Gate::SHUT);
-        (Self { commands, gate }, task::run(surroundings, queue, gate_reader))
+        let (call, reports) = (surroundings.call, surroundings.reports.clone());
+        let work = AssertUnwindSafe(task::run(surroundings, queue, gate_reader)).catch_unwind();
+        let work = async move {
+            if work.await.is_err() {
+                // A bug of ours or of a library's ends this call in words, and nothing else.
+                error!("a call's task panicked");
+                let _ = reports.send(PeerReport::Input(call, PeerInput::Path(PathState::Failed))).await;
+            }
+        };
+        (Self { commands, gate }, work.instrument(info_span!("call", %call)))
     }
 
     /// Queues a command; `false` when the task is stuck or gone.

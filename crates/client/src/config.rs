@@ -48,7 +48,7 @@ pub struct MediaConfig {
     pub display: SinkSpec,
     /// Send back what comes in instead of the camera and the microphone.
     pub echo: bool,
-    /// Report every captured and shown picture ([`crate::FrameEvent`]).
+    /// Report every captured and shown picture ([`crate::Event::FrameCaptured`], [`crate::Event::FrameShown`]).
     pub frame_events: bool,
 }
 

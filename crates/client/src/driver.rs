@@ -1,6 +1,8 @@
 //! The one loop: brings what happens to the core, and carries out what the core asks for. It decides nothing about calls.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use ahoy_call::{
@@ -8,7 +10,7 @@ use ahoy_call::{
     UnsignedDescription, Via, View,
 };
 use ahoy_protocol::control::ControlMessage;
-use ahoy_protocol::id::{CallId, SessionId, Username};
+use ahoy_protocol::id::{CallId, SessionId, Username, shown_text};
 use ahoy_protocol::identity::{Challenge, IdentityKey, login_statement};
 use ahoy_protocol::message::{ClientMessage, Login, MessageError, Relay, ServerMessage};
 use ahoy_transport::{Certificate, IceServer};
@@ -36,6 +38,9 @@ const OUTBOX: usize = 4_096;
 /// Timers are looked at this often at least: the system's timers stand still while the machine sleeps.
 const LONGEST_SLEEP: Duration = Duration::from_secs(2);
 
+/// The longest sentence that is shown, in characters.
+const SENTENCE_MAX: usize = 400;
+
 pub(crate) struct Driver {
     core: Core,
     config: Config,
@@ -51,9 +56,9 @@ pub(crate) struct Driver {
     link_queue: mpsc::Sender<(Serial, LinkEvent)>,
     link_events: mpsc::Receiver<(Serial, LinkEvent)>,
     calls: BTreeMap<CallId, CallTask>,
-    /// The calls' work, until it has ended by itself.
-    call_tasks: JoinSet<()>,
-    calls_made: u32,
+    /// The calls' work and the links' farewells, until they have ended by themselves.
+    tasks: JoinSet<()>,
+    recordings: Arc<AtomicU32>,
     peer_queue: mpsc::Sender<PeerReport>,
     peer_reports: mpsc::Receiver<PeerReport>,
     ice_servers: Vec<IceServer>,
@@ -61,7 +66,8 @@ pub(crate) struct Driver {
     outbox: VecDeque<Stamped>,
     events: mpsc::Sender<Stamped>,
     connected: Option<CallId>,
-    link_lost_because: String,
+    /// What is known of why the link went, until it was told.
+    link_lost_because: Option<String>,
     view: watch::Sender<View>,
 }
 
@@ -117,15 +123,15 @@ impl Driver {
             link_queue,
             link_events,
             calls: BTreeMap::new(),
-            call_tasks: JoinSet::new(),
-            calls_made: 0,
+            tasks: JoinSet::new(),
+            recordings: Arc::default(),
             peer_queue,
             peer_reports,
             commands,
             outbox: VecDeque::new(),
             events,
             connected: None,
-            link_lost_because: String::new(),
+            link_lost_because: None,
             view,
             config,
         };
@@ -175,12 +181,12 @@ impl Driver {
     async fn close(mut self) {
         // Without their owner the calls' tasks end by themselves.
         self.calls.clear();
-        let ended = async { while self.call_tasks.join_next().await.is_some() {} };
-        if timeout(CLOSE_DEADLINE, ended).await.is_err() {
-            warn!("a call did not close in time");
-        }
         if let Some((_, link)) = self.link.take() {
-            link.close().await;
+            self.tasks.spawn(link.close());
+        }
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        if timeout(CLOSE_DEADLINE, ended).await.is_err() {
+            warn!("a call or the link did not close in time");
         }
         for event in std::mem::take(&mut self.outbox) {
             // An owner that reads no more does not want to know.
@@ -198,13 +204,14 @@ impl Driver {
                     return;
                 }
                 Err(error) => {
-                    warn!(%error, "the server said something that is no message");
+                    // Only debug: the error quotes what was said.
+                    debug!(%error, "the server said something that is no message");
                     return;
                 }
             },
             LinkEvent::Closed { code, reason } => {
                 debug!(reason, "link closed");
-                self.link_lost_because = reason;
+                self.link_lost_because = Some(reason);
                 LinkInput::Closed { code }
             }
         };
@@ -237,7 +244,8 @@ impl Driver {
             }
             Output::CloseLink { serial } => {
                 if let Some((_, link)) = self.link.take_if(|(open, _)| *open == serial) {
-                    link.close().await;
+                    // It may take its time; the calls go on meanwhile.
+                    self.tasks.spawn(link.close());
                 }
             }
             Output::Login { serial, challenge } => self.log_in(serial, &challenge),
@@ -281,7 +289,7 @@ impl Driver {
     fn send(&mut self, message: &ClientMessage) {
         let Some((serial, link)) = &self.link else { return };
         if !link.send(message.to_text()) {
-            self.link_lost_because = "the network takes nothing any more".into();
+            self.link_lost_because = Some("the network takes nothing any more".into());
             self.broken_link = Some(*serial);
             self.link = None;
         }
@@ -301,10 +309,9 @@ impl Driver {
 
     fn command_peer(&mut self, call: CallId, command: ahoy_call::PeerCommand) {
         if command == ahoy_call::PeerCommand::Open {
-            self.calls_made += 1;
             let surroundings = Surroundings {
                 call,
-                number: self.calls_made,
+                recordings: Arc::clone(&self.recordings),
                 media: self.config.media.clone(),
                 peer: ahoy_transport::PeerConfig {
                     ice_servers: self.ice_servers.clone(),
@@ -318,8 +325,8 @@ impl Driver {
             };
             let (task, work) = CallTask::new(surroundings);
             self.calls.insert(call, task);
-            self.call_tasks.spawn(work);
-            while self.call_tasks.try_join_next().is_some() {}
+            self.tasks.spawn(work);
+            while self.tasks.try_join_next().is_some() {}
             return;
         }
         let closing = command == ahoy_call::PeerCommand::Close;
@@ -341,9 +348,14 @@ impl Driver {
                 Event::SignedIn { username: self.config.account.username().clone(), session: self.session }
             }
             CoreEvent::IceServers(ice_servers) => return self.set_ice_servers(ice_servers),
-            CoreEvent::SignInFailed { message, retrying: true, .. } => Event::LinkLost { message },
-            CoreEvent::SignInFailed { message, retrying: false, .. } => Event::SignInFailed { message },
-            CoreEvent::LinkLost => Event::LinkLost { message: self.link_lost_because.clone() },
+            CoreEvent::SignInFailed { message, retrying: true, .. } => Event::LinkLost { message: shown(&message) },
+            CoreEvent::SignInFailed { message, retrying: false, .. } => {
+                Event::SignInFailed { message: shown(&message) }
+            }
+            CoreEvent::LinkLost => {
+                let why = self.link_lost_because.take().unwrap_or_else(|| "the server does not answer".into());
+                Event::LinkLost { message: shown(&why) }
+            }
             CoreEvent::SignedInElsewhere => Event::SignInFailed {
                 message: "another program signed in as this device; stop it, or give this one its own --data-dir"
                     .into(),
@@ -376,7 +388,7 @@ impl Driver {
             CoreEvent::GaveWay { dialled, to } => Event::GaveWay { dialled, to },
             CoreEvent::Ended { call, reason } => {
                 let connected = self.connected.take_if(|connected| *connected == call).is_some();
-                Event::Ended { call, reason: reason.code(), message: reason.to_string(), connected }
+                Event::Ended { call, reason: reason.code(), message: shown(&reason.to_string()), connected }
             }
             CoreEvent::Pin { username, key } => return self.pin(&username, key),
         };
@@ -403,10 +415,16 @@ impl Driver {
     fn tell(&mut self, event: Event) {
         if self.outbox.len() == OUTBOX {
             self.outbox.pop_front();
-            warn!("nobody reads the client's events; the oldest is dropped");
+            debug!("nobody reads the client's events; the oldest is dropped");
         }
+        event.log();
         self.outbox.push_back(Stamped::now(event));
     }
+}
+
+/// A sentence that may hold words of the server's, made safe to show.
+fn shown(sentence: &str) -> String {
+    shown_text(sentence, SENTENCE_MAX).unwrap_or_default()
 }
 
 fn refusal(reason: RefusedReason) -> String {

@@ -2,6 +2,7 @@
 
 use ahoy_protocol::id::{CallId, DeviceAddress, SessionId, Username};
 use serde::Serialize;
+use tracing::{info, trace};
 
 /// Something that happened, with the time.
 #[derive(Debug, Clone, Serialize)]
@@ -177,6 +178,32 @@ pub enum Event {
         /// Pixels.
         height: u32,
     },
+}
+
+impl Event {
+    /// One line for a change of state, without names, addresses or anybody's words.
+    pub(crate) fn log(&self) {
+        match self {
+            Self::SignedIn { .. } => info!("signed in"),
+            Self::SignInFailed { .. } => info!("sign-in failed"),
+            Self::LinkLost { .. } => info!("link lost"),
+            Self::Dialling { call, .. } => info!(%call, "dialling"),
+            Self::Ringing { call, .. } => info!(%call, "ringing"),
+            Self::Incoming { call, verified, .. } => info!(%call, verified, "incoming"),
+            Self::Missed { call, .. } => info!(%call, "missed"),
+            Self::Refused { call, .. } => info!(%call, "refused"),
+            Self::GaveWay { dialled, to } => info!(call = %dialled, %to, "gave way"),
+            Self::Accepted { call, .. } => info!(%call, "accepted"),
+            Self::Connected { call, path } => info!(%call, path, "connected"),
+            Self::PathLost { call } => info!(%call, "path lost"),
+            Self::FirstFrame { call, width, height, .. } => info!(%call, width, height, "first picture"),
+            Self::MediaFailed { call, .. } => info!(%call, "media failed"),
+            Self::Ended { call, reason, connected, .. } => info!(%call, reason, connected, "ended"),
+            Self::Presence { .. } | Self::RemoteSending { .. } | Self::Stats(_) => {}
+            Self::FrameCaptured { number, rtp } => trace!(number, rtp, "captured"),
+            Self::FrameShown { rtp, .. } => trace!(rtp, "shown"),
+        }
+    }
 }
 
 /// Figures of a call, counted from its beginning.

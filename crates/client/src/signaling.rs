@@ -1,11 +1,12 @@
 //! The link: one WebSocket to the signaling server, in a task of its own. It carries text frames and knows no message;
 //! when to connect and what to say is decided by `ahoy-call`.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use ahoy_call::Serial;
 use ahoy_protocol::SERVER_FRAME_MAX;
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -52,10 +53,14 @@ impl Link {
     /// Starts to connect. `events` should be bounded; the link waits for room, so a slow reader slows the server.
     /// Each event carries `serial`, so that a late word of an earlier link is told from this one's.
     pub(crate) fn open(server: &ServerUrl, serial: Serial, events: mpsc::Sender<(Serial, LinkEvent)>) -> Self {
+        // For the whole process; whoever came first has chosen, which is as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let (outbox, frames) = mpsc::channel(OUTBOX);
         let server = server.clone();
         let task = tokio::spawn(async move {
-            let closed = run(&server, serial, frames, &events).await;
+            let work = AssertUnwindSafe(run(&server, serial, frames, &events)).catch_unwind();
+            let closed =
+                work.await.unwrap_or_else(|_| closed("this program has a defect in its link; please report it"));
             // The driver may be gone already; then nobody asks why.
             let _ = events.send((serial, closed)).await;
         });

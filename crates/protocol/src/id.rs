@@ -210,13 +210,19 @@ impl fmt::Display for Username {
     }
 }
 
-/// A peer's free-text `name` or `device`, made safe to show: control and bidirectional characters removed, 64 characters
-/// at most; `None` when nothing is left (section 2; the characters are Unicode's `Cc` and `Bidi_Control`).
+/// A peer's free-text `name` or `device`, made safe to show: [`shown_text`] of 64 characters at most (section 2).
 #[must_use]
 pub fn shown_name(text: &str) -> Option<String> {
+    shown_text(text, SHOWN_NAME_MAX)
+}
+
+/// Text from outside, made safe to show: control and bidirectional characters (Unicode's `Cc` and `Bidi_Control`) removed,
+/// `max` characters at most; `None` when nothing is left.
+#[must_use]
+pub fn shown_text(text: &str, max: usize) -> Option<String> {
     let is_bidi =
         |c: char| matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
-    let clean: String = text.chars().filter(|&c| !c.is_control() && !is_bidi(c)).take(SHOWN_NAME_MAX).collect();
+    let clean: String = text.chars().filter(|&c| !c.is_control() && !is_bidi(c)).take(max).collect();
     let clean = clean.trim();
     (!clean.is_empty()).then(|| clean.to_owned())
 }

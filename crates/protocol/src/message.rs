@@ -216,7 +216,7 @@ pub struct Welcome {
 }
 
 /// One entry of `ice_servers`: `RTCIceServer` (webrtc-pc §4.2.4).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IceServer {
     /// `stun:`, `turn:` and `turns:` URLs (RFC 7064, RFC 7065).
     pub urls: Vec<String>,
@@ -226,6 +226,13 @@ pub struct IceServer {
     /// For TURN.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<String>,
+}
+
+impl std::fmt::Debug for IceServer {
+    /// Without what gives access.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IceServer").field("urls", &self.urls).finish_non_exhaustive()
+    }
 }
 
 /// The `ice_servers` message.

@@ -36,10 +36,10 @@ pub(crate) struct Audio {
 }
 
 impl Audio {
-    /// Opens both ends and starts the thread.
+    /// Opens both ends and starts the thread. An end that cannot be opened is told of; the other works without it.
     ///
     /// # Errors
-    /// What cannot be opened, in words.
+    /// When there can be no sound at all, in words.
     pub(crate) fn start(
         ends: &Ends,
         sender: MediaSender,
@@ -49,8 +49,15 @@ impl Audio {
     ) -> Result<Self, String> {
         let microphone = match ends.echo {
             true => None,
-            false => SoundSource::open(&ends.microphone).map_err(|e| super::in_words(&e))?,
+            false => SoundSource::open(&ends.microphone).unwrap_or_else(|error| {
+                shared.media_failed(super::in_words(&error));
+                None
+            }),
         };
+        let speaker = SoundSink::open(&ends.speaker).unwrap_or_else(|error| {
+            shared.media_failed(super::in_words(&error));
+            None
+        });
         let talking = Talking {
             microphone,
             echo: ends.echo,
@@ -64,7 +71,7 @@ impl Audio {
             jitter: JitterBuffer::new(DEFAULT_DEPTH),
             decoder: OpusDecoder::new().map_err(|e| super::in_words(&e))?,
             ready: VecDeque::new(),
-            speaker: SoundSink::open(&ends.speaker).map_err(|e| super::in_words(&e))?,
+            speaker,
         };
         let thread = Worker::start("audio", move |stop| run(talking, listening, &shared, &stop));
         Ok(Self { _thread: thread.map_err(|e| format!("no thread for the sound: {e}"))? })

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use ahoy_call::Gate;
 use ahoy_media::SinkSpec;
@@ -19,31 +20,39 @@ pub(crate) struct CallMedia {
     config: MediaConfig,
     shared: Arc<Shared>,
     /// Until the gate opens for the first time; what comes in waits in its bounded queues.
-    received: Option<ReceivedMedia>,
+    waiting: Option<(ReceivedMedia, Arc<AtomicU32>)>,
     send: Option<VideoSend>,
+    /// It could not be opened, and that was told.
+    camera_failed: bool,
     _receive: Option<VideoReceive>,
     _audio: Option<Audio>,
 }
 
 impl CallMedia {
-    /// Nothing runs yet. `number` counts the client's calls from 1.
-    pub(crate) fn new(mut config: MediaConfig, number: u32, received: ReceivedMedia, shared: Arc<Shared>) -> Self {
-        config.speaker = numbered(config.speaker, number);
-        config.display = numbered(config.display, number);
-        Self { config, shared, received: Some(received), send: None, _receive: None, _audio: None }
+    /// Nothing runs yet. `recordings` counts the calls whose gate opened.
+    pub(crate) fn new(
+        config: MediaConfig,
+        recordings: Arc<AtomicU32>,
+        received: ReceivedMedia,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let waiting = Some((received, recordings));
+        Self { config, shared, waiting, send: None, camera_failed: false, _receive: None, _audio: None }
     }
 
     /// Starts and stops what the gate says. What cannot be opened is told once; the call goes on without it.
     pub(crate) fn follow(&mut self, gate: Gate, peer: &Peer) {
         let wanted = gate.play || gate.send.audio || gate.send.video;
-        if wanted && let Some(received) = self.received.take() {
-            self.start_pictures(received.camera, peer).unwrap_or_else(|message| self.shared.media_failed(message));
-            self.start_sound(received.microphone, peer).unwrap_or_else(|message| self.shared.media_failed(message));
+        if wanted && let Some((received, recordings)) = self.waiting.take() {
+            let number = recordings.fetch_add(1, Ordering::Relaxed) + 1;
+            self.start_pictures(received.camera, peer, number).unwrap_or_else(|why| self.shared.media_failed(why));
+            self.start_sound(received.microphone, peer, number).unwrap_or_else(|why| self.shared.media_failed(why));
         }
         let Some(send) = &mut self.send else { return };
-        if !gate.send.video || self.config.echo {
+        if !gate.send.video || self.config.echo || self.camera_failed {
             send.close_camera();
         } else if let Err(message) = send.open_camera(&self.config.camera) {
+            self.camera_failed = true;
             self.shared.media_failed(message);
         }
     }
@@ -55,21 +64,22 @@ impl CallMedia {
         }
     }
 
-    fn start_pictures(&mut self, packets: super::Packets, peer: &Peer) -> Result<(), String> {
+    fn start_pictures(&mut self, packets: super::Packets, peer: &Peer, number: u32) -> Result<(), String> {
         let no_thread = |e: std::io::Error| format!("no thread for pictures: {e}");
         let shared = || Arc::clone(&self.shared);
         let send = VideoSend::start(peer.sender(Track::Camera), shared(), seed()?).map_err(no_thread)?;
         let echo = self.config.echo.then(|| send.input());
-        let receive = VideoReceive::start(packets, peer.clone(), &self.config.display, echo, shared());
+        let display = numbered(self.config.display.clone(), number);
+        let receive = VideoReceive::start(packets, peer.clone(), &display, echo, shared());
         self._receive = Some(receive.map_err(no_thread)?);
         self.send = Some(send);
         Ok(())
     }
 
-    fn start_sound(&mut self, packets: super::Packets, peer: &Peer) -> Result<(), String> {
+    fn start_sound(&mut self, packets: super::Packets, peer: &Peer, number: u32) -> Result<(), String> {
         let ends = Ends {
             microphone: self.config.microphone.clone(),
-            speaker: self.config.speaker.clone(),
+            speaker: numbered(self.config.speaker.clone(), number),
             echo: self.config.echo,
         };
         let audio = Audio::start(&ends, peer.sender(Track::Microphone), packets, Arc::clone(&self.shared), seed()?)?;

@@ -9,7 +9,7 @@ use ahoy_rtp::{AssembledFrame, AssemblerConfig, AssemblerEvent, H264Assembler};
 use ahoy_transport::{Peer, Track};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
-use tracing::warn;
+use tracing::debug;
 
 use super::recording::Recording;
 use super::send::PictureInput;
@@ -125,14 +125,14 @@ impl Decoding {
             // Decoded so that the next picture has its reference, but not to be seen yet.
             Ok(Some(_) | None) => {}
             Err(error) => {
-                warn!(%error, "a picture could not be decoded");
+                debug!(%error, "a picture could not be decoded");
                 self.assembler.decoder_failed(self.began.elapsed());
             }
         }
     }
 
     fn show(&mut self, frame: &VideoFrame, rtp: u32) {
-        if let Err(message) = self.recording.show(frame, rtp) {
+        if let Err(message) = self.recording.show(frame, rtp, self.began.elapsed()) {
             self.shared.media_failed(message);
         }
         let (width, height) = (frame.width(), frame.height());

@@ -4,10 +4,12 @@
 use std::time::Duration;
 
 use ahoy_media::{FrameRate, PictureSink, SinkSpec, VideoFrame};
-use ahoy_rtp::clock::{TimestampUnwrapper, VIDEO_CLOCK_HZ, duration};
+use ahoy_rtp::clock::{TimestampUnwrapper, VIDEO_CLOCK_HZ, duration, ticks as ticks_in};
 
 /// Pictures held back until the rate is known: enough that most pairs are neighbours, even with loss.
 const HELD_BACK: usize = 8;
+/// How much further than time went by a sender's clock may go from one picture to the next: a second of delay made good.
+const LEAP_TICKS: i64 = VIDEO_CLOCK_HZ as i64;
 /// Pictures a second of most cameras, and how far from one of these a camera's time stamps may lie to be taken for it.
 const WHOLE_RATES: ([(u32, u32); 9], f64) =
     ([(60, 1), (50, 1), (30, 1), (25, 1), (24, 1), (20, 1), (15, 1), (10, 1), (5, 1)], 0.1);
@@ -18,8 +20,15 @@ const NTSC_RATES: ([(u32, u32); 3], f64) = ([(60_000, 1001), (30_000, 1001), (24
 pub(crate) struct Recording {
     spec: SinkSpec,
     timestamps: TimestampUnwrapper,
-    first: Option<i64>,
+    last: Option<Last>,
     state: State,
+}
+
+/// The picture before, on the sender's clock, on the recording's and on this machine's.
+struct Last {
+    ticks: i64,
+    place: i64,
+    at: Duration,
 }
 
 enum State {
@@ -36,16 +45,15 @@ impl Recording {
             SinkSpec::None => State::Off,
             SinkSpec::File(_) | SinkSpec::Device(_) => State::Waiting(Vec::new()),
         };
-        Self { spec, timestamps: TimestampUnwrapper::default(), first: None, state }
+        Self { spec, timestamps: TimestampUnwrapper::default(), last: None, state }
     }
 
-    /// Records one picture; `rtp` is its time stamp at 90 kHz.
+    /// Records one picture; `rtp` is its time stamp at 90 kHz, `now` the time since any fixed moment.
     ///
     /// # Errors
     /// When the file cannot be written; told once, then nothing is recorded any more.
-    pub(crate) fn show(&mut self, frame: &VideoFrame, rtp: u32) -> Result<(), String> {
-        let ticks = self.timestamps.unwrap(rtp);
-        let ticks = ticks - *self.first.get_or_insert(ticks);
+    pub(crate) fn show(&mut self, frame: &VideoFrame, rtp: u32, now: Duration) -> Result<(), String> {
+        let ticks = self.place(rtp, now);
         match &mut self.state {
             State::Off => Ok(()),
             State::Waiting(held) => {
@@ -60,6 +68,22 @@ impl Recording {
                 written
             }
         }
+    }
+
+    /// Where a picture lies in the recording, in ticks from its first. Gaps are filled with copies, so a sender whose time
+    /// stamps leap further than time went by does not decide how much is written: it gets the time that went by.
+    fn place(&mut self, rtp: u32, now: Duration) -> i64 {
+        let ticks = self.timestamps.unwrap(rtp);
+        let place = match &self.last {
+            None => 0,
+            Some(last) => {
+                let passed = i64::try_from(ticks_in(now.saturating_sub(last.at), VIDEO_CLOCK_HZ)).unwrap_or(i64::MAX);
+                let advance = ticks.saturating_sub(last.ticks);
+                last.place.saturating_add(if advance > passed.saturating_add(LEAP_TICKS) { passed } else { advance })
+            }
+        };
+        self.last = Some(Last { ticks, place, at: now });
+        place
     }
 
     /// Writes what is still held back and closes the file.
@@ -138,10 +162,25 @@ mod tests {
         let mut recording = Recording::new(SinkSpec::File(path.clone()));
         let frame = VideoFrame::new(16, 16, vec![9; 384]).unwrap();
         for rtp in [u32::MAX - 2999, 0, 3000] {
-            recording.show(&frame, rtp).unwrap();
+            recording.show(&frame, rtp, Duration::ZERO).unwrap();
         }
         recording.finish().unwrap();
         let pictures = (std::fs::read(&path).unwrap().len() / (384 + 6)) as u32;
         assert_eq!(pictures, 3);
+    }
+
+    #[test]
+    fn a_sender_whose_clock_leaps_does_not_fill_the_disk_and_a_real_gap_is_kept() {
+        let mut recording = Recording::new(SinkSpec::None);
+        let at = Duration::from_millis;
+        assert_eq!(recording.place(7, at(0)), 0);
+        assert_eq!(recording.place(7 + 3000, at(40)), 3000);
+        assert_eq!(recording.place(7 + 3000 + 59 * 90_000, at(73)), 3000 + 2970, "59 s in 33 ms");
+        assert_eq!(recording.place(7 + 6000 + 59 * 90_000, at(106)), 5970 + 3000);
+        assert_eq!(
+            recording.place(7 + 6000 + 69 * 90_000, at(10_106)),
+            8970 + 900_000,
+            "ten seconds without a picture"
+        );
     }
 }

@@ -10,8 +10,8 @@ use ahoy_media::video::encoder::{EncodeError, default_bitrate_bps};
 use ahoy_media::{EncodedFrame, FrameRate, H264Encoder, Latest, PictureSource, SourceSpec, VideoFrame};
 use ahoy_rtp::clock::VIDEO_CLOCK_HZ;
 use ahoy_rtp::{H264Packetizer, RtpClock};
-use ahoy_transport::MediaSender;
-use tracing::{debug, warn};
+use ahoy_transport::{Codec, MediaSender};
+use tracing::{debug, trace};
 
 use super::shared::Shared;
 use super::worker::{Stop, Worker};
@@ -137,7 +137,8 @@ impl Encoding {
         while !stop.is_requested() {
             // The owner closes nothing: it stops the thread.
             let Ok(captured) = self.latest.take_timeout(IDLE) else { continue };
-            if self.shared.gate().send.video {
+            // A peer that takes no pictures, or none in this codec, costs no encoding.
+            if self.shared.gate().send.video && self.sender.codec() == Some(Codec::H264) {
                 self.send(&captured);
             }
         }
@@ -148,17 +149,21 @@ impl Encoding {
             Ok(Some(encoded)) => encoded,
             Ok(None) => return,
             Err(message) => {
-                warn!(message, "a picture could not be encoded");
+                debug!(message, "a picture could not be encoded");
                 return;
             }
         };
+        let mut all_sent = true;
         for packet in self.packetizer.packetize(&encoded.data, captured.rtp) {
             if let Err(error) = self.sender.send(packet) {
                 // The receiver sees the gap and asks for a key frame.
-                debug!(%error, "a packet was not sent");
+                trace!(%error, "a packet was not sent");
+                all_sent = false;
             }
         }
-        self.shared.meters.frames_sent.count();
+        if all_sent {
+            self.shared.meters.frames_sent.count();
+        }
     }
 
     fn encode(&mut self, captured: &Captured) -> Result<Option<EncodedFrame>, String> {

@@ -10,7 +10,7 @@ use ahoy_protocol::signal::Candidate;
 use ahoy_transport::{CandidateKind, Peer, PeerEvent, PeerEvents, Track, TransportError};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
-use tracing::{debug, info};
+use tracing::debug;
 
 use super::media::CallMedia;
 use super::shared::Shared;
@@ -25,13 +25,14 @@ pub(crate) async fn run(
     mut commands: mpsc::Receiver<PeerCommand>,
     mut gate: watch::Receiver<Gate>,
 ) {
-    let Surroundings { call, number, media, peer, reports, frames } = surroundings;
+    let Surroundings { call, recordings, media, peer, reports, frames } = surroundings;
     let shared = Arc::new(Shared::new(call, gate.clone(), reports.clone(), frames));
     let (peer, mut events, received) = match Peer::open(peer).await {
         Ok(opened) => opened,
         Err(error) => return refuse_all(&error, &shared, &reports, commands).await,
     };
-    let mut task = Task { peer, media: CallMedia::new(media, number, received, Arc::clone(&shared)), shared, reports };
+    let mut task =
+        Task { peer, media: CallMedia::new(media, recordings, received, Arc::clone(&shared)), shared, reports };
     let mut seconds = interval(STATS_INTERVAL);
     seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
@@ -80,7 +81,7 @@ async fn refuse_all(
     mut commands: mpsc::Receiver<PeerCommand>,
 ) {
     let why = super::in_words(error);
-    info!(call = %shared.call, why, "no peer connection");
+    debug!(why, "no peer connection");
     while let Some(command) = commands.recv().await {
         let input = match command {
             PeerCommand::MakeOffer { serial, .. } | PeerCommand::Answer { serial, .. } => {

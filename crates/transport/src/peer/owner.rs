@@ -20,6 +20,10 @@ use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::{PeerConnection, RTCPeerConnectionState};
 
+/// How often and with which pauses the selected pair of a connection that is up is asked for.
+const SELECTED_TRIES: u32 = 20;
+const SELECTED_PAUSE: Duration = Duration::from_millis(25);
+
 /// The peer connection itself waits for no more than a tenth of this.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
 
@@ -95,13 +99,7 @@ impl Owner {
         let state = *self.state.borrow_and_update();
         let path = match state {
             RTCPeerConnectionState::Connecting => PathState::Connecting,
-            RTCPeerConnectionState::Connected => match self.path().await {
-                Some(path) => PathState::Connected { path },
-                None => {
-                    tracing::warn!("the connection is up but has no selected candidate pair");
-                    return;
-                }
-            },
+            RTCPeerConnectionState::Connected => PathState::Connected { path: self.selected_path().await },
             RTCPeerConnectionState::Disconnected => PathState::Disconnected,
             RTCPeerConnectionState::Failed => PathState::Failed,
             // The last is told by closing itself.
@@ -120,6 +118,18 @@ impl Owner {
         self.path_is_up.store(up, Relaxed);
         tracing::info!(?path, "path");
         self.paths.send_replace(path);
+    }
+
+    /// The kind of the path in use. A connection that is up has one, but it may take a moment to be told.
+    async fn selected_path(&self) -> CandidateKind {
+        for _ in 0..SELECTED_TRIES {
+            if let Some(path) = self.path().await {
+                return path;
+            }
+            tokio::time::sleep(SELECTED_PAUSE).await;
+        }
+        tracing::warn!("the connection is up, but which candidates it uses is not told");
+        CandidateKind::Prflx
     }
 
     async fn path(&self) -> Option<CandidateKind> {
