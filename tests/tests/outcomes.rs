@@ -1,6 +1,6 @@
 //! How calls end that do not go on as their caller hoped, and the ways to say so: events, words and exit codes.
 
-use ahoy_tests::harness::cli::{Cli, Running};
+use ahoy_tests::harness::cli::{Cli, Running, file};
 use ahoy_tests::harness::gate::Gate;
 use ahoy_tests::harness::{Peer, Server};
 
@@ -101,8 +101,14 @@ fn two_who_dial_each_other_at_once_are_in_one_call() {
     for round in 0..3 {
         let server = Server::start();
         let gates = [Gate::closed_before(&server), Gate::closed_before(&server)];
-        let mut alice = Cli::at(&gates[0].url(), "alice").start("call bob --seconds 1");
-        let mut bob = Cli::at(&gates[1].url(), "bob").start("call alice --seconds 1");
+        let recording = |name: &str, gate: &Gate| {
+            let cli = Cli::at(&gate.url(), name);
+            let heard = file(&cli.file("heard.wav"));
+            cli.with("--speaker", &heard)
+        };
+        let recorders = [recording("alice", &gates[0]), recording("bob", &gates[1])];
+        let mut alice = recorders[0].start("call bob --seconds 1");
+        let mut bob = recorders[1].start("call alice --seconds 1");
         alice.wait_for("dialling");
         bob.wait_for("dialling");
         gates.iter().for_each(Gate::open);
@@ -112,6 +118,12 @@ fn two_who_dial_each_other_at_once_are_in_one_call() {
         assert_eq!(calls[0], calls[1], "round {round}: both are in the same call");
         let own = [&alice, &bob].map(|running| running.wait_for("dialling").text("call").to_owned());
         assert_eq!(Some(&calls[0]), own.iter().min(), "round {round}: the smaller name wins");
+        for recorder in &recorders {
+            assert!(
+                recorder.file("heard.wav").exists(),
+                "round {round}: the one call is in the file that was asked for"
+            );
+        }
     }
 }
 
