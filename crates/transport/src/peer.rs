@@ -432,7 +432,8 @@ impl Shared {
         parse(sdp).map_err(|error| TransportError::connection("reading the description written anew", error))
     }
 
-    /// Only one negotiation runs at a time.
+    /// Only one negotiation runs at a time: the operations chain of webrtc-pc §4.4.1.2. The one lock that is held across
+    /// requests, each of which ends by its deadline.
     async fn negotiation(&self) -> Result<MutexGuard<'_, Negotiation>, TransportError> {
         self.check_open()?;
         Ok(self.negotiation.lock().await)
