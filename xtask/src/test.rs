@@ -14,6 +14,9 @@ pub(crate) fn run() -> anyhow::Result<bool> {
     steps.step("licences, bans, sources: cargo deny", deny::check);
     steps.step("advisories: cargo deny", deny::check_advisories);
     steps.step("clippy", || report::run(&mut cargo("clippy --workspace --all-targets --keep-going -- -D warnings")));
+    steps.step("documentation: cargo doc", || {
+        report::run(cargo("doc --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings"))
+    });
     // Builds the programs too, which the tests in `tests/` start, with the features that all targets together ask for:
     // building them by themselves would compile their dependencies a second time.
     let built = steps.step("build: programs and tests", || report::run(&mut cargo("build --workspace --all-targets")));
