@@ -2,15 +2,7 @@
 //! Whatever packetization mode 1 does not allow makes the access unit malformed.
 
 use crate::annex_b::START_CODE;
-
-const NAL_TYPE: u8 = 0x1f;
-const FORBIDDEN_AND_REF_IDC: u8 = 0xe0;
-const IDR: u8 = 5;
-const SPS: u8 = 7;
-const STAP_A: u8 = 24;
-const FU_A: u8 = 28;
-const FU_START: u8 = 0x80;
-const FU_END: u8 = 0x40;
+use crate::nal::{FORBIDDEN_AND_REF_IDC, FU_A, FU_END, FU_START, IDR, NAL_TYPE, SPS, STAP_A};
 
 /// The payloads of an access unit contradict the payload format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,6 +12,7 @@ pub mod packetizer;
 
 mod annex_b;
 mod depacketizer;
+mod nal;
 mod opus;
 
 pub use assembler::{AssembledFrame, AssemblerConfig, AssemblerEvent, AssemblerStats, H264Assembler};

@@ -3,18 +3,9 @@
 
 use super::MAX_PAYLOAD_BYTES;
 use crate::annex_b;
+use crate::nal::{FORBIDDEN_AND_REF_IDC, FU_A, FU_END, FU_START, NAL_REF_IDC, NAL_TYPE, PPS, SPS, STAP_A};
 use crate::packet::RtpPacket;
 use bytes::{BufMut, Bytes, BytesMut};
-
-const NAL_TYPE: u8 = 0x1f;
-const NAL_REF_IDC: u8 = 0x60;
-const FORBIDDEN_AND_REF_IDC: u8 = 0xe0;
-const SPS: u8 = 7;
-const PPS: u8 = 8;
-const STAP_A: u8 = 24;
-const FU_A: u8 = 28;
-const FU_START: u8 = 0x80;
-const FU_END: u8 = 0x40;
 
 /// Cuts the access units of one stream into packets.
 #[derive(Debug)]
