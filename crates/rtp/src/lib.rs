@@ -9,6 +9,7 @@ pub mod clock;
 pub mod jitter;
 pub mod packet;
 pub mod packetizer;
+pub mod sender_report;
 
 mod annex_b;
 mod depacketizer;
@@ -20,3 +21,4 @@ pub use clock::RtpClock;
 pub use jitter::{JitterBuffer, JitterStats, Playout};
 pub use packet::RtpPacket;
 pub use packetizer::{H264Packetizer, MAX_PAYLOAD_BYTES, OpusPacketizer};
+pub use sender_report::SenderReport;
