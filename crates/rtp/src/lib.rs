@@ -18,7 +18,7 @@ mod opus;
 
 pub use assembler::{AssembledFrame, AssemblerConfig, AssemblerEvent, AssemblerStats, H264Assembler};
 pub use clock::RtpClock;
-pub use jitter::{JitterBuffer, JitterStats, Playout};
+pub use jitter::{JitterBuffer, JitterStats, Playout, Pull, Stretch};
 pub use packet::RtpPacket;
 pub use packetizer::{H264Packetizer, MAX_PAYLOAD_BYTES, OpusPacketizer};
 pub use sender_report::SenderReport;
