@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ahoy_media::audio::opus::{FRAME_SAMPLES, OpusError};
 use ahoy_media::{AudioBlock, BLOCK_SAMPLES, OpusDecoder, OpusEncoder, SinkSpec, SoundSink, SoundSource, SourceSpec};
-use ahoy_rtp::jitter::{DEFAULT_DEPTH, STEP_SAMPLES};
+use ahoy_rtp::jitter::{SILENCE_SAMPLES, STEP_SAMPLES};
 use ahoy_rtp::{JitterBuffer, OpusPacketizer, Playout};
 use ahoy_transport::MediaSender;
 use tracing::debug;
@@ -68,7 +68,7 @@ impl Audio {
         };
         let listening = Listening {
             receiver,
-            jitter: JitterBuffer::new(DEFAULT_DEPTH),
+            jitter: JitterBuffer::new(),
             decoder: OpusDecoder::new().map_err(|e| super::in_words(&e))?,
             ready: VecDeque::new(),
             speaker,
@@ -113,7 +113,7 @@ impl Listening {
             return block;
         }
         while self.ready.len() < BLOCK_SAMPLES {
-            let playout = self.jitter.pull(now);
+            let playout = self.jitter.pull(now, self.ready.len() as u32).playout;
             if let Err(error) = self.decode(playout) {
                 // Garbage from a peer: silence in its place.
                 debug!(%error, "a packet of sound could not be decoded");
@@ -134,7 +134,7 @@ impl Listening {
             Playout::Decode(packet) => self.decoder.decode(packet)?,
             Playout::DecodeFec(next) => self.decoder.decode_fec(next)?,
             Playout::Conceal => self.decoder.conceal()?,
-            Playout::Silence => &[0.0; FRAME_SAMPLES],
+            Playout::Silence => &[0.0; SILENCE_SAMPLES as usize],
         };
         self.ready.extend(sound);
         Ok(())
