@@ -42,7 +42,8 @@ const MAX_RESTING_STEPS: u32 = 50;
 /// A packet with so few bytes says that the sender rests: nothing but a header (RFC 6716 §3.1, libopus in DTX).
 const RESTING_BYTES: usize = 2;
 
-/// Sound beyond the target that is cut rather than played faster, which at a quarter faster would take over two seconds.
+/// Sound beyond the target that is cut rather than played faster, which at a quarter faster would take over two
+/// seconds.
 const MAX_SURPLUS: i64 = 400 * SAMPLES_PER_MS;
 
 /// Time stamps this far ahead of or behind what plays belong to a stream that began anew.
@@ -224,8 +225,8 @@ impl JitterBuffer {
         }
     }
 
-    /// The RTP time stamp of the first sample of the next step, where it is sure to be heard as soon as the queued sound
-    /// has been: not in silence, nor while it is open whether the next packet is late or lost.
+    /// The RTP time stamp of the first sample of the next step, where it is sure to be heard as soon as the queued
+    /// sound has been: not in silence, nor while it is open whether the next packet is late or lost.
     pub fn playing(&self) -> Option<u32> {
         match self.state {
             State::Waiting { .. } => None,
@@ -293,8 +294,8 @@ impl JitterBuffer {
         plain(Playout::Silence)
     }
 
-    /// Nothing is held. For a little while it may only be late, or the sender rests; then the sound has stopped, and what
-    /// comes next begins anew.
+    /// Nothing is held. For a little while it may only be late, or the sender rests; then the sound has stopped, and
+    /// what comes next begins anew.
     fn bridge(&mut self, playing: Playing) -> Playout {
         let most = if playing.resting { MAX_RESTING_STEPS } else { MAX_CONCEALED_STEPS };
         if playing.concealed_steps >= most {
@@ -340,15 +341,15 @@ impl JitterBuffer {
         Pull { playout: Playout::Decode(held.payload), stretch }
     }
 
-    /// How much more than needed is held if `timestamp` is pulled now. A packet must be here when it is pulled, whatever
-    /// is queued; the picture asks when it is heard.
+    /// How much more than needed is held if `timestamp` is pulled now. A packet must be here when it is pulled,
+    /// whatever is queued; the picture asks when it is heard.
     fn margin(&self, moment: Moment, timestamp: i64) -> i64 {
         let lag = self.delay.lag(moment.now, timestamp);
         (lag - self.needed()).min(lag + moment.queued - self.min_delay)
     }
 
-    /// How long packets should be held. Where packets are lost and carry copies of those before them, long enough for the
-    /// next one to be here: a step of delay is worth a per cent of loss (NetEQ weighs it the same, 20 ms).
+    /// How long packets should be held. Where packets are lost and carry copies of those before them, long enough for
+    /// the next one to be here: a step of delay is worth a per cent of loss (NetEQ weighs it the same, 20 ms).
     fn needed(&self) -> i64 {
         self.delay.target() + if self.loss.is_repair_worthwhile() { STEP } else { 0 }
     }

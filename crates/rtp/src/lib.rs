@@ -10,6 +10,7 @@ pub mod jitter;
 pub mod packet;
 pub mod packetizer;
 pub mod sender_report;
+pub mod sync;
 
 mod annex_b;
 mod depacketizer;
@@ -22,3 +23,4 @@ pub use jitter::{JitterBuffer, JitterStats, Playout, Pull, Stretch};
 pub use packet::RtpPacket;
 pub use packetizer::{H264Packetizer, MAX_PAYLOAD_BYTES, OpusPacketizer};
 pub use sender_report::SenderReport;
+pub use sync::LipSync;

@@ -46,8 +46,8 @@ impl Seen {
     }
 }
 
-/// The least of `arrival - time stamp` over the last two seconds of arrivals. That is a moment: when the sample with the
-/// time stamp zero would have come if the network had held it up as little as it does.
+/// The least of `arrival - time stamp` over the last two seconds of arrivals. That is a moment: when the sample with
+/// the time stamp zero would have come if the network had held it up as little as it does.
 #[derive(Debug, Default)]
 pub(super) struct Fastest {
     /// The least of each slot, oldest first.

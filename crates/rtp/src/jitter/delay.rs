@@ -1,4 +1,5 @@
-//! How long packets have to be held so that nearly all are here when they are due, from how long the network held them up.
+//! How long packets have to be held so that nearly all are here when they are due, from how long the network held them
+//! up.
 
 use std::collections::VecDeque;
 
@@ -12,8 +13,8 @@ const FIRST_TARGET: i64 = 40 * SAMPLES_PER_MS;
 /// A thread that looks every 10 ms finds a packet that much late, however steady the network is.
 const LEAST_TARGET: i64 = 10 * SAMPLES_PER_MS;
 
-/// The histogram takes the worst packet of each such interval (NetEQ's `resample_interval_ms`): loss is not heard by its
-/// share of packets but by how often it happens, and one stall holds up many packets.
+/// The histogram takes the worst packet of each such interval (NetEQ's `resample_interval_ms`): loss is not heard by
+/// its share of packets but by how often it happens, and one stall holds up many packets.
 const INTERVAL: i64 = 500 * SAMPLES_PER_MS;
 
 /// The share of those intervals that should pass without a packet too late.

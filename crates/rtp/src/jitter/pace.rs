@@ -20,7 +20,8 @@ pub(super) struct Pace {
     watched: Option<Watched>,
 }
 
-/// What was seen since the last change, or of late. Sound cards pull in bursts, so that the margin swings; the least of it counts.
+/// What was seen since the last change, or of late. Sound cards pull in bursts, so that the margin swings; the least of
+/// it counts.
 #[derive(Clone, Copy, Debug)]
 struct Watched {
     since: i64,

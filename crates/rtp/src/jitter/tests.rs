@@ -23,7 +23,8 @@ fn packets(count: u8) -> Vec<RtpPacket> {
     (0..count).map(|number| packetizer.packetize(payload(number), 960)).collect()
 }
 
-/// Pushes and pulls as a call does: packet `n` at 20 ms x n where `arrives` says so, a pull whenever the last is used up.
+/// Pushes and pulls as a call does: packet `n` at 20 ms x n where `arrives` says so, a pull whenever the last is used
+/// up.
 fn play(packets: &[RtpPacket], until: Duration, arrives: impl Fn(usize) -> Option<Duration>) -> Vec<Playout> {
     play_with(&mut JitterBuffer::new(), packets, until, arrives)
 }
