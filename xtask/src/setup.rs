@@ -9,56 +9,123 @@ use anyhow::{Context, bail, ensure};
 use crate::cargo::{cargo, command};
 use crate::deny;
 
-/// A program that must be on the PATH, and the Debian package that brings it.
-struct Tool {
-    program: &'static str,
+/// Something that must be on the machine, and the Debian package that brings it.
+struct Need {
+    sign: Sign,
     package: &'static str,
     why: &'static str,
+    /// Without it nothing builds; the others only make tests skip, which they say.
+    to_build: bool,
 }
 
-const TOOLS: &[Tool] = &[
-    Tool {
-        program: "c++",
-        package: "g++",
-        why: "compiles openh264 (C++), libopus and SQLite (C) from the sources in their crates",
-    },
-    Tool { program: "cmake", package: "cmake", why: "configures libopus" },
-    Tool { program: "make", package: "make", why: "builds libopus for cmake" },
+/// How it is known that something is there.
+#[derive(Debug)]
+enum Sign {
+    /// A program on the PATH.
+    Program(&'static str),
+    /// A library with its headers, by the name that pkg-config knows.
+    Library(&'static str),
+    /// A module of Python's own library that Debian packs apart.
+    PythonModule(&'static str),
+    /// libclang, which has no pkg-config file: a shared library in one of the places where distributions put it.
+    Libclang,
+}
+
+const NEEDS: &[Need] = &[
+    Need::to_build(
+        Sign::Program("c++"),
+        "g++",
+        "compiles openh264 (C++), libopus and SQLite (C) from the sources in their crates",
+    ),
+    Need::to_build(Sign::Program("cmake"), "cmake", "configures libopus"),
+    Need::to_build(Sign::Program("make"), "make", "builds libopus for cmake"),
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-    Tool {
-        program: "nasm",
-        package: "nasm",
-        why: "assembles openh264's fast paths; without it H.264 costs two to three times the processor time",
-    },
-    Tool { program: "git", package: "git", why: "fetches the database of security advisories for cargo deny" },
+    Need::to_build(
+        Sign::Program("nasm"),
+        "nasm",
+        "assembles openh264's fast paths; without it H.264 costs two to three times the processor time",
+    ),
+    Need::to_build(Sign::Program("git"), "git", "fetches the database of security advisories for cargo deny"),
+    #[cfg(target_os = "linux")]
+    Need::to_build(Sign::Program("pkg-config"), "pkg-config", "finds the libraries below"),
+    #[cfg(target_os = "linux")]
+    Need::to_build(Sign::Library("alsa"), "libasound2-dev", "sound cards without a sound server"),
+    #[cfg(target_os = "linux")]
+    Need::to_build(Sign::Library("vpx"), "libvpx-dev", "VP8, for peers that have no H.264"),
+    #[cfg(target_os = "linux")]
+    Need::to_build(Sign::Libclang, "libclang-dev", "reads the headers of cameras (V4L2) and of libvpx"),
+    #[cfg(target_os = "linux")]
+    Need::to_test(Sign::Program("pulseaudio"), "pulseaudio", "is the sound card of the tests"),
+    #[cfg(target_os = "linux")]
+    Need::to_test(Sign::Program("pactl"), "pulseaudio-utils", "plugs and unplugs it, speaks into it and listens to it"),
+    #[cfg(target_os = "linux")]
+    Need::to_test(Sign::Program("chromium"), "chromium", "is a peer that somebody else wrote"),
+    #[cfg(target_os = "linux")]
+    Need::to_test(Sign::Program("firefox-esr"), "firefox-esr", "is another"),
+    #[cfg(target_os = "linux")]
+    Need::to_test(Sign::PythonModule("ensurepip"), "python3-venv", "runs the third, aiortc"),
 ];
+
+impl Need {
+    const fn to_build(sign: Sign, package: &'static str, why: &'static str) -> Self {
+        Self { sign, package, why, to_build: true }
+    }
+
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "devices and browsers are tested on Linux"))]
+    const fn to_test(sign: Sign, package: &'static str, why: &'static str) -> Self {
+        Self { sign, package, why, to_build: false }
+    }
+
+    fn is_here(&self) -> bool {
+        match self.sign {
+            Sign::Program(program) => is_on_path(program),
+            Sign::Library(name) => succeeds(command("pkg-config").args(["--exists", name])),
+            Sign::PythonModule(name) => succeeds(command("python3").args(["-c", &format!("import {name}")])),
+            Sign::Libclang => has_libclang(),
+        }
+    }
+}
 
 /// Parts of the Rust toolchain: the cargo command and rustup's name for it.
 const COMPONENTS: [(&str, &str); 2] = [("fmt", "rustfmt"), ("clippy", "clippy")];
 
 /// Leaves the machine ready to build and test, or says in its error what is missing.
 pub(crate) fn run() -> anyhow::Result<()> {
-    install_tools()?;
+    install_packages()?;
     install_components()?;
     deny::install()?;
     println!("set-up: everything needed is here");
     Ok(())
 }
 
-fn install_tools() -> anyhow::Result<()> {
-    let missing: Vec<&Tool> = TOOLS.iter().filter(|tool| !is_on_path(tool.program)).collect();
+fn install_packages() -> anyhow::Result<()> {
+    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !need.is_here()).collect();
     if missing.is_empty() {
         return Ok(());
     }
     println!("This machine lacks:");
-    for tool in &missing {
-        println!("  {:<8} (package {}) {}", tool.program, tool.package, tool.why);
+    for need in &missing {
+        println!("  {:<17} {}", need.package, need.why);
     }
-    let packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
+    let (to_build, to_test): (Vec<&Need>, Vec<&Need>) = missing.into_iter().partition(|need| need.to_build);
+    if !to_build.is_empty() {
+        apt_install(&to_build)?;
+    }
+    // One at a time: a distribution may lack one of them and have the others.
+    for need in &to_test {
+        if let Err(error) = apt_install(&[need]) {
+            println!("set-up: without {} some tests will be skipped ({error:#})", need.package);
+        }
+    }
+    Ok(())
+}
+
+fn apt_install(needs: &[&Need]) -> anyhow::Result<()> {
+    let packages: Vec<&str> = needs.iter().map(|need| need.package).collect();
     let packages = packages.join(" ");
     ensure!(
         is_on_path("apt-get"),
-        "install the programs above and run this again (here is no apt-get to do it with; on Debian the packages are: {packages})"
+        "install the above and run this again (here is no apt-get to do it with; on Debian the packages are: {packages})"
     );
     let commands = [
         "apt-get update".to_owned(),
@@ -77,8 +144,8 @@ fn install_tools() -> anyhow::Result<()> {
             .context("cannot run sh")?;
         ensure!(status.success(), "`{line}` failed ({status}); its output above says why");
     }
-    match missing.iter().find(|tool| !is_on_path(tool.program)) {
-        Some(tool) => bail!("{} is still not on the PATH, though {} was installed", tool.program, tool.package),
+    match needs.iter().find(|need| !need.is_here()) {
+        Some(need) => bail!("{:?} is still not here, though {} was installed", need.sign, need.package),
         None => Ok(()),
     }
 }
@@ -119,6 +186,27 @@ fn is_on_path(program: &str) -> bool {
     let file = format!("{program}{}", env::consts::EXE_SUFFIX);
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).any(|folder| folder.join(&file).is_file())
+}
+
+/// Where clang-sys, which loads it for the builds, looks too.
+fn has_libclang() -> bool {
+    if env::var_os("LIBCLANG_PATH").is_some() {
+        return true;
+    }
+    let folders_in = |folder: &str| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    let llvm = folders_in("/usr/lib").into_iter().map(|folder| folder.join("lib"));
+    let places =
+        llvm.chain(folders_in("/usr/lib")).chain(["/usr/lib".into(), "/usr/lib64".into(), "/usr/local/lib".into()]);
+    places.flat_map(std::fs::read_dir).flatten().flatten().any(|entry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        // `libclang-cpp.so` is another library.
+        name.starts_with("libclang.so")
+            || name.starts_with("libclang-") && name.contains(".so") && !name.contains("cpp")
+    })
 }
 
 #[cfg(test)]
