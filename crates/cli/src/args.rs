@@ -70,6 +70,9 @@ pub(crate) struct Options {
     /// Report each captured and shown picture too.
     #[arg(long, requires = "events")]
     frame_events: bool,
+    /// Read commands for a connected call from standard input, one a line: mute, unmute, camera-off, camera-on, hang-up.
+    #[arg(long)]
+    pub(crate) commands: bool,
     /// How long this device rings, in milliseconds.
     #[arg(long, value_name = "MS", hide = true)]
     ring_timeout_ms: Option<u64>,
@@ -222,6 +225,7 @@ mod tests {
             "--server ws://127.0.0.1:1/ws --user alice --data-dir /tmp/x --contact bob --contact carol call bob --seconds 5 --audio-only",
             "--guest --ice-server stun:127.0.0.1:3478 --relay-only --loopback --codec h264 answer --calls 2 --delay-ms 10",
             "--user bob --camera file:a.y4m --microphone tone --speaker file:b.wav --display none --events - --frame-events echo",
+            "--user bob --commands answer",
             "devices --json",
         ] {
             assert!(parse(good).is_ok(), "{good}: {:?}", parse(good).err());

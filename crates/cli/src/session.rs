@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use ahoy_client::{CallId, Client, Event, StartError, Username};
+use ahoy_client::{CallId, Client, Event, Sending, StartError, Username};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use crate::args::{Cli, Command};
+use crate::commands::{self, LiveCommand};
 use crate::report::Report;
 
 /// How long the server may take to let this peer in, tries included.
@@ -34,6 +36,7 @@ pub(crate) enum Outcome {
 /// What the machine did not allow: files, threads, standard output.
 pub(crate) async fn run(cli: Cli) -> anyhow::Result<Outcome> {
     let events = cli.options.events.clone();
+    let reads_commands = cli.options.commands;
     let plan = match Plan::of(cli.command) {
         Some(plan) => plan,
         None => return Ok(Outcome::Done),
@@ -56,7 +59,9 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Outcome> {
             return Err(error.into());
         }
     };
-    let mut run = Run { plan, phase: Phase::SigningIn, stopping: false, last_link_error: None };
+    let commands = if reads_commands { Some(commands::read()?) } else { None };
+    let sending = Sending { audio: true, video: plan.video, screen: false };
+    let mut run = Run { plan, phase: Phase::SigningIn, sending, commands, stopping: false, last_link_error: None };
     let outcome = run.until_over(&mut client, &mut report).await;
     client.stop().await;
     outcome
@@ -130,12 +135,16 @@ enum Phase {
 struct Run {
     plan: Plan,
     phase: Phase,
+    /// What this side sends, as the last command left it.
+    sending: Sending,
+    commands: Option<mpsc::Receiver<LiveCommand>>,
     stopping: bool,
     last_link_error: Option<String>,
 }
 
 enum Step {
     Event(Option<ahoy_client::Stamped>),
+    Command(Option<LiveCommand>),
     Deadline,
     Stop,
 }
@@ -148,8 +157,11 @@ impl Run {
         let mut stop = tokio::spawn(stop_signal());
         loop {
             let deadline = stop_deadline.or_else(|| self.deadline(started));
+            let in_call = matches!(self.phase, Phase::Connected { .. });
             let step = tokio::select! {
                 event = client.next_event() => Step::Event(event),
+                // Those that come before the call is there wait for it.
+                command = next_command(&mut self.commands), if in_call => Step::Command(command),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => Step::Deadline,
                 _ = &mut stop, if !self.stopping => Step::Stop,
             };
@@ -157,6 +169,14 @@ impl Run {
                 Step::Event(Some(stamped)) => {
                     report.write(&stamped)?;
                     self.handle_event(client, stamped.event).await?
+                }
+                Step::Command(Some(command)) => {
+                    self.handle_command(client, command).await;
+                    None
+                }
+                Step::Command(None) => {
+                    self.commands = None;
+                    None
                 }
                 Step::Event(None) => anyhow::bail!("the client stopped by itself"),
                 Step::Deadline if self.stopping => {
@@ -186,6 +206,18 @@ impl Run {
         }
     }
 
+    async fn handle_command(&mut self, client: &Client, command: LiveCommand) {
+        let Phase::Connected { call, .. } = self.phase else { return };
+        match command {
+            LiveCommand::Mute => self.sending.audio = false,
+            LiveCommand::Unmute => self.sending.audio = true,
+            LiveCommand::CameraOff => self.sending.video = false,
+            LiveCommand::CameraOn => self.sending.video = true,
+            LiveCommand::HangUp => return client.hang_up(call).await,
+        }
+        client.set_sending(call, self.sending).await;
+    }
+
     async fn handle_deadline(&mut self, client: &Client) -> Option<Outcome> {
         match self.phase {
             Phase::SigningIn => {
@@ -200,7 +232,8 @@ impl Run {
             }
             Phase::Ringing { call, video, .. } => {
                 self.phase = Phase::Calling { call };
-                client.accept(call, video && self.plan.video).await;
+                self.sending = Sending { audio: true, video: video && self.plan.video, screen: false };
+                client.accept(call, self.sending.video).await;
             }
             Phase::Calling { .. } => {}
             Phase::Connected { call, .. } => {
@@ -327,6 +360,14 @@ impl Run {
         }
         let over = self.stopping || self.plan.calls_left == Some(0);
         over.then_some(if self.plan.echo { Outcome::Done } else { outcome })
+    }
+}
+
+/// The next command; never where none are read.
+async fn next_command(commands: &mut Option<mpsc::Receiver<LiveCommand>>) -> Option<LiveCommand> {
+    match commands {
+        Some(commands) => commands.recv().await,
+        None => std::future::pending().await,
     }
 }
 
