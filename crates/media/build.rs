@@ -1,5 +1,9 @@
 //! Makes sure that release builds get openh264's assembly. Without `nasm` its build falls back to
-//! plain C without a word, and encoding takes two to three times as long.
+//! plain C without a word, and encoding takes two to three times as long. Finds libvpx for VP8.
+
+#[cfg(all(feature = "vp8", target_os = "linux"))]
+#[path = "build/vpx.rs"]
+mod vpx;
 
 use std::env;
 use std::process::{Command, ExitCode, Stdio};
@@ -8,6 +12,12 @@ const OVERRIDE: &str = "AHOY_ALLOW_SLOW_H264";
 
 fn main() -> ExitCode {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build");
+    #[cfg(all(feature = "vp8", target_os = "linux"))]
+    if let Err(error) = vpx::bind() {
+        println!("cargo::error={error}");
+        return ExitCode::FAILURE;
+    }
     for variable in [OVERRIDE, "NASM", "OPENH264_NO_ASM"] {
         println!("cargo::rerun-if-env-changed={variable}");
     }
