@@ -1,19 +1,31 @@
 //! Processes under test, peers made by hand, and the measures by which pictures and speech are compared.
 
+pub mod camera;
+pub mod chromium;
 pub mod cli;
+pub mod ear;
+pub mod firefox;
 pub mod gate;
+pub mod guest;
+pub mod likeness;
+pub mod link;
 pub mod media;
+pub mod page;
 pub mod peer;
 pub mod process;
 pub mod programs;
 pub mod proof;
+pub mod pulse;
+pub mod python;
 pub mod sdp;
 pub mod server;
 pub mod speech;
 pub mod ssim;
+pub mod vm;
 pub mod y4m;
 
 pub use cli::{Cli, Running};
+pub use guest::Guest;
 pub use peer::Peer;
 pub use server::Server;
 

@@ -4,4 +4,5 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod foreign;
 pub mod harness;

@@ -25,7 +25,7 @@ const CHECKERS: [&str; 2] = ["ahoy-tests", "xtask"];
 /// Crates of others that only one of ours may reach, so that they can be replaced there. A `*` at the end stands for anything.
 const FENCES: [(&str, &[&str]); 2] = [
     ("ahoy-transport", &["webrtc", "webrtc-*", "rtc", "rtc-*"]),
-    ("ahoy-media", &["openh264", "openh264-sys2", "opus", "opusic-sys"]),
+    ("ahoy-media", &["openh264", "openh264-sys2", "opus", "opusic-sys", "sonora", "nokhwa", "v4l", "cpal", "alsa"]),
 ];
 
 /// Passes if the workspace, with its build and test dependencies on every system, obeys.

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ahoy_client::{Account, Config, IceServer, MediaConfig, ServerUrl, SinkSpec, SourceSpec, Timers, Username};
+use ahoy_client::{
+    Account, Config, IceServer, MediaConfig, ServerUrl, SinkSpec, SourceSpec, Timers, Username, VideoCodec,
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Calls a person by name from the command line, with picture and sound from and to files.
+/// Calls a person by name from the command line, with picture and sound from and to devices or files.
 ///
 /// Exit code 0: a call connected and ended by a hang-up or after --seconds (or `answer --decline` declined);
 /// 1: anything else went wrong; 2: wrong usage; 3: could not sign in; 4: the call did not come about.
@@ -49,16 +51,16 @@ pub(crate) struct Options {
     /// Use 127.0.0.1, for two peers on a machine without a network.
     #[arg(long)]
     loopback: bool,
-    /// The video codec to send; this version has h264.
+    /// The video codec to send, where the other side takes it; else the other one.
     #[arg(long, value_enum, default_value = "h264")]
     codec: Codec,
-    /// Where pictures come from: file:PATH (.y4m), pattern or none; a camera's id is not taken by this version.
+    /// Where pictures come from: a camera's id (see `devices`) or "default", file:PATH (.y4m), pattern or none.
     #[arg(long, value_name = "SRC", default_value = "pattern", value_parser = source)]
     camera: SourceSpec,
-    /// Where sound comes from: file:PATH (.wav), tone or none; a microphone's id is not taken by this version.
+    /// Where sound comes from: a microphone's id (see `devices`) or "default", file:PATH (.wav), tone or none.
     #[arg(long, value_name = "SRC", default_value = "tone", value_parser = source)]
     microphone: SourceSpec,
-    /// Where sound goes: file:PATH (.wav) or none; a speaker's id is not taken by this version.
+    /// Where sound goes: a speaker's id (see `devices`) or "default", file:PATH (.wav) or none.
     #[arg(long, value_name = "SINK", default_value = "none", value_parser = sink)]
     speaker: SinkSpec,
     /// Where pictures go: file:PATH (.y4m) or none.
@@ -139,9 +141,13 @@ impl Options {
     /// # Errors
     /// What cannot be done as asked, in words.
     pub(crate) fn into_config(self, echo: bool) -> anyhow::Result<Config> {
-        if self.codec == Codec::Vp8 {
-            anyhow::bail!("this build has no VP8; use --codec h264");
-        }
+        let preferred = match self.codec {
+            Codec::H264 => VideoCodec::H264,
+            Codec::Vp8 => VideoCodec::Vp8,
+        };
+        let mut video_codecs = ahoy_client::video_codecs();
+        anyhow::ensure!(video_codecs.contains(&preferred), "this build has no VP8; use --codec h264");
+        video_codecs.sort_by_key(|codec| *codec != preferred);
         let mut timers = Timers::default();
         if let Some(ms) = self.ring_timeout_ms {
             timers.ring = Duration::from_millis(ms);
@@ -165,6 +171,7 @@ impl Options {
                 microphone: self.microphone,
                 speaker: self.speaker,
                 display: self.display,
+                video_codecs,
                 echo,
                 frame_events: self.frame_events,
             },
@@ -257,10 +264,22 @@ mod tests {
     }
 
     #[test]
-    fn what_this_build_cannot_do_is_said() {
-        let config = parse("--user alice --codec vp8 echo").unwrap().options.into_config(true);
-        assert!(config.unwrap_err().to_string().contains("VP8"));
+    fn a_name_is_needed_and_that_is_said() {
         let config = parse("echo").unwrap().options.into_config(true);
         assert!(config.unwrap_err().to_string().contains("--user"));
+    }
+
+    #[test]
+    fn the_codec_asked_for_comes_first_and_the_others_stay() {
+        for (name, codec) in [("h264", VideoCodec::H264), ("vp8", VideoCodec::Vp8)] {
+            let config = parse(&format!("--user alice --codec {name} echo")).unwrap().options.into_config(true);
+            if !ahoy_client::video_codecs().contains(&codec) {
+                assert!(config.unwrap_err().to_string().contains("h264"));
+                continue;
+            }
+            let codecs = config.unwrap().media.video_codecs;
+            assert_eq!(codecs.first(), Some(&codec));
+            assert_eq!(codecs.len(), ahoy_client::video_codecs().len());
+        }
     }
 }

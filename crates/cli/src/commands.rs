@@ -1,12 +1,15 @@
 //! `--commands`: what a script, or somebody at the keyboard, wants of a call while it goes on, a line each on standard input.
 
-use std::io::BufRead as _;
+use std::io::{BufRead as _, Read as _};
 use std::str::FromStr;
 
 use tokio::sync::mpsc;
 
 /// Commands that may wait.
 const QUEUE: usize = 16;
+
+/// Bytes of a line at most; what is longer is none.
+const LONGEST_LINE: u64 = 256;
 
 /// One line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,13 +53,15 @@ impl FromStr for LiveCommand {
 pub(crate) fn read() -> std::io::Result<mpsc::Receiver<LiveCommand>> {
     let (commands, queue) = mpsc::channel(QUEUE);
     let reader = move || {
-        for line in std::io::stdin().lock().lines() {
-            let Ok(line) = line else { return };
-            match line.parse() {
+        let mut input = std::io::stdin().lock();
+        let mut line = Vec::new();
+        while let Ok(1..) = (&mut input).take(LONGEST_LINE).read_until(b'\n', &mut line) {
+            match String::from_utf8_lossy(&line).parse() {
                 Ok(command) if commands.blocking_send(command).is_err() => return,
                 Ok(_) => {}
                 Err(message) => eprintln!("ahoy-cli: {message}"),
             }
+            line.clear();
         }
     };
     std::thread::Builder::new().name("commands".into()).spawn(reader)?;

@@ -2,39 +2,67 @@
 
 use std::io::Write as _;
 
+use ahoy_client::devices::{self, Hardware};
+
 /// One thing that can be named on the command line.
 #[derive(serde::Serialize)]
 struct Device {
-    id: &'static str,
-    name: &'static str,
+    id: String,
+    name: String,
     #[serde(rename = "for")]
-    options: &'static [&'static str],
+    options: Vec<&'static str>,
+    /// Something one can touch; the rest is there on every machine.
+    hardware: bool,
 }
 
-/// What needs no hardware. Cameras and sound cards are not opened by this version.
-const DEVICES: [Device; 4] = [
-    Device { id: "pattern", name: "moving test picture, 1280x720 at 30 fps", options: &["camera"] },
-    Device { id: "tone", name: "test tone", options: &["microphone"] },
-    Device {
-        id: "file:PATH",
-        name: "a .y4m or .wav file; as a source it loops",
-        options: &["camera", "microphone", "speaker", "display"],
-    },
-    Device { id: "none", name: "nothing", options: &["camera", "microphone", "speaker", "display"] },
-];
-
-/// Prints the list, for people or as JSON.
+/// Prints the list, for people or as JSON. What cannot be listed is told on standard error; the rest still is.
 ///
 /// # Errors
 /// When nobody reads it.
 pub(crate) fn print(json: bool) -> std::io::Result<()> {
+    let hardware = devices::list();
+    for problem in &hardware.problems {
+        eprintln!("ahoy-cli: {problem}");
+    }
+    let devices: Vec<Device> = of_the_machine(hardware).into_iter().chain(of_every_machine()).collect();
     let mut out = std::io::stdout().lock();
     if json {
-        return writeln!(out, "{}", serde_json::json!({ "devices": DEVICES, "hardware": false }));
+        return writeln!(out, "{}", serde_json::json!({ "devices": devices }));
     }
-    for device in DEVICES {
+    let width = devices.iter().map(|device| device.id.chars().count()).max().unwrap_or(0);
+    for device in devices {
         let options: Vec<String> = device.options.iter().map(|option| format!("--{option}")).collect();
-        writeln!(out, "{:10} {} ({})", device.id, device.name, options.join(", "))?;
+        writeln!(out, "{:width$}  {} ({})", device.id, device.name, options.join(", "))?;
     }
-    writeln!(out, "\nCameras and sound cards are not opened by this version.")
+    Ok(())
+}
+
+fn of_the_machine(hardware: Hardware) -> Vec<Device> {
+    let Hardware { cameras, microphones, speakers, problems: _ } = hardware;
+    let groups = [("camera", cameras), ("microphone", microphones), ("speaker", speakers)];
+    let devices =
+        groups.into_iter().flat_map(|(option, devices)| devices.into_iter().map(move |device| (option, device)));
+    devices
+        .map(|(option, device)| Device { id: device.id, name: device.name, options: vec![option], hardware: true })
+        .collect()
+}
+
+fn of_every_machine() -> [Device; 5] {
+    let device = |id: &str, name: &str, options: &[&'static str]| Device {
+        id: id.into(),
+        name: name.into(),
+        options: options.into(),
+        hardware: false,
+    };
+    [
+        device("default", "the system's choice", &["camera", "microphone", "speaker"]),
+        device("pattern", "moving test picture, 1280x720 at 30 fps", &["camera"]),
+        device("tone", "test tone", &["microphone"]),
+        device(
+            "file:PATH",
+            "a .y4m or .wav file; as a source it loops",
+            &["camera", "microphone", "speaker", "display"],
+        ),
+        device("none", "nothing", &["camera", "microphone", "speaker", "display"]),
+    ]
 }

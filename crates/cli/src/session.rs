@@ -48,6 +48,10 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Outcome> {
             return Ok(Outcome::Usage);
         }
     };
+    if let Err(why) = ahoy_client::devices::check_camera(&config.media) {
+        eprintln!("ahoy-cli: {why}");
+        return Ok(Outcome::Usage);
+    }
     let mut report = Report::open(events.as_deref())?;
     let mut client = match Client::start(config).await {
         Ok(client) => client,
@@ -157,7 +161,7 @@ impl Run {
         let mut stop = tokio::spawn(stop_signal());
         loop {
             let deadline = stop_deadline.or_else(|| self.deadline(started));
-            let in_call = matches!(self.phase, Phase::Connected { .. });
+            let in_call = self.call().is_some();
             let step = tokio::select! {
                 event = client.next_event() => Step::Event(event),
                 // Those that come before the call is there wait for it.
@@ -196,6 +200,14 @@ impl Run {
         }
     }
 
+    /// The call that commands are about: from ringing on.
+    fn call(&self) -> Option<CallId> {
+        match self.phase {
+            Phase::SigningIn | Phase::Idle => None,
+            Phase::Ringing { call, .. } | Phase::Calling { call } | Phase::Connected { call, .. } => Some(call),
+        }
+    }
+
     fn deadline(&self, started: Instant) -> Option<Instant> {
         match &self.phase {
             Phase::SigningIn => Some(started + SIGN_IN_DEADLINE),
@@ -207,12 +219,13 @@ impl Run {
     }
 
     async fn handle_command(&mut self, client: &Client, command: LiveCommand) {
-        let Phase::Connected { call, .. } = self.phase else { return };
+        let Some(call) = self.call() else { return };
         match command {
             LiveCommand::Mute => self.sending.audio = false,
             LiveCommand::Unmute => self.sending.audio = true,
             LiveCommand::CameraOff => self.sending.video = false,
             LiveCommand::CameraOn => self.sending.video = true,
+            LiveCommand::HangUp if matches!(self.phase, Phase::Ringing { .. }) => return client.decline(call).await,
             LiveCommand::HangUp => return client.hang_up(call).await,
         }
         client.set_sending(call, self.sending).await;
@@ -232,8 +245,9 @@ impl Run {
             }
             Phase::Ringing { call, video, .. } => {
                 self.phase = Phase::Calling { call };
-                self.sending = Sending { audio: true, video: video && self.plan.video, screen: false };
+                self.sending.video &= video;
                 client.accept(call, self.sending.video).await;
+                client.set_sending(call, self.sending).await;
             }
             Phase::Calling { .. } => {}
             Phase::Connected { call, .. } => {
@@ -290,6 +304,7 @@ impl Run {
                 // While it dials, a caller's own call comes first: the rules of the call settle both.
                 if self.plan.dial.is_none() {
                     self.phase = Phase::Ringing { call, video, answer_at: Instant::now() + self.plan.delay };
+                    self.sending = Sending { audio: true, video: self.plan.video, screen: false };
                 }
                 None
             }
@@ -306,7 +321,7 @@ impl Run {
                 }
                 None
             }
-            Event::MediaFailed { message, .. } => {
+            Event::MediaFailed { message, .. } | Event::DeviceChanged { message, .. } => {
                 eprintln!("ahoy-cli: {message}");
                 None
             }

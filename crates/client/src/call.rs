@@ -2,6 +2,8 @@
 //! decided by `ahoy-call`.
 
 mod audio;
+mod codec;
+mod lip_sync;
 mod media;
 mod meters;
 mod receive;
@@ -16,10 +18,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use ahoy_call::{Gate, PathState, PeerCommand, PeerInput};
-use ahoy_media::{PictureSource, SinkSpec, SoundSink, SoundSource};
+use ahoy_media::{PictureSource, SinkSpec, SoundSource, SourceSpec};
 use ahoy_protocol::id::CallId;
-use ahoy_rtp::RtpPacket;
-use ahoy_transport::PeerConfig;
+use ahoy_transport::{PeerConfig, ReceivedPacket, VideoCodec};
 use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, watch};
 use tracing::{Instrument as _, error, info_span};
@@ -31,7 +32,7 @@ use crate::event::{Event, Stamped};
 const COMMANDS: usize = 256;
 
 /// What comes in on one track.
-pub(crate) type Packets = mpsc::Receiver<RtpPacket>;
+pub(crate) type Packets = mpsc::Receiver<ReceivedPacket>;
 
 /// What a call's task tells the driver.
 #[derive(Debug)]
@@ -90,23 +91,35 @@ impl CallTask {
     }
 }
 
-/// Whether the sources and sinks of a configuration can be used at all, before anybody is called with them.
+/// Whether the sources and sinks of a configuration can be used at all, before anybody is called with them. Devices are
+/// not turned on for that, and one that is not plugged in may be by then: the call tells what is wrong with them.
 ///
 /// # Errors
 /// What cannot be used, why, and what can, in words.
 pub(crate) fn check_media(media: &MediaConfig) -> Result<(), String> {
-    if !media.echo {
+    let is_device = |spec: &SourceSpec| matches!(spec, SourceSpec::Device(_));
+    if !media.echo && !is_device(&media.camera) {
         PictureSource::open(&media.camera).map_err(|e| in_words(&e))?;
-        SoundSource::open(&media.microphone).map_err(|e| in_words(&e))?;
     }
-    // A file is made when there is something to put into it; a device that is not there is known at once.
-    if let SinkSpec::Device(_) = media.speaker {
-        SoundSink::open(&media.speaker).map_err(|e| in_words(&e))?;
+    if !media.echo && !is_device(&media.microphone) {
+        SoundSource::open(&media.microphone).map_err(|e| in_words(&e))?;
     }
     if let SinkSpec::Device(_) = media.display {
         ahoy_media::PictureSink::open(&media.display, ahoy_media::FrameRate::THIRTY).map_err(|e| in_words(&e))?;
     }
     Ok(())
+}
+
+/// The codecs of pictures that this build has, the preferred first.
+#[must_use]
+pub fn video_codecs() -> Vec<VideoCodec> {
+    let available = ahoy_media::VideoCodec::available().iter();
+    available
+        .map(|codec| match codec {
+            ahoy_media::VideoCodec::H264 => VideoCodec::H264,
+            ahoy_media::VideoCodec::Vp8 => VideoCodec::Vp8,
+        })
+        .collect()
 }
 
 /// An error and its causes in one line.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use ahoy_call::Timers;
 use ahoy_media::spec::{SinkSpec, SourceSpec};
 use ahoy_protocol::id::{IdError, Username};
-use ahoy_transport::IceServer;
+use ahoy_transport::{IceServer, VideoCodec};
 use url::Url;
 
 /// Everything that a client needs to know before it starts.
@@ -46,6 +46,8 @@ pub struct MediaConfig {
     pub speaker: SinkSpec,
     /// What shows the other side's picture.
     pub display: SinkSpec,
+    /// What pictures may be coded in, the preferred first; of [`crate::video_codecs`].
+    pub video_codecs: Vec<VideoCodec>,
     /// Send back what comes in instead of the camera and the microphone.
     pub echo: bool,
     /// Report every captured and shown picture ([`crate::Event::FrameCaptured`], [`crate::Event::FrameShown`]).

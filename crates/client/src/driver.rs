@@ -318,7 +318,7 @@ impl Driver {
                     relay_only: self.config.relay_only,
                     loopback: self.config.loopback,
                     certificate: self.certificate.clone(),
-                    video_codecs: vec![ahoy_transport::VideoCodec::H264],
+                    video_codecs: self.config.media.video_codecs.clone(),
                 },
                 reports: self.peer_queue.clone(),
                 frames: self.config.media.frame_events.then(|| self.events.clone()),

@@ -162,6 +162,13 @@ pub enum Event {
         /// What, why, and what to do.
         message: String,
     },
+    /// A camera, microphone or speaker took the place of another, or works again.
+    DeviceChanged {
+        /// Which call.
+        call: CallId,
+        /// What, in one sentence.
+        message: String,
+    },
     /// A picture came from the camera.
     FrameCaptured {
         /// Counts the call's pictures from 0.
@@ -198,6 +205,7 @@ impl Event {
             Self::PathLost { call } => info!(%call, "path lost"),
             Self::FirstFrame { call, width, height, .. } => info!(%call, width, height, "first picture"),
             Self::MediaFailed { call, .. } => info!(%call, "media failed"),
+            Self::DeviceChanged { call, .. } => info!(%call, "device changed"),
             Self::Ended { call, reason, connected, .. } => info!(%call, reason, connected, "ended"),
             Self::Presence { .. } | Self::RemoteSending { .. } | Self::Stats(_) => {}
             Self::FrameCaptured { number, rtp } => trace!(number, rtp, "captured"),
@@ -211,14 +219,30 @@ impl Event {
 pub struct Stats {
     /// Which call.
     pub call: CallId,
-    /// Round-trip time of the path in use, where known.
+    /// From here to the other side and back, where known: of media (RFC 3550 §6.4.1), else of the path's checks.
     pub rtt_ms: Option<f64>,
+    /// How much the path carries from here, by what the other side reports; where known.
+    pub available_send_bps: Option<u64>,
     /// Bytes sent, everything above UDP.
     pub sent_bytes: u64,
     /// Bytes received, everything above UDP.
     pub received_bytes: u64,
-    /// Packets seen to be missing on the way in; negative where more came twice than were missing.
+    /// Packets that the path lost on the way in; negative where more came twice than were missing.
     pub packets_lost: i64,
+    /// Of those, how many came when they were asked for again.
+    pub packets_recovered: u64,
+    /// Packets asked for again; each time counts.
+    pub packets_nacked: u64,
+    /// Packets that the path lost on the way out, as the other side reports.
+    pub packets_lost_by_peer: u64,
+    /// Packets sent again because the other side asked; each time counts.
+    pub packets_resent: u64,
+    /// Which part of the sound was lost on the way out of late, from 0 to 1.
+    pub sound_lost_by_peer: f32,
+    /// Which part of the picture was lost on the way out of late, from 0 to 1.
+    pub picture_lost_by_peer: f32,
+    /// Packets that did not find room in a queue of this machine, either way.
+    pub packets_dropped_here: u64,
     /// Pictures captured.
     pub frames_captured: u64,
     /// Pictures sent.
@@ -229,6 +253,12 @@ pub struct Stats {
     pub key_frames_requested: u64,
     /// Sound invented for lost packets.
     pub concealed_ms: u64,
+    /// Sound taken from the packet after a lost one.
+    pub recovered_ms: u64,
+    /// How long sound that has come waits until it is heard: jitter buffer, queue and speaker.
+    pub sound_delay_ms: f64,
+    /// How much earlier sound is heard than its picture is shown, negative if later; where known.
+    pub sound_early_ms: Option<i64>,
 }
 
 #[cfg(unix)]

@@ -26,6 +26,7 @@ pub(crate) fn bind() -> Result<(), String> {
         .allowlist_var("(VPX|VP8).*")
         .allowlist_function("vpx.*")
         .rustified_enum("vpx_.*|vp8.*")
+        .rust_edition(bindgen::RustEdition::Edition2024)
         .layout_tests(false)
         .generate_comments(false)
         .generate()

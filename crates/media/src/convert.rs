@@ -2,7 +2,10 @@
 
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-use yuv::{YuvPlanarImage, YuvRange, YuvStandardMatrix};
+use yuv::{
+    BufferStoreMut, YuvConversionMode, YuvError, YuvPackedImage, YuvPlanarImage, YuvPlanarImageMut, YuvRange,
+    YuvStandardMatrix,
+};
 
 use crate::Cause;
 use crate::frame::{FrameError, VideoFrame};
@@ -19,6 +22,14 @@ pub enum ConvertError {
     /// The colour converter refused its input.
     #[error("the colours could not be converted")]
     Colour(#[source] Cause),
+    /// The bytes end before the picture does.
+    #[error("a picture of {expected} bytes came with {actual}")]
+    Short {
+        /// What the size and the row length make.
+        expected: usize,
+        /// Bytes given.
+        actual: usize,
+    },
 }
 
 /// Scales pictures; keeps its buffers from one to the next.
@@ -98,6 +109,88 @@ pub fn to_rgba(frame: &VideoFrame, rgba: &mut Vec<u8>) -> Result<(), ConvertErro
         .map_err(|error| ConvertError::Colour(error.into()))
 }
 
+/// A picture from YUYV (4:2:2, two pixels in four bytes), video range. Rows begin `row_bytes` apart; bytes behind the
+/// last row do not matter. An odd last row or column is cut off.
+///
+/// # Errors
+/// If the bytes are too few or the size is not allowed.
+pub fn yuyv_to_i420(bytes: &[u8], row_bytes: u32, width: u32, height: u32) -> Result<VideoFrame, ConvertError> {
+    let (width, height) = (even(width), even(height));
+    let rows = prefix(bytes, row_bytes as usize * height as usize)?;
+    let packed = YuvPackedImage { yuy: rows, yuy_stride: row_bytes, width, height };
+    fill_i420(width, height, |planes| yuv::yuyv422_to_yuv420(planes, &packed))
+}
+
+/// A picture from NV12 (4:2:0, the colours in turn behind the brightness), video range. Rows of both planes begin
+/// `row_bytes` apart, the colours' right behind `height` rows of brightness. An odd last row or column is cut off.
+///
+/// # Errors
+/// If the bytes are too few or the size is not allowed.
+pub fn nv12_to_i420(bytes: &[u8], row_bytes: u32, width: u32, height: u32) -> Result<VideoFrame, ConvertError> {
+    let (stride, rows) = (row_bytes as usize, height as usize);
+    let (width, height) = (even(width), even(height));
+    let length = VideoFrame::byte_len(width, height)?;
+    if row_bytes < width {
+        return Err(ConvertError::Short { expected: length, actual: stride * rows });
+    }
+    let brightness = prefix(bytes, stride * rows)?;
+    let colours = prefix(&bytes[brightness.len()..], stride * height as usize / 2)?;
+    let mut data = Vec::with_capacity(length);
+    for row in brightness.chunks_exact(stride).take(height as usize) {
+        data.extend_from_slice(&row[..width as usize]);
+    }
+    for place in 0..2 {
+        for row in colours.chunks_exact(stride) {
+            data.extend(row[..width as usize].chunks_exact(2).map(|pair| pair[place]));
+        }
+    }
+    Ok(VideoFrame::new(width, height, data)?)
+}
+
+/// A picture from RGB, full range, three bytes a pixel, rows packed. An odd last row or column is cut off.
+///
+/// # Errors
+/// If the bytes are too few or the size is not allowed.
+pub fn rgb_to_i420(bytes: &[u8], width: u32, height: u32) -> Result<VideoFrame, ConvertError> {
+    let row_bytes = width.saturating_mul(3);
+    let (width, height) = (even(width), even(height));
+    let rows = prefix(bytes, row_bytes as usize * height as usize)?;
+    fill_i420(width, height, |planes| {
+        let (range, matrix) = (YuvRange::Limited, YuvStandardMatrix::Bt601);
+        yuv::rgb_to_yuv420(planes, rows, row_bytes, range, matrix, YuvConversionMode::Balanced)
+    })
+}
+
+fn even(side: u32) -> u32 {
+    side & !1
+}
+
+fn prefix(bytes: &[u8], length: usize) -> Result<&[u8], ConvertError> {
+    bytes.get(..length).ok_or(ConvertError::Short { expected: length, actual: bytes.len() })
+}
+
+fn fill_i420(
+    width: u32,
+    height: u32,
+    fill: impl FnOnce(&mut YuvPlanarImageMut<u8>) -> Result<(), YuvError>,
+) -> Result<VideoFrame, ConvertError> {
+    let mut data = vec![0; VideoFrame::byte_len(width, height)?];
+    let (y, chroma) = data.split_at_mut(width as usize * height as usize);
+    let (u, v) = chroma.split_at_mut(chroma.len() / 2);
+    let mut planes = YuvPlanarImageMut {
+        y_plane: BufferStoreMut::Borrowed(y),
+        y_stride: width,
+        u_plane: BufferStoreMut::Borrowed(u),
+        u_stride: width / 2,
+        v_plane: BufferStoreMut::Borrowed(v),
+        v_stride: width / 2,
+        width,
+        height,
+    };
+    fill(&mut planes).map_err(|error| ConvertError::Colour(error.into()))?;
+    Ok(VideoFrame::new(width, height, data)?)
+}
+
 fn scale_error(error: impl std::error::Error + Send + Sync + 'static) -> ConvertError {
     ConvertError::Scale(Box::new(error))
 }
@@ -152,6 +245,83 @@ mod tests {
         assert_eq!(fit_within(640, 480, 1280, 720), (640, 480));
         assert_eq!(fit_within(1080, 1920, 1280, 720), (406, 720));
         assert_eq!(fit_within(4096, 2, 1280, 720), (1280, 16));
+    }
+
+    /// A picture of which no two bytes near each other are alike; colours are alike in pairs of rows.
+    fn varied(width: u32, height: u32) -> VideoFrame {
+        let length = VideoFrame::byte_len(width, height).unwrap();
+        VideoFrame::new(width, height, (0..length).map(|at| 16 + (at * 7 % 211) as u8).collect()).unwrap()
+    }
+
+    /// `frame` in `rows` of rows whose spare bytes are 0xee.
+    fn padded(rows: impl Iterator<Item = Vec<u8>>, row_bytes: usize) -> Vec<u8> {
+        rows.flat_map(|mut row| {
+            row.resize(row_bytes, 0xee);
+            row
+        })
+        .collect()
+    }
+
+    #[test]
+    fn yuyv_comes_out_as_it_went_in_whatever_the_row_length() {
+        for (width, height, row_bytes) in [(64, 48, 128), (66, 4, 132), (322, 242, 704), (2, 2, 4)] {
+            let frame = varied(width, height);
+            let row = |y: usize| {
+                let (luma, chroma) = (y * width as usize, y / 2 * width as usize / 2);
+                (0..width as usize / 2)
+                    .flat_map(|x| {
+                        let at = chroma + x;
+                        [frame.y()[luma + 2 * x], frame.u()[at], frame.y()[luma + 2 * x + 1], frame.v()[at]]
+                    })
+                    .collect()
+            };
+            let mut bytes = padded((0..height as usize).map(row), row_bytes);
+            assert_eq!(yuyv_to_i420(&bytes, row_bytes as u32, width, height).unwrap(), frame, "{width}x{height}");
+            bytes.extend([0xee; 4096]);
+            assert_eq!(yuyv_to_i420(&bytes, row_bytes as u32, width, height).unwrap(), frame, "with a long buffer");
+            let short = &bytes[..row_bytes * height as usize - 1];
+            assert!(matches!(yuyv_to_i420(short, row_bytes as u32, width, height), Err(ConvertError::Short { .. })));
+        }
+    }
+
+    #[test]
+    fn nv12_comes_out_as_it_went_in_whatever_the_row_length() {
+        for (width, height, row_bytes) in [(64, 48, 64), (66, 4, 66), (322, 242, 384), (2, 2, 2)] {
+            let frame = varied(width, height);
+            let half = width as usize / 2;
+            let luma = frame.y().chunks_exact(width as usize).map(<[u8]>::to_vec);
+            let colours = frame.u().chunks_exact(half).zip(frame.v().chunks_exact(half));
+            let colours = colours.map(|(u, v)| u.iter().zip(v).flat_map(|(u, v)| [*u, *v]).collect());
+            let mut bytes = padded(luma.chain(colours), row_bytes);
+            assert_eq!(nv12_to_i420(&bytes, row_bytes as u32, width, height).unwrap(), frame, "{width}x{height}");
+            let whole = bytes.len();
+            bytes.extend([0xee; 4096]);
+            assert_eq!(nv12_to_i420(&bytes, row_bytes as u32, width, height).unwrap(), frame, "with a long buffer");
+            let short = &bytes[..whole - 1];
+            assert!(matches!(nv12_to_i420(short, row_bytes as u32, width, height), Err(ConvertError::Short { .. })));
+        }
+    }
+
+    #[test]
+    fn odd_sizes_lose_their_last_row_and_column() {
+        // YUYV rows hold whole pairs; NV12 has a row and a column of colours for the odd ones.
+        let yuyv = yuyv_to_i420(&[90; 8 * 5], 8, 3, 5).unwrap();
+        assert_eq!(yuyv, plain(2, 4, (90, 90, 90)));
+        let nv12 = nv12_to_i420(&[90; 4 * 5 + 4 * 3], 4, 3, 5).unwrap();
+        assert_eq!(nv12, plain(2, 4, (90, 90, 90)));
+        let rgb = rgb_to_i420(&[255; 3 * 5 * 3], 3, 5).unwrap();
+        assert_eq!(rgb, plain(2, 4, (235, 128, 128)));
+    }
+
+    #[test]
+    fn sizes_and_lengths_that_cannot_be_are_refused() {
+        for (width, height, row_bytes) in [(0, 0, 0), (1, 1, 2), (64, 0, 128), (64, 48, 2), (5000, 2, 10_000)] {
+            let bytes = vec![0; 1 << 16];
+            assert!(yuyv_to_i420(&bytes, row_bytes, width, height).is_err(), "YUYV {width}x{height} {row_bytes}");
+            assert!(nv12_to_i420(&bytes, row_bytes, width, height).is_err(), "NV12 {width}x{height} {row_bytes}");
+        }
+        assert!(rgb_to_i420(&[0; 10], 2, 2).is_err());
+        assert!(rgb_to_i420(&[0; 10], u32::MAX, u32::MAX).is_err());
     }
 
     #[test]

@@ -1,18 +1,21 @@
 //! Pictures and sound: where they come from, where they go, and the codecs between. It knows no
-//! network: frames and packets go in and out as plain values. Sources and sinks are files for
-//! now; cameras, microphones and speakers join `source` and `sink` as further variants.
+//! network: frames and packets go in and out as plain values.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod audio;
+pub mod camera;
 pub mod convert;
 pub mod file;
 pub mod frame;
 pub mod latest;
+pub mod notice;
+mod pace;
 pub mod pattern;
 pub mod rate;
 pub mod resample;
 pub mod sink;
+pub mod sound_card;
 pub mod source;
 pub mod spec;
 pub mod tone;
@@ -23,14 +26,18 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 pub use audio::opus::{OpusDecoder, OpusEncoder};
 pub use audio::{AudioBlock, BLOCK_SAMPLES, SAMPLE_RATE_HZ};
+pub use camera::{Camera, CameraError, CameraInfo};
 pub use frame::VideoFrame;
 pub use latest::Latest;
+pub use notice::SoundNotice;
 pub use rate::FrameRate;
 pub use sink::{PictureSink, SoundSink};
+pub use sound_card::{SoundDeviceInfo, SoundDevices};
 pub use source::{CapturedFrame, PictureSource, SoundSource};
 pub use spec::{SinkSpec, SourceSpec};
-pub use video::decoder::H264Decoder;
-pub use video::encoder::{EncodedFrame, H264Encoder};
+pub use video::VideoCodec;
+pub use video::decoder::VideoDecoder;
+pub use video::encoder::{EncodedFrame, VideoEncoder};
 
 #[cfg(test)]
 mod tests {
@@ -39,7 +46,7 @@ mod tests {
     #[test]
     fn everything_that_belongs_to_a_thread_can_be_moved_into_it() {
         fn is_send<T: Send>() {}
-        is_send::<(H264Encoder, H264Decoder, OpusEncoder, OpusDecoder)>();
+        is_send::<(Box<dyn VideoEncoder>, Box<dyn VideoDecoder>, OpusEncoder, OpusDecoder)>();
         is_send::<(PictureSource, SoundSource, PictureSink, SoundSink)>();
         is_send::<(VideoFrame, EncodedFrame, Latest<VideoFrame>)>();
     }

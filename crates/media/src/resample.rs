@@ -1,4 +1,4 @@
-//! Brings sound of any usual sample rate to ours, block by block without seams.
+//! Brings sound of any usual sample rate to ours, and ours to any, block by block without seams.
 
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Async, FixedAsync, Resampler as _, SincInterpolationParameters, WindowFunction};
@@ -13,11 +13,11 @@ const FILTER_SAMPLES: usize = 128;
 /// The sound could not be resampled.
 #[derive(Debug, thiserror::Error)]
 pub enum ResampleError {
-    /// The rate cannot be brought to ours.
-    #[error("sound of {from_hz} samples a second cannot be brought to {SAMPLE_RATE_HZ}")]
+    /// The rate cannot be brought to ours, or ours to it.
+    #[error("sound of {rate_hz} samples a second cannot be brought to {SAMPLE_RATE_HZ} or back")]
     Rate {
         /// The rate asked for.
-        from_hz: u32,
+        rate_hz: u32,
         /// What the resampler says.
         #[source]
         source: Cause,
@@ -39,10 +39,7 @@ impl Resampler {
     /// If the rate is senseless.
     pub fn new(from_hz: u32) -> Result<Self, ResampleError> {
         let ratio = f64::from(SAMPLE_RATE_HZ) / f64::from(from_hz);
-        let filter = SincInterpolationParameters::new(FILTER_SAMPLES, WindowFunction::BlackmanHarris2);
-        let inner = Async::new_sinc(ratio, 1.0, &filter, BLOCK_SAMPLES, 1, FixedAsync::Output)
-            .map_err(|error| ResampleError::Rate { from_hz, source: error.into() })?;
-        Ok(Self { inner })
+        Ok(Self { inner: sinc(ratio, FixedAsync::Output, from_hz)? })
     }
 
     /// How many samples the next [`Self::process`] takes; varies by one or two from block to block.
@@ -65,6 +62,46 @@ impl Resampler {
         }
         Ok(())
     }
+}
+
+/// One channel, from blocks of 48 kHz to a fixed rate.
+pub struct BlockResampler {
+    inner: Async<f32>,
+    output: Vec<f32>,
+}
+
+impl BlockResampler {
+    /// To sound of `to_hz` samples a second.
+    ///
+    /// # Errors
+    /// If the rate is senseless.
+    pub fn new(to_hz: u32) -> Result<Self, ResampleError> {
+        let ratio = f64::from(to_hz) / f64::from(SAMPLE_RATE_HZ);
+        let inner = sinc(ratio, FixedAsync::Input, to_hz)?;
+        let output = vec![0.0; inner.output_frames_max()];
+        Ok(Self { inner, output })
+    }
+
+    /// Gives the block's 10 ms at the other rate; their number varies by one or two from block to block.
+    ///
+    /// # Errors
+    /// Never, as a block always has the right length.
+    pub fn process(&mut self, block: &AudioBlock) -> Result<&[f32], ResampleError> {
+        let source =
+            InterleavedSlice::new(&block[..], 1, BLOCK_SAMPLES).map_err(|e| ResampleError::Process(e.into()))?;
+        let room = self.output.len();
+        let mut target =
+            InterleavedSlice::new_mut(&mut self.output, 1, room).map_err(|e| ResampleError::Process(e.into()))?;
+        let (_, written) =
+            self.inner.process_into_buffer(&source, &mut target, None).map_err(|e| ResampleError::Process(e.into()))?;
+        Ok(self.output.get(..written).unwrap_or_default())
+    }
+}
+
+fn sinc(ratio: f64, fixed: FixedAsync, rate_hz: u32) -> Result<Async<f32>, ResampleError> {
+    let filter = SincInterpolationParameters::new(FILTER_SAMPLES, WindowFunction::BlackmanHarris2);
+    Async::new_sinc(ratio, 1.0, &filter, BLOCK_SAMPLES, 1, fixed)
+        .map_err(|error| ResampleError::Rate { rate_hz, source: error.into() })
 }
 
 #[cfg(test)]
@@ -92,9 +129,13 @@ mod tests {
 
     // How much of the sound's energy is not the sine, after the filter has filled: 0 is perfect.
     fn impurity(sound: &[f32], sine_hz: f64) -> f64 {
+        impurity_at(sound, sine_hz, SAMPLE_RATE_HZ)
+    }
+
+    fn impurity_at(sound: &[f32], sine_hz: f64, rate_hz: u32) -> f64 {
         let (mut sin, mut cos, mut energy) = (0.0, 0.0, 0.0);
         for (n, sample) in sound.iter().enumerate() {
-            let (s, c) = (n as f64 / f64::from(SAMPLE_RATE_HZ) * sine_hz * TAU).sin_cos();
+            let (s, c) = (n as f64 / f64::from(rate_hz) * sine_hz * TAU).sin_cos();
             sin += f64::from(*sample) * s;
             cos += f64::from(*sample) * c;
             energy += f64::from(*sample).powi(2);
@@ -111,6 +152,23 @@ mod tests {
             assert!(impurity.abs() < 1e-4, "from {from_hz}: {impurity}");
             let loudest = steady.iter().copied().fold(0.0, f32::max);
             assert!((loudest - 0.5).abs() < 0.01, "from {from_hz}: {loudest}");
+        }
+    }
+
+    #[test]
+    fn a_sine_stays_a_sine_of_its_pitch_to_every_rate() {
+        for to_hz in [8_000, 11_025, 16_000, 22_050, 44_100, 44_101, 96_000, 192_000] {
+            let mut resampler = BlockResampler::new(to_hz).unwrap();
+            let mut sound = Vec::new();
+            for block in 0..102 {
+                let sine = |n: usize| (f64::from(block * 480 + n as u32) / 48_000.0 * 1000.0 * TAU).sin() as f32 * 0.5;
+                sound.extend_from_slice(resampler.process(&std::array::from_fn(sine)).unwrap());
+            }
+            let expected = 102 * to_hz / 100;
+            assert!((sound.len() as i64 - i64::from(expected)).abs() < 40, "to {to_hz}: {} samples", sound.len());
+            let second = to_hz as usize;
+            let impurity = impurity_at(&sound[sound.len() - second..], 1000.0, to_hz);
+            assert!(impurity.abs() < 1e-4, "to {to_hz}: {impurity}");
         }
     }
 

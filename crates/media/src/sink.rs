@@ -1,17 +1,19 @@
-//! Where pictures and sound go: files. Speakers become a further variant here; a window takes its
-//! pictures elsewhere.
+//! Where pictures and sound go: files and speakers. A window takes its pictures elsewhere.
 
 use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::audio::AudioBlock;
 use crate::convert::{ConvertError, Scaler};
 use crate::file::wav::{WavError, WavWriter};
 use crate::file::y4m::{Y4mError, Y4mWriter};
 use crate::frame::VideoFrame;
+use crate::notice::SoundNotice;
+use crate::pace::Pace;
 use crate::rate::FrameRate;
+use crate::sound_card::{SoundCardError, Speaker};
 use crate::spec::SinkSpec;
 
 /// A gap longer than this is not filled; the recording goes on as if it had not been. Keeps a
@@ -62,11 +64,9 @@ pub enum SinkError {
     /// Not a place for pictures.
     #[error("\"{0}\" shows no pictures; use file:PATH (a .y4m file is written) or none")]
     NoDisplay(SinkSpec),
-    /// Not a place for sound.
-    #[error(
-        "\"{0}\" plays no sound; this version drives no speakers yet, use file:PATH (a .wav file is written) or none"
-    )]
-    NoSpeaker(SinkSpec),
+    /// The speaker cannot even be tried.
+    #[error(transparent)]
+    Speaker(#[from] SoundCardError),
 }
 
 /// Records pictures at a fixed rate and the first picture's size.
@@ -177,43 +177,115 @@ impl Placement {
     }
 }
 
-/// Records what would be played.
+/// Takes sound from the one thread that owns it, in blocks of 10 ms as they come due.
 pub struct SoundSink {
-    path: PathBuf,
-    writer: WavWriter<BufWriter<File>>,
+    place: Place,
+}
+
+enum Place {
+    Speaker(Box<Speaker>),
+    File(Box<SoundRecording>),
+    /// Thrown away, at the pace of the clock: whoever plays still hears the other side out.
+    Nowhere(Pace),
 }
 
 impl SoundSink {
-    /// Creates the file; nothing for `none`.
+    /// Throws away what it gets, as it comes due.
+    pub fn nowhere() -> Self {
+        Self { place: Place::Nowhere(Pace::default()) }
+    }
+
+    /// Creates the file or opens the speaker, that in the background.
     ///
     /// # Errors
-    /// If the file cannot be created or the spec names no place for sound.
-    pub fn open(spec: &SinkSpec) -> Result<Option<Self>, SinkError> {
-        match spec {
-            SinkSpec::File(path) => {
-                let writer = WavWriter::new(BufWriter::new(create_file(path)?))
-                    .map_err(|source| SinkError::Sound { path: path.clone(), source })?;
-                Ok(Some(Self { path: path.clone(), writer }))
-            }
-            SinkSpec::None => Ok(None),
-            SinkSpec::Device(_) => Err(SinkError::NoSpeaker(spec.clone())),
+    /// If the file cannot be created.
+    pub fn open(spec: &SinkSpec) -> Result<Self, SinkError> {
+        let place = match spec {
+            SinkSpec::File(path) => Place::File(Box::new(SoundRecording::create(path)?)),
+            SinkSpec::Device(id) => Place::Speaker(Box::new(Speaker::open(id)?)),
+            SinkSpec::None => return Ok(Self::nowhere()),
+        };
+        Ok(Self { place })
+    }
+
+    /// Whether another block should be played now. To be asked until it says no, every 10 ms or so. A file is due at
+    /// the pace of the clock from the first call on; after a stall, up to a second is caught up.
+    pub fn is_due(&mut self) -> bool {
+        match &mut self.place {
+            Place::Speaker(speaker) => speaker.is_due(),
+            Place::File(recording) => recording.pace.is_due(Instant::now()),
+            Place::Nowhere(pace) => pace.is_due(Instant::now()),
         }
     }
 
-    /// Records a block. The file is whole up to the last second at any moment, and to its end
-    /// once the sink is dropped.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
-    pub fn play(&mut self, block: &AudioBlock) -> Result<(), SinkError> {
-        let written = self.writer.write(block);
-        written.map_err(|source| SinkError::Sound { path: self.path.clone(), source })
+    /// Plays or records the next block. Never waits. A file is whole up to the last second at any moment, and to its
+    /// end once the sink is dropped.
+    pub fn play(&mut self, block: &AudioBlock) {
+        match &mut self.place {
+            Place::Speaker(speaker) => speaker.play(block),
+            Place::File(recording) => recording.write(block),
+            Place::Nowhere(pace) => pace.step(),
+        }
+    }
+
+    /// How long from now until a block that is played now is heard: no time for a file.
+    pub fn delay(&self) -> Duration {
+        match &self.place {
+            Place::Speaker(speaker) => speaker.delay(),
+            Place::File(_) | Place::Nowhere(_) => Duration::ZERO,
+        }
+    }
+
+    /// How often a speaker found too little to play.
+    pub fn underruns(&self) -> u64 {
+        match &self.place {
+            Place::Speaker(speaker) => speaker.underruns(),
+            Place::File(_) | Place::Nowhere(_) => 0,
+        }
+    }
+
+    /// What changed with the sink since the last call.
+    pub fn notice(&mut self) -> Option<SoundNotice> {
+        match &mut self.place {
+            Place::Speaker(speaker) => speaker.notice(),
+            Place::File(recording) => recording.notice.take(),
+            Place::Nowhere(_) => None,
+        }
     }
 }
 
-impl Drop for SoundSink {
+/// What would be heard, in a file.
+struct SoundRecording {
+    path: PathBuf,
+    /// Nothing once it failed.
+    writer: Option<WavWriter<BufWriter<File>>>,
+    pace: Pace,
+    notice: Option<SoundNotice>,
+}
+
+impl SoundRecording {
+    fn create(path: &Path) -> Result<Self, SinkError> {
+        let writer = WavWriter::new(BufWriter::new(create_file(path)?))
+            .map_err(|source| SinkError::Sound { path: path.to_owned(), source })?;
+        Ok(Self { path: path.to_owned(), writer: Some(writer), pace: Pace::default(), notice: None })
+    }
+
+    fn write(&mut self, block: &AudioBlock) {
+        self.pace.step();
+        if let Some(writer) = &mut self.writer
+            && let Err(source) = writer.write(block)
+        {
+            self.notice = Some(SoundNotice::failed(&SinkError::Sound { path: self.path.clone(), source }));
+            self.writer = None;
+        }
+    }
+}
+
+impl Drop for SoundRecording {
     fn drop(&mut self) {
-        if let Err(error) = self.writer.flush() {
+        if let Some(writer) = &mut self.writer
+            && let Err(error) = writer.flush()
+        {
             tracing::warn!(path = %self.path.display(), %error, "the recording may lack its end");
         }
     }
@@ -333,9 +405,9 @@ mod tests {
     fn a_recording_of_sound_is_whole_even_without_its_end() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("played.wav");
-        let mut sink = SoundSink::open(&SinkSpec::File(path.clone())).unwrap().unwrap();
+        let mut sink = SoundSink::open(&SinkSpec::File(path.clone())).unwrap();
         for _ in 0..250 {
-            sink.play(&[0.5; 480]).unwrap();
+            sink.play(&[0.5; 480]);
         }
         let length = |path: &Path| hound::WavReader::open(path).unwrap().duration();
         // As a killed program would leave it, and as it ends.
@@ -345,13 +417,25 @@ mod tests {
     }
 
     #[test]
-    fn none_is_nothing_and_devices_say_what_works() {
+    fn what_has_no_clock_of_its_own_is_due_every_ten_milliseconds() {
+        let mut sink = SoundSink::nowhere();
+        let began = Instant::now();
+        let mut blocks = 0;
+        while began.elapsed() < Duration::from_millis(300) {
+            while sink.is_due() {
+                sink.play(&[0.5; 480]);
+                blocks += 1;
+            }
+            std::thread::yield_now();
+        }
+        assert!((29..=31).contains(&blocks), "{blocks} blocks in 300 ms");
+    }
+
+    #[test]
+    fn no_display_is_nothing_and_what_cannot_be_opened_says_why() {
         assert!(PictureSink::open(&SinkSpec::None, ten()).unwrap().is_none());
-        assert!(SoundSink::open(&SinkSpec::None).unwrap().is_none());
         let device = SinkSpec::Device("hdmi".into());
         let refused = PictureSink::open(&device, ten()).err().unwrap().to_string();
-        assert!(refused.contains("hdmi") && refused.contains("file:"), "{refused}");
-        let refused = SoundSink::open(&device).err().unwrap().to_string();
         assert!(refused.contains("hdmi") && refused.contains("file:"), "{refused}");
         let nowhere = SinkSpec::File("/nowhere/at/all.wav".into());
         let refused = SoundSink::open(&nowhere).err().unwrap().to_string();

@@ -1,5 +1,4 @@
-//! Where pictures and sound come from: files, a test pattern, a tone. Cameras and microphones
-//! become further variants here. Nothing here encodes.
+//! Where pictures and sound come from: files, a test pattern, a tone, a camera, a microphone. Nothing here encodes.
 
 use std::fs::File;
 use std::io::{self, BufReader};
@@ -8,12 +7,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::audio::{AudioBlock, SAMPLE_RATE_HZ};
+use crate::camera::{Camera, CameraError, CameraFrame};
 use crate::file::wav::{WavError, WavReader};
 use crate::file::y4m::{Y4mError, Y4mReader};
 use crate::frame::VideoFrame;
+use crate::notice::SoundNotice;
+use crate::pace::Pace;
 use crate::pattern::TestPattern;
 use crate::rate::FrameRate;
 use crate::resample::{ResampleError, Resampler};
+use crate::sound_card::{Microphone, SoundCardError};
 use crate::spec::SourceSpec;
 use crate::tone::Tone;
 
@@ -50,14 +53,18 @@ pub enum SourceError {
     /// The file's sample rate cannot be brought to ours.
     #[error("cannot bring the sound to 48 kHz")]
     Resample(#[from] ResampleError),
+    /// The camera gives no pictures.
+    #[error(transparent)]
+    Camera(#[from] CameraError),
     /// Not a source of pictures.
-    #[error(
-        "\"{0}\" gives no pictures; this version reads no cameras yet, use file:PATH (a .y4m file), pattern or none"
-    )]
+    #[error("\"{0}\" gives no pictures; use default, a camera's id, file:PATH (a .y4m file), pattern or none")]
     NoCamera(SourceSpec),
     /// Not a source of sound.
-    #[error("\"{0}\" gives no sound; this version reads no microphones yet, use file:PATH (a .wav file), tone or none")]
+    #[error("\"{0}\" gives no sound; use a microphone's id, default, file:PATH (a .wav file), tone or none")]
     NoMicrophone(SourceSpec),
+    /// The microphone cannot even be tried.
+    #[error(transparent)]
+    Microphone(#[from] SoundCardError),
 }
 
 /// A picture and when it was taken.
@@ -65,7 +72,7 @@ pub enum SourceError {
 pub struct CapturedFrame {
     /// Which of the source's slots it fills, from 0. A gap means pictures that came too late.
     pub number: u64,
-    /// Exactly `number / rate` after the source began.
+    /// How long after the first. Of a file and the pattern exactly `number / rate`.
     pub media_time: Duration,
     /// The same moment on the clock.
     pub captured_at: Instant,
@@ -77,34 +84,43 @@ pub struct CapturedFrame {
 pub struct PictureSource {
     pictures: Pictures,
     rate: FrameRate,
-    /// When slot 0 began: at the first call.
+    /// When slot 0 began: at the first call, or with a camera's first picture.
     began: Option<Instant>,
     next: u64,
 }
 
 enum Pictures {
+    Drawn(Drawn),
+    Camera(Camera),
+}
+
+/// Pictures that are there when they are asked for.
+enum Drawn {
     File { reader: Y4mReader<BufReader<File>>, path: PathBuf },
     Pattern(TestPattern),
 }
 
 impl PictureSource {
-    /// Opens the source; nothing for `none`.
+    /// Opens the source; nothing for `none`. A camera takes its time until it gives pictures: 5 seconds at most.
     ///
     /// # Errors
-    /// If the file cannot be used, or the spec names no source of pictures.
+    /// If the file or the camera cannot be used, or the spec names no source of pictures.
     pub fn open(spec: &SourceSpec) -> Result<Option<Self>, SourceError> {
         let (pictures, rate) = match spec {
             SourceSpec::File(path) => {
                 let reader = Y4mReader::new(BufReader::new(open_file(path)?))
                     .map_err(|source| SourceError::Pictures { path: path.clone(), source })?;
                 let rate = reader.rate();
-                (Pictures::File { reader, path: path.clone() }, rate)
+                (Pictures::Drawn(Drawn::File { reader, path: path.clone() }), rate)
             }
-            SourceSpec::Pattern => (Pictures::Pattern(TestPattern::new()), FrameRate::THIRTY),
+            SourceSpec::Pattern => (Pictures::Drawn(Drawn::Pattern(TestPattern::new())), FrameRate::THIRTY),
+            SourceSpec::Device(id) => {
+                let camera = Camera::open(id)?;
+                let rate = camera.rate();
+                (Pictures::Camera(camera), rate)
+            }
             SourceSpec::None => return Ok(None),
-            SourceSpec::Tone | SourceSpec::Device(_) => {
-                return Err(SourceError::NoCamera(spec.clone()));
-            }
+            SourceSpec::Tone => return Err(SourceError::NoCamera(spec.clone())),
         };
         Ok(Some(Self { pictures, rate, began: None, next: 0 }))
     }
@@ -114,27 +130,46 @@ impl PictureSource {
         self.rate
     }
 
-    /// Waits for the next picture's moment, at most one second, and gives it. The moments lie on a fixed
-    /// schedule from the first call on, without drift. A caller that comes too late gets the
-    /// picture of the current slot; the ones in between are lost, as they are with a camera.
+    /// Waits for the next picture and gives it. Of a file and the pattern the moments lie on a fixed schedule from the
+    /// first call on, without drift, at most one second apart; a camera has its own pace, and 2 seconds without a picture
+    /// are an error. A caller that comes too late gets the newest picture; the ones in between are lost.
     ///
     /// # Errors
-    /// If the file cannot be read any more.
+    /// If the file cannot be read any more, or the camera gives no more pictures; then it has to be opened again.
     pub fn next_frame(&mut self) -> Result<CapturedFrame, SourceError> {
-        let began = *self.began.get_or_insert_with(Instant::now);
-        let number = due_slot(self.next, began.elapsed(), self.rate);
-        let frame = match &mut self.pictures {
-            Pictures::Pattern(pattern) => pattern.frame(number),
-            Pictures::File { reader, path } => reader
-                .skip(number - self.next)
+        match &mut self.pictures {
+            Pictures::Camera(camera) => {
+                let CameraFrame { frame, captured_at } = camera.next_frame()?;
+                let began = *self.began.get_or_insert(captured_at);
+                let media_time = captured_at.saturating_duration_since(began);
+                let number = self.next.max(self.rate.slot_at(media_time));
+                self.next = number + 1;
+                Ok(CapturedFrame { number, media_time, captured_at, frame })
+            }
+            Pictures::Drawn(drawn) => {
+                let began = *self.began.get_or_insert_with(Instant::now);
+                let number = due_slot(self.next, began.elapsed(), self.rate);
+                let frame = drawn.skip_and_draw(number - self.next, number)?;
+                self.next = number + 1;
+                let media_time = self.rate.slot_start(number);
+                let captured_at = began + media_time;
+                thread::sleep(captured_at.saturating_duration_since(Instant::now()));
+                Ok(CapturedFrame { number, media_time, captured_at, frame })
+            }
+        }
+    }
+}
+
+impl Drawn {
+    /// Picture `number`, with `skipped` left out before it.
+    fn skip_and_draw(&mut self, skipped: u64, number: u64) -> Result<VideoFrame, SourceError> {
+        match self {
+            Self::Pattern(pattern) => Ok(pattern.frame(number)),
+            Self::File { reader, path } => reader
+                .skip(skipped)
                 .and_then(|()| reader.read())
-                .map_err(|source| SourceError::Pictures { path: path.clone(), source })?,
-        };
-        self.next = number + 1;
-        let media_time = self.rate.slot_start(number);
-        let captured_at = began + media_time;
-        thread::sleep(captured_at.saturating_duration_since(Instant::now()));
-        Ok(CapturedFrame { number, media_time, captured_at, frame })
+                .map_err(|source| SourceError::Pictures { path: path.clone(), source }),
+        }
     }
 }
 
@@ -143,45 +178,109 @@ fn due_slot(next: u64, elapsed: Duration, rate: FrameRate) -> u64 {
     next.max(rate.slot_at(elapsed))
 }
 
-/// Gives sound as fast as it is asked for: whoever reads it is the clock.
+/// Gives sound to the one thread that owns it, in blocks of 10 ms as they come due.
 pub struct SoundSource {
     sound: Sound,
 }
 
 enum Sound {
-    File(Box<SoundFile>),
-    Tone(Tone),
+    Microphone(Box<Microphone>),
+    Made(Made),
 }
 
 impl SoundSource {
-    /// Opens the source; nothing for `none`.
+    /// Opens the source; nothing for `none`. A microphone is opened in the background; what is wrong with it is told by
+    /// [`Self::notice`].
     ///
     /// # Errors
     /// If the file cannot be used, or the spec names no source of sound.
     pub fn open(spec: &SourceSpec) -> Result<Option<Self>, SourceError> {
         let sound = match spec {
-            SourceSpec::File(path) => Sound::File(Box::new(SoundFile::open(path)?)),
-            SourceSpec::Tone => Sound::Tone(Tone::default()),
+            SourceSpec::File(path) => Sound::Made(Made::new(Maker::File(Box::new(SoundFile::open(path)?)))),
+            SourceSpec::Tone => Sound::Made(Made::new(Maker::Tone(Tone::default()))),
+            SourceSpec::Device(id) => Sound::Microphone(Box::new(Microphone::open(id)?)),
             SourceSpec::None => return Ok(None),
-            SourceSpec::Pattern | SourceSpec::Device(_) => {
-                return Err(SourceError::NoMicrophone(spec.clone()));
-            }
+            SourceSpec::Pattern => return Err(SourceError::NoMicrophone(spec.clone())),
         };
         Ok(Some(Self { sound }))
     }
 
-    /// Fills a block with the next 10 ms. Reads the disk; does not wait otherwise.
-    ///
-    /// # Errors
-    /// If the file cannot be read any more.
-    pub fn read(&mut self, block: &mut AudioBlock) -> Result<(), SourceError> {
+    /// Fills a block if one is due. Reads the disk for a file; never waits. A file or tone begins at the first call and
+    /// keeps to the time of day; after a stall, up to a second is caught up. When the source fails the blocks go on, in
+    /// silence.
+    pub fn read(&mut self, block: &mut AudioBlock) -> bool {
         match &mut self.sound {
-            Sound::File(file) => file.read(block),
-            Sound::Tone(tone) => {
+            Sound::Microphone(microphone) => microphone.read(block),
+            Sound::Made(made) => made.read(block),
+        }
+    }
+
+    /// How old the newest sample of the last block was when it was read: nothing for what is made, not heard.
+    pub fn delay(&self) -> Duration {
+        match &self.sound {
+            Sound::Microphone(microphone) => microphone.delay(),
+            Sound::Made(_) => Duration::ZERO,
+        }
+    }
+
+    /// How often a microphone's sound was lost because nobody read it in time.
+    pub fn overruns(&self) -> u64 {
+        match &self.sound {
+            Sound::Microphone(microphone) => microphone.overruns(),
+            Sound::Made(_) => 0,
+        }
+    }
+
+    /// What changed with the source since the last call.
+    pub fn notice(&mut self) -> Option<SoundNotice> {
+        match &mut self.sound {
+            Sound::Microphone(microphone) => microphone.notice(),
+            Sound::Made(made) => made.notice.take(),
+        }
+    }
+}
+
+/// Sound that is there for the taking, at the pace of the clock.
+struct Made {
+    maker: Maker,
+    pace: Pace,
+    notice: Option<SoundNotice>,
+}
+
+enum Maker {
+    File(Box<SoundFile>),
+    Tone(Tone),
+    /// It failed.
+    Silence,
+}
+
+impl Made {
+    fn new(maker: Maker) -> Self {
+        Self { maker, pace: Pace::default(), notice: None }
+    }
+
+    fn read(&mut self, block: &mut AudioBlock) -> bool {
+        if !self.pace.is_due(Instant::now()) {
+            return false;
+        }
+        self.pace.step();
+        let made = match &mut self.maker {
+            Maker::File(file) => file.read(block),
+            Maker::Tone(tone) => {
                 tone.read(block);
                 Ok(())
             }
+            Maker::Silence => {
+                block.fill(0.0);
+                Ok(())
+            }
+        };
+        if let Err(error) = made {
+            block.fill(0.0);
+            self.notice = Some(SoundNotice::failed(&error));
+            self.maker = Maker::Silence;
         }
+        true
     }
 }
 
@@ -235,6 +334,15 @@ mod tests {
     use crate::file::y4m::Y4mWriter;
     use std::error::Error as _;
 
+    /// The next block, as soon as it is due.
+    fn next_block(source: &mut SoundSource) -> AudioBlock {
+        let mut block = [9.0; 480];
+        while !source.read(&mut block) {
+            thread::yield_now();
+        }
+        block
+    }
+
     fn file_spec(path: &Path) -> SourceSpec {
         SourceSpec::File(path.to_owned())
     }
@@ -284,8 +392,7 @@ mod tests {
         drop(writer);
         let mut source = SoundSource::open(&file_spec(&path)).unwrap().unwrap();
         for _ in 0..5 {
-            let mut block = [9.0; 480];
-            source.read(&mut block).unwrap();
+            let block = next_block(&mut source);
             assert!(block.iter().zip(&period).all(|(a, b)| (a - b).abs() < 0.001));
         }
     }
@@ -309,9 +416,7 @@ mod tests {
         let mut source = SoundSource::open(&file_spec(&path)).unwrap().unwrap();
         let mut sound = Vec::new();
         for _ in 0..10 {
-            let mut block = [9.0; 480];
-            source.read(&mut block).unwrap();
-            sound.extend(block);
+            sound.extend(next_block(&mut source));
         }
         // 100 Hz at this loudness moves at most 0.0064 from sample to sample.
         let steady = &sound[960..];
@@ -321,11 +426,52 @@ mod tests {
     }
 
     #[test]
+    fn sound_of_a_file_comes_no_faster_than_time_and_a_stall_is_caught_up() {
+        let mut tone = SoundSource::open(&SourceSpec::Tone).unwrap().unwrap();
+        let began = Instant::now();
+        for _ in 0..20 {
+            next_block(&mut tone);
+        }
+        assert!(began.elapsed() >= Duration::from_millis(190), "{:?}", began.elapsed());
+        while began.elapsed() < Duration::from_millis(500) {
+            thread::yield_now();
+        }
+        let mut caught_up = 0;
+        while tone.read(&mut [0.0; 480]) {
+            caught_up += 1;
+        }
+        assert!(caught_up >= 30, "{caught_up} blocks after 300 ms");
+    }
+
+    #[test]
+    fn a_file_that_breaks_is_told_once_and_silence_follows() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("speech.wav");
+        let mut writer = WavWriter::new(File::create(&path).unwrap()).unwrap();
+        for _ in 0..100 {
+            writer.write(&[0.5; 480]).unwrap();
+        }
+        drop(writer);
+        let mut source = SoundSource::open(&file_spec(&path)).unwrap().unwrap();
+        next_block(&mut source);
+        File::options().write(true).open(&path).unwrap().set_len(44).unwrap();
+        let told = loop {
+            next_block(&mut source);
+            if let Some(notice) = source.notice() {
+                break notice.to_string();
+            }
+        };
+        assert!(told.contains("speech.wav"), "{told}");
+        assert_eq!(next_block(&mut source), [0.0; 480]);
+        assert_eq!(source.notice(), None);
+    }
+
+    #[test]
     fn built_in_sources_open_and_none_is_nothing() {
         let mut pattern = PictureSource::open(&SourceSpec::Pattern).unwrap().unwrap();
         assert_eq!(pattern.next_frame().unwrap().number, 0);
         let mut tone = SoundSource::open(&SourceSpec::Tone).unwrap().unwrap();
-        tone.read(&mut [0.0; 480]).unwrap();
+        assert!(next_block(&mut tone).iter().any(|sample| *sample > 0.1));
         assert!(PictureSource::open(&SourceSpec::None).unwrap().is_none());
         assert!(SoundSource::open(&SourceSpec::None).unwrap().is_none());
     }
@@ -334,11 +480,11 @@ mod tests {
     fn what_cannot_be_opened_says_what_can() {
         let device = SourceSpec::Device("usb:1".into());
         let refused = PictureSource::open(&device).err().unwrap().to_string();
-        assert!(refused.contains("usb:1") && refused.contains("pattern"), "{refused}");
-        let refused = SoundSource::open(&device).err().unwrap().to_string();
-        assert!(refused.contains("usb:1") && refused.contains("tone"), "{refused}");
-        assert!(PictureSource::open(&SourceSpec::Tone).is_err());
-        assert!(SoundSource::open(&SourceSpec::Pattern).is_err());
+        assert!(refused.contains("no camera \"usb:1\""), "{refused}");
+        let refused = PictureSource::open(&SourceSpec::Tone).err().unwrap().to_string();
+        assert!(refused.contains("tone") && refused.contains("pattern"), "{refused}");
+        let refused = SoundSource::open(&SourceSpec::Pattern).err().unwrap().to_string();
+        assert!(refused.contains("pattern") && refused.contains("tone"), "{refused}");
     }
 
     #[test]

@@ -1,176 +1,49 @@
-//! H.264 payloads back to NAL units (RFC 6184 §5.6, §5.7.1, §5.8), for the packets of one access unit in order.
-//! Whatever packetization mode 1 does not allow makes the access unit malformed.
+//! Payloads back to coded pictures, for the packets of one picture in order, and what a payload tells of the picture that
+//! it belongs to.
 
-use crate::annex_b::START_CODE;
-use crate::nal::{FORBIDDEN_AND_REF_IDC, FU_A, FU_END, FU_START, IDR, NAL_TYPE, SPS, STAP_A};
+mod h264;
+mod vp8;
 
-/// The payloads of an access unit contradict the payload format.
+use crate::format::PictureFormat;
+
+/// The payloads of a picture contradict the payload format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
-/// One access unit under construction.
-#[derive(Debug, Default)]
-pub(crate) struct AccessUnit {
-    data: Vec<u8>,
-    idr: bool,
-    sps: bool,
-    /// Type of the NAL unit whose fragments are being put together.
-    open_fragment: Option<u8>,
-}
-
-/// A finished access unit.
+/// A finished picture.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Finished {
-    /// In Annex B form; empty if the packets held only padding.
+    /// As [`PictureFormat`] says; empty if the packets held only padding.
     pub(crate) data: Vec<u8>,
-    pub(crate) idr: bool,
-    pub(crate) sps: bool,
+    /// Whether decoding can begin here.
+    pub(crate) key: bool,
 }
 
-impl AccessUnit {
-    pub(crate) fn with_capacity(bytes: usize) -> Self {
-        Self { data: Vec::with_capacity(bytes), ..Self::default() }
-    }
-
-    /// Adds the next packet's payload. One without content is padding that only took a sequence number.
-    pub(crate) fn push(&mut self, payload: &[u8]) -> Result<(), Malformed> {
-        let Some((header, body)) = payload.split_first() else {
-            return Ok(());
-        };
-        match header & NAL_TYPE {
-            1..=23 => self.push_nal(payload),
-            STAP_A => self.push_aggregate(body),
-            FU_A => self.push_fragment(*header, body),
-            _ => Err(Malformed),
-        }
-    }
-
-    pub(crate) fn finish(self) -> Result<Finished, Malformed> {
-        if self.open_fragment.is_some() {
-            return Err(Malformed);
-        }
-        Ok(Finished { data: self.data, idr: self.idr, sps: self.sps })
-    }
-
-    fn push_nal(&mut self, nal: &[u8]) -> Result<(), Malformed> {
-        let nal_type = nal.first().ok_or(Malformed)? & NAL_TYPE;
-        if self.open_fragment.is_some() || !(1..=23).contains(&nal_type) {
-            return Err(Malformed);
-        }
-        self.note_type(nal_type);
-        self.data.extend_from_slice(&START_CODE);
-        self.data.extend_from_slice(nal);
-        Ok(())
-    }
-
-    fn push_aggregate(&mut self, mut body: &[u8]) -> Result<(), Malformed> {
-        while let Some((length, rest)) = body.split_first_chunk() {
-            let length = usize::from(u16::from_be_bytes(*length));
-            let (nal, rest) = rest.split_at_checked(length).ok_or(Malformed)?;
-            self.push_nal(nal)?;
-            body = rest;
-        }
-        if body.is_empty() { Ok(()) } else { Err(Malformed) }
-    }
-
-    fn push_fragment(&mut self, indicator: u8, body: &[u8]) -> Result<(), Malformed> {
-        let (header, fragment) = body.split_first().ok_or(Malformed)?;
-        let nal_type = header & NAL_TYPE;
-        let (start, end) = (header & FU_START != 0, header & FU_END != 0);
-        if fragment.is_empty() || (start && end) {
-            return Err(Malformed);
-        }
-        if start {
-            self.push_nal(&[(indicator & FORBIDDEN_AND_REF_IDC) | nal_type])?;
-        } else if self.open_fragment != Some(nal_type) {
-            return Err(Malformed);
-        }
-        self.open_fragment = (!end).then_some(nal_type);
-        self.data.extend_from_slice(fragment);
-        Ok(())
-    }
-
-    fn note_type(&mut self, nal_type: u8) {
-        self.idr |= nal_type == IDR;
-        self.sps |= nal_type == SPS;
+/// Puts a picture together. A payload without content is padding that only took a sequence number.
+pub(crate) fn assemble<'a>(
+    format: PictureFormat,
+    payloads: impl Iterator<Item = &'a [u8]>,
+) -> Result<Finished, Malformed> {
+    let payloads = payloads.filter(|payload| !payload.is_empty());
+    match format {
+        PictureFormat::H264 => h264::assemble(payloads),
+        PictureFormat::Vp8 => vp8::assemble(payloads),
     }
 }
 
-/// Whether `payload` holds, or begins, a sequence parameter set: a key frame that needs nothing from before begins here.
-pub(crate) fn holds_parameter_set(payload: &[u8]) -> bool {
-    let Some((header, mut body)) = payload.split_first() else {
-        return false;
-    };
-    match header & NAL_TYPE {
-        SPS => true,
-        FU_A => body.first().is_some_and(|header| header & FU_START != 0 && header & NAL_TYPE == SPS),
-        STAP_A => {
-            while let Some((length, rest)) = body.split_first_chunk() {
-                if rest.first().is_some_and(|header| header & NAL_TYPE == SPS) {
-                    return true;
-                }
-                let length = usize::from(u16::from_be_bytes(*length));
-                body = rest.get(length..).unwrap_or_default();
-            }
-            false
-        }
-        _ => false,
+/// Whether a key picture that needs nothing from before begins with this payload.
+pub(crate) fn begins_key_picture(format: PictureFormat, payload: &[u8]) -> bool {
+    match format {
+        PictureFormat::H264 => h264::holds_parameter_set(payload),
+        PictureFormat::Vp8 => vp8::begins_key_frame(payload),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn assemble(payloads: &[&[u8]]) -> Result<Finished, Malformed> {
-        let mut unit = AccessUnit::default();
-        for payload in payloads {
-            unit.push(payload)?;
-        }
-        unit.finish()
-    }
-
-    #[test]
-    fn aggregates_single_units_and_fragments_become_one_byte_stream() {
-        let unit =
-            assemble(&[&[0x78, 0, 2, 0x67, 1, 0, 2, 0x68, 2], &[0x65, 0x88], &[0x7c, 0x85, 3], &[], &[0x7c, 0x45, 4]]);
-        let expected =
-            [&[0, 0, 0, 1, 0x67, 1][..], &[0, 0, 0, 1, 0x68, 2], &[0, 0, 0, 1, 0x65, 0x88], &[0, 0, 0, 1, 0x65, 3, 4]]
-                .concat();
-        assert_eq!(unit, Ok(Finished { data: expected, idr: true, sps: true }));
-    }
-
-    #[test]
-    fn payloads_against_the_format_are_malformed() {
-        let cases: &[(&str, &[&[u8]])] = &[
-            ("a reserved type", &[&[0]]),
-            ("a STAP-B", &[&[25, 0, 0]]),
-            ("an FU-B", &[&[29, 0x85, 0, 0, 1]]),
-            ("an aggregate longer than the packet", &[&[24, 0, 9, 0x67]]),
-            ("an aggregate with a torn length", &[&[24, 0, 1, 0x67, 0]]),
-            ("an aggregate with an empty unit", &[&[24, 0, 0]]),
-            ("an aggregate in an aggregate", &[&[24, 0, 1, 24]]),
-            ("a fragment without header", &[&[28]]),
-            ("a fragment without content", &[&[28, 0x81]]),
-            ("a fragment that starts and ends", &[&[28, 0xc1, 1]]),
-            ("a fragment of a fragment", &[&[28, 0x80 | 28, 1]]),
-            ("a fragment without a start", &[&[28, 0x01, 1]]),
-            ("a fragment of another unit", &[&[28, 0x81, 1], &[28, 0x42, 1]]),
-            ("a unit between fragments", &[&[28, 0x81, 1], &[0x41, 1]]),
-            ("a fragment without an end", &[&[28, 0x81, 1]]),
-        ];
-        for (name, payloads) in cases {
-            assert_eq!(assemble(payloads), Err(Malformed), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_key_frame_is_known_by_its_parameter_set() {
-        for with in [&[0x78, 0, 2, 0x67, 1][..], &[0x67, 1], &[0x7c, 0x87, 1], &[0x78, 0, 1, 0x09, 0, 1, 0x67]] {
-            assert!(holds_parameter_set(with), "{with:?}");
-        }
-        for without in [&[][..], &[0x65, 0x88], &[0x7c, 0x07, 1], &[0x41, 0x9a], &[0x78], &[0x78, 0, 9, 0x68]] {
-            assert!(!holds_parameter_set(without), "{without:?}");
-        }
+/// Whether a picture is sure to begin with this payload.
+pub(crate) fn begins_picture(format: PictureFormat, payload: &[u8]) -> bool {
+    match format {
+        // A slice does not tell without being decoded.
+        PictureFormat::H264 => false,
+        PictureFormat::Vp8 => vp8::begins_frame(payload),
     }
 }

@@ -6,7 +6,9 @@
 
 pub mod assembler;
 pub mod clock;
+pub mod format;
 pub mod jitter;
+pub mod nack;
 pub mod packet;
 pub mod packetizer;
 pub mod sender_report;
@@ -16,11 +18,14 @@ mod annex_b;
 mod depacketizer;
 mod nal;
 mod opus;
+mod vp8;
 
-pub use assembler::{AssembledFrame, AssemblerConfig, AssemblerEvent, AssemblerStats, H264Assembler};
+pub use assembler::{AssembledFrame, AssemblerConfig, AssemblerEvent, AssemblerStats, FrameAssembler};
 pub use clock::RtpClock;
+pub use format::PictureFormat;
 pub use jitter::{JitterBuffer, JitterStats, Playout, Pull, Stretch};
+pub use nack::{Arrival, NackGenerator};
 pub use packet::RtpPacket;
-pub use packetizer::{H264Packetizer, MAX_PAYLOAD_BYTES, OpusPacketizer};
+pub use packetizer::{FramePacketizer, MAX_PAYLOAD_BYTES, OpusPacketizer};
 pub use sender_report::SenderReport;
 pub use sync::LipSync;

@@ -2,8 +2,12 @@
 
 mod h264;
 mod opus;
+mod vp8;
 
-pub use h264::H264Packetizer;
+use crate::format::PictureFormat;
+use crate::packet::RtpPacket;
+use crate::vp8::MAX_PICTURE_ID;
+
 pub use opus::OpusPacketizer;
 
 /// The most payload that is put into one packet.
@@ -11,3 +15,94 @@ pub use opus::OpusPacketizer;
 /// What the smallest IPv6 path carries (1,280 bytes) less IPv6 and UDP (48), a TURN channel header (4), the RTP header (12) with
 /// its extensions (12), the SRTP tag (16) and the two bytes that a retransmission adds (RFC 4588), rounded down.
 pub const MAX_PAYLOAD_BYTES: usize = 1_180;
+
+/// Cuts the coded pictures of one stream into packets.
+///
+/// Packets are numbered on across a change of format: it stays the same stream, and SRTP takes a jump in the numbers for
+/// packets of long ago (RFC 3711 §3.3.1).
+#[derive(Debug)]
+pub struct FramePacketizer {
+    sequence: u16,
+    picture_id: u16,
+}
+
+impl FramePacketizer {
+    /// Starts a stream. The number should be random (RFC 3550 §5.1).
+    pub fn new(first_sequence: u16) -> Self {
+        Self { sequence: first_sequence, picture_id: first_sequence & MAX_PICTURE_ID }
+    }
+
+    /// The packets of one coded picture, in sending order; the last one carries the marker. One without content gives none.
+    pub fn packetize(&mut self, format: PictureFormat, picture: &[u8], timestamp: u32) -> Vec<RtpPacket> {
+        let payloads = match format {
+            PictureFormat::H264 => h264::payloads(picture),
+            PictureFormat::Vp8 => {
+                self.picture_id = self.picture_id.wrapping_add(1) & MAX_PICTURE_ID;
+                vp8::payloads(picture, self.picture_id)
+            }
+        };
+        let last = payloads.len().saturating_sub(1);
+        payloads
+            .into_iter()
+            .enumerate()
+            .map(|(index, payload)| RtpPacket {
+                sequence: self.next_sequence(),
+                timestamp,
+                marker: index == last,
+                payload,
+            })
+            .collect()
+    }
+
+    fn next_sequence(&mut self) -> u16 {
+        let sequence = self.sequence;
+        self.sequence = sequence.wrapping_add(1);
+        sequence
+    }
+}
+
+/// Cuts `bytes` into as few pieces of at most `longest` bytes as possible, of nearly one size: a last one of a few bytes
+/// would cost a packet for nothing.
+fn even_pieces(bytes: &[u8], longest: usize) -> impl Iterator<Item = &[u8]> {
+    let count = bytes.len().div_ceil(longest).max(1);
+    bytes.chunks(bytes.len().div_ceil(count).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VP8_FRAME: [u8; 4] = [0x11, 0, 0, 7];
+    const H264_SLICE: [u8; 6] = [0, 0, 1, 0x41, 1, 2];
+
+    #[test]
+    fn packets_and_vp8_frames_are_numbered_on_and_wrap() {
+        let mut packetizer = FramePacketizer::new(65_534);
+        let mut packets = packetizer.packetize(PictureFormat::Vp8, &VP8_FRAME, 1);
+        packets.extend(packetizer.packetize(PictureFormat::H264, &H264_SLICE, 2));
+        packets.extend(packetizer.packetize(PictureFormat::Vp8, &VP8_FRAME, 3));
+        let numbers: Vec<(u16, u32)> = packets.iter().map(|packet| (packet.sequence, packet.timestamp)).collect();
+        assert_eq!(numbers, [(65_534, 1), (65_535, 2), (0, 3)]);
+        assert_eq!(packets[0].payload[2..4], [0xff, 0xff]);
+        assert_eq!(packets[2].payload[2..4], [0x80, 0x00]);
+    }
+
+    #[test]
+    fn only_the_last_packet_of_a_picture_carries_the_marker() {
+        for format in [PictureFormat::H264, PictureFormat::Vp8] {
+            let picture = [&H264_SLICE[..], &[9; 3_000]].concat();
+            let packets = FramePacketizer::new(0).packetize(format, &picture, 77);
+            assert_eq!(packets.iter().map(|packet| packet.marker).collect::<Vec<_>>(), [false, false, true]);
+            assert!(packets.iter().all(|packet| packet.timestamp == 77));
+        }
+    }
+
+    #[test]
+    fn a_picture_without_content_gives_no_packets_and_takes_no_number() {
+        let mut packetizer = FramePacketizer::new(5);
+        assert!(packetizer.packetize(PictureFormat::H264, &[], 0).is_empty());
+        assert!(packetizer.packetize(PictureFormat::H264, &[1, 2, 3], 0).is_empty());
+        assert!(packetizer.packetize(PictureFormat::Vp8, &[], 0).is_empty());
+        assert_eq!(packetizer.packetize(PictureFormat::Vp8, &VP8_FRAME, 0)[0].sequence, 5);
+    }
+}

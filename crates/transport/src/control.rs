@@ -1,6 +1,7 @@
 //! The control channel: data channel 0, agreed on beforehand, ordered and reliable, carrying text.
 
 use crate::event::PeerEvent;
+use crate::sockets::Sockets;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelInit};
@@ -21,10 +22,13 @@ pub(crate) fn parameters() -> RTCDataChannelInit {
 }
 
 /// Reads the channel until it ends.
-pub(crate) async fn run(channel: Arc<dyn DataChannel>, events: mpsc::Sender<PeerEvent>) {
+pub(crate) async fn run(channel: Arc<dyn DataChannel>, sockets: Arc<Sockets>, events: mpsc::Sender<PeerEvent>) {
     while let Some(event) = channel.poll().await {
         let event = match event {
-            DataChannelEvent::OnOpen => PeerEvent::ControlOpen,
+            DataChannelEvent::OnOpen => {
+                sockets.control_opened();
+                PeerEvent::ControlOpen
+            }
             DataChannelEvent::OnClose => PeerEvent::ControlClosed,
             DataChannelEvent::OnMessage(message) => {
                 let text = String::from_utf8(message.data.to_vec());

@@ -2,11 +2,15 @@
 //! any of it; what the peer connection says of itself is completed before it is sent. Pure.
 
 mod local;
+mod numbers;
 mod remote;
 mod rewrite;
 
-pub(crate) use local::{BundleTag, LocalDescription, SectionFate, publish};
-pub(crate) use remote::{DescriptionKind, Direction, Media, RemoteDescription, Section, read};
+pub(crate) use local::{BundleTag, DtlsRole, LocalDescription, SectionFate, publish};
+pub(crate) use numbers::{Renumbering, renumber, renumberings};
+pub(crate) use remote::{
+    DescriptionKind, Direction, Media, RemoteDescription, Rtp, RtpCodec, Section, TRANSPORT_CC_EXTENSION, read,
+};
 pub(crate) use rewrite::write_anew;
 
 use thiserror::Error;

@@ -1,7 +1,7 @@
 //! What a peer connection reports on its own. Received media are not among it.
 
 use crate::candidate::{Candidate, CandidateKind};
-use crate::tap::Feedback;
+use crate::feedback::Feedback;
 use crate::track::Track;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};

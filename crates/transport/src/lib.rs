@@ -3,25 +3,30 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod agreement;
 mod candidate;
 mod certificate;
 mod codecs;
 mod control;
 pub mod description;
 mod event;
+mod feedback;
+mod interceptor;
 mod peer;
 mod receive;
+mod reception;
 mod send;
+mod sockets;
 mod stats;
-mod tap;
 mod track;
+mod wall_clock;
 
 pub use candidate::{Candidate, CandidateError, CandidateKind};
 pub use certificate::Certificate;
 pub use control::MAX_CONTROL_BYTES;
 pub use event::{PathState, PeerEvent, PeerEvents};
 pub use peer::{IceServer, Peer, PeerConfig, TransportError};
-pub use receive::ReceivedMedia;
+pub use receive::{ReceivedMedia, ReceivedPacket};
 pub use send::{MediaSender, SendError};
 pub use stats::{PeerStats, TrackStats};
 pub use track::{Codec, Track, VideoCodec};

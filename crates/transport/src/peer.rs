@@ -6,17 +6,24 @@ mod handler;
 mod negotiation;
 mod owner;
 
+use crate::agreement::Agreement;
 use crate::candidate::{self, Candidate, CandidateError};
 use crate::certificate::Certificate;
-use crate::codecs::Ssrcs;
+use crate::codecs::{self, Ssrcs};
 use crate::control::MAX_CONTROL_BYTES;
-use crate::description::{DescriptionError, DescriptionKind, LocalDescription, publish, read, write_anew};
+use crate::description::{
+    DescriptionError, DescriptionKind, DtlsRole, LocalDescription, Renumbering, publish, read, renumber, renumberings,
+    write_anew,
+};
 use crate::event::{PathState, PeerEvents};
+use crate::feedback::Feedback;
 use crate::receive::{self, Gauge, Inlet, ReceivedMedia};
 use crate::send::{self, MediaSender};
 use crate::stats::{self, PeerStats};
-use crate::tap::Feedback;
 use crate::track::{Track, VideoCodec};
+use crate::wall_clock::WallClock;
+use ahoy_rtp::SenderReport;
+use connection::Knowledge;
 use handler::{Generation, Handler};
 use negotiation::{Negotiation, PendingOffer};
 use owner::Owner;
@@ -56,7 +63,7 @@ pub struct PeerConfig {
     pub loopback: bool,
     /// Shown to the peer.
     pub certificate: Certificate,
-    /// What is offered for pictures, the preferred first.
+    /// What is offered and taken for pictures, the preferred first. The first that the peer takes too is what is sent.
     pub video_codecs: Vec<VideoCodec>,
 }
 
@@ -143,7 +150,6 @@ struct Shared {
     /// Lead to the transport that all sections share.
     transport_senders: Vec<Arc<dyn RtpSender>>,
     loopback: bool,
-    ssrcs: Ssrcs,
     negotiation: tokio::sync::Mutex<Negotiation>,
     generation: Arc<Mutex<Generation>>,
     senders: [MediaSender; Track::ALL.len()],
@@ -162,21 +168,24 @@ impl Peer {
     /// When no socket can be bound, or only relays may be used and none can be.
     pub async fn open(config: PeerConfig) -> Result<(Self, PeerEvents, ReceivedMedia), TransportError> {
         let ssrcs = Ssrcs::random();
-        let feedback = Arc::new(Feedback::default());
+        let feedback = Arc::new(Feedback::new(WallClock::new(Instant::now())));
+        let (agreed, agreement) = watch::channel(Agreement::default());
+        let knowledge = Knowledge { ssrcs, agreement: agreement.clone(), feedback: Arc::clone(&feedback) };
         let generation = Arc::new(Mutex::new(Generation::default()));
         let (local_events, local) = mpsc::channel(QUEUE_CANDIDATES);
         let (states, state) = watch::channel(RTCPeerConnectionState::New);
         let (handler, tracks, channels) = Handler::new(states, local_events, Arc::clone(&generation), config.loopback);
-        let built = connection::build(&config, &ssrcs, Arc::new(handler), Arc::clone(&feedback)).await?;
+        let built = connection::build(&config, &knowledge, Arc::new(handler)).await?;
 
         let path_is_up = Arc::new(AtomicBool::new(false));
         let outlets = Track::ALL.map(|track| {
             let outgoing = Arc::clone(&built.tracks[track.index()]);
-            send::channel(track, ssrcs.media[track.index()], outgoing, Arc::clone(&path_is_up))
+            let (path_is_up, feedback) = (Arc::clone(&path_is_up), Arc::clone(&feedback));
+            send::channel(track, ssrcs.media[track.index()], outgoing, agreement.clone(), path_is_up, feedback)
         });
         let senders = outlets.each_ref().map(|(sender, _)| sender.clone());
-        let (negotiated, pumps) = outlets.into_iter().map(|(_, outlet)| (outlet.negotiated, outlet.pump)).unzip();
-        let (inlets, media) = receive::channels();
+        let pumps = outlets.into_iter().map(|(_, pump)| pump).collect();
+        let (inlets, media) = receive::channels(&agreement);
         let (control_events, control) = mpsc::channel(crate::control::QUEUE_TEXTS);
         let (paths, path) = watch::channel(PathState::New);
         let (closing, close) = watch::channel(false);
@@ -186,8 +195,7 @@ impl Peer {
             control: Arc::clone(&built.control),
             transport_senders: built.senders,
             loopback: config.loopback,
-            ssrcs,
-            negotiation: tokio::sync::Mutex::new(Negotiation::new(negotiated)),
+            negotiation: tokio::sync::Mutex::new(Negotiation::new(config.video_codecs, agreed)),
             generation,
             senders,
             gauges: inlets.each_ref().map(Inlet::gauge),
@@ -206,9 +214,10 @@ impl Peer {
             tracks,
             channels,
             inlets,
-            own_ssrc: ssrcs.media[Track::Camera.index()],
+            own_ssrc: ssrcs.feedback(),
+            feedback: Arc::clone(&feedback),
         };
-        tokio::spawn(owner.run(pumps, built.control, control_events));
+        tokio::spawn(owner.run(pumps, crate::control::run(built.control, built.sockets, control_events)));
         Ok((Self { shared }, PeerEvents { local, control, path, feedback }, media))
     }
 
@@ -226,7 +235,7 @@ impl Peer {
         }
         let options = RTCOfferOptions { ice_restart };
         let offer = shared.within("making an offer", shared.connection.create_offer(Some(options))).await?;
-        let published = publish(&offer.sdp, shared.loopback, |_| None);
+        let published = publish(&offer.sdp, shared.loopback, None, |_| None);
         shared.begin_generation(&published);
         shared.within("setting the own offer", shared.connection.set_local_description(offer)).await?;
         negotiation.pending_offer = Some(PendingOffer { sections: published.sections });
@@ -244,19 +253,23 @@ impl Peer {
         if negotiation.pending_offer.is_some() {
             return Err(TransportError::OfferPending);
         }
-        let remote = read(offer_sdp, DescriptionKind::Offer, shared.loopback)?;
+        let remote = read(offer_sdp, DescriptionKind::Offer, &negotiation.video_codecs, shared.loopback)?;
         negotiation.check_fingerprint(&remote)?;
-        let offer = shared.parsed(write_anew(&remote), RTCSessionDescription::offer)?;
+        let offer = shared.parsed(write_anew(&remote, &negotiation.video_codecs), RTCSessionDescription::offer)?;
         let answered = async {
             shared.within("setting the peer's offer", shared.connection.set_remote_description(offer)).await?;
             let answer = shared.within("making an answer", shared.connection.create_answer(None)).await?;
-            let published = publish(&answer.sdp, shared.loopback, |mid| remote.fate(mid));
+            let renumberings = renumberings(&answer.sdp, &remote);
+            shared.renumber(&renumberings).await?;
+            let renumbered = renumber(&answer.sdp, &renumberings);
+            let published = publish(&renumbered, shared.loopback, negotiation.dtls_role, |mid| remote.fate(mid));
             shared.begin_generation(&published);
             shared.within("setting the own answer", shared.connection.set_local_description(answer)).await?;
             Ok(published.sdp)
         };
         match answered.await {
             Ok(sdp) => {
+                negotiation.dtls_role = DtlsRole::said(&sdp);
                 negotiation.commit(&remote);
                 Ok(sdp)
             }
@@ -280,12 +293,13 @@ impl Peer {
         let shared = &self.shared;
         let mut negotiation = shared.negotiation().await?;
         let pending = negotiation.pending_offer.as_ref().ok_or(TransportError::NoOfferPending)?;
-        let remote = read(answer_sdp, DescriptionKind::Answer, shared.loopback)?;
+        let remote = read(answer_sdp, DescriptionKind::Answer, &negotiation.video_codecs, shared.loopback)?;
         pending.check_answer(&remote)?;
         negotiation.check_fingerprint(&remote)?;
-        let answer = shared.parsed(write_anew(&remote), RTCSessionDescription::answer)?;
+        let answer = shared.parsed(write_anew(&remote, &negotiation.video_codecs), RTCSessionDescription::answer)?;
         shared.within("setting the peer's answer", shared.connection.set_remote_description(answer)).await?;
         negotiation.pending_offer = None;
+        negotiation.dtls_role = Some(remote.dtls_role().other());
         negotiation.commit(&remote);
         Ok(())
     }
@@ -362,6 +376,12 @@ impl Peer {
         self.shared.gauges[track.index()].request_key_frame();
     }
 
+    /// What the peer says of its clocks for `track`, with the moment at which it came: newest only, some once a second. It is
+    /// what ties its sound to its picture.
+    pub fn sender_reports(&self, track: Track) -> watch::Receiver<Option<(SenderReport, Instant)>> {
+        self.shared.feedback.track(track).sender_report.subscribe()
+    }
+
     /// Numbers, as of now. All zero once the connection is closed.
     pub async fn stats(&self) -> PeerStats {
         let shared = &self.shared;
@@ -370,13 +390,14 @@ impl Peer {
         else {
             return PeerStats::default();
         };
-        let mut stats = stats::summarize(&report, &shared.ssrcs, &shared.feedback);
+        let mut stats = stats::summarize(&report, &shared.feedback);
         let negotiation = shared.negotiation.lock().await;
         stats.path = stats::path(&shared.transport_senders, |address| negotiation.signalled_kind(address)).await;
         for track in Track::ALL {
             let numbers = &mut stats.tracks[track.index()];
             numbers.packets_not_sent = shared.senders[track.index()].dropped();
             numbers.packets_not_read = shared.gauges[track.index()].dropped();
+            numbers.packets_of_unknown_codec = shared.gauges[track.index()].unknown();
         }
         stats
     }
@@ -422,6 +443,23 @@ impl Shared {
         self.check_open()?;
         let answer = tokio::time::timeout(DEADLINE, request).await.map_err(|_| TransportError::Timeout)?;
         answer.map_err(|error| TransportError::connection(doing, error))
+    }
+
+    /// Lets the peer's numbers pass in both directions. The peer connection itself knows a codec under the number of the first
+    /// negotiation alone, and drops without a word what is sent under another.
+    async fn renumber(&self, renumberings: &[Renumbering]) -> Result<(), TransportError> {
+        if renumberings.is_empty() {
+            return Ok(());
+        }
+        let listed = async { Ok(self.connection.get_transceivers().await) };
+        for transceiver in self.within("listing the transceivers", listed).await? {
+            let mid = self.within("looking for a transceiver", transceiver.mid()).await?;
+            if let Some(renumbering) = renumberings.iter().find(|one| mid.as_ref() == Some(&one.mid)) {
+                let preferences = codecs::renumbered(renumbering);
+                self.within("renumbering codecs", transceiver.set_codec_preferences(preferences)).await?;
+            }
+        }
+        Ok(())
     }
 
     fn parsed(

@@ -1,11 +1,12 @@
 //! The way in of media: a task for each track that comes, which hands its packets to a bounded queue and asks for key frames.
 
-use crate::track::Track;
+use crate::agreement::Agreement;
+use crate::track::{Codec, Track};
 use ahoy_rtp::RtpPacket;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 
 /// Video packets that may wait for their reader: a second of 720p at 4 Mb/s.
@@ -14,23 +15,34 @@ const VIDEO_QUEUE_PACKETS: usize = 512;
 /// Audio packets that may wait for their reader: over two seconds.
 const AUDIO_QUEUE_PACKETS: usize = 128;
 
+/// A packet that came in, and what it is in: a peer may change to another of the codecs that were negotiated at any time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceivedPacket {
+    /// By its payload type.
+    pub codec: Codec,
+    /// The packet.
+    pub packet: RtpPacket,
+}
+
 /// The packets that come in, each track for itself. They come in the order of the network: late, doubled or not at all.
 ///
 /// Where a queue is full the newest packet is dropped and counted in [`TrackStats`](crate::TrackStats).
 #[derive(Debug)]
 pub struct ReceivedMedia {
     /// The peer's speech.
-    pub microphone: mpsc::Receiver<RtpPacket>,
+    pub microphone: mpsc::Receiver<ReceivedPacket>,
     /// The peer's picture.
-    pub camera: mpsc::Receiver<RtpPacket>,
+    pub camera: mpsc::Receiver<ReceivedPacket>,
     /// The peer's screen.
-    pub screen: mpsc::Receiver<RtpPacket>,
+    pub screen: mpsc::Receiver<ReceivedPacket>,
 }
 
 /// The way in of one track.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Inlet {
-    queue: mpsc::Sender<RtpPacket>,
+    track: Track,
+    queue: mpsc::Sender<ReceivedPacket>,
+    agreement: watch::Receiver<Agreement>,
     gauge: Arc<Gauge>,
 }
 
@@ -38,6 +50,7 @@ pub(crate) struct Inlet {
 #[derive(Debug, Default)]
 pub(crate) struct Gauge {
     dropped: AtomicU64,
+    unknown: AtomicU64,
     key_frame_wanted: Notify,
 }
 
@@ -50,14 +63,24 @@ impl Gauge {
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Relaxed)
     }
+
+    pub(crate) fn unknown(&self) -> u64 {
+        self.unknown.load(Relaxed)
+    }
 }
 
 /// The ways in of all tracks, and what comes out of them.
-pub(crate) fn channels() -> ([Inlet; Track::ALL.len()], ReceivedMedia) {
+pub(crate) fn channels(agreement: &watch::Receiver<Agreement>) -> ([Inlet; Track::ALL.len()], ReceivedMedia) {
     let (microphone, microphone_packets) = mpsc::channel(AUDIO_QUEUE_PACKETS);
     let (camera, camera_packets) = mpsc::channel(VIDEO_QUEUE_PACKETS);
     let (screen, screen_packets) = mpsc::channel(VIDEO_QUEUE_PACKETS);
-    let inlets = [microphone, camera, screen].map(|queue| Inlet { queue, gauge: Arc::default() });
+    let queues = [microphone, camera, screen];
+    let inlets = Track::ALL.map(|track| Inlet {
+        track,
+        queue: queues[track.index()].clone(),
+        agreement: agreement.clone(),
+        gauge: Arc::default(),
+    });
     (inlets, ReceivedMedia { microphone: microphone_packets, camera: camera_packets, screen: screen_packets })
 }
 
@@ -75,8 +98,7 @@ impl Inlet {
 
     /// Reads `incoming` until it ends. A track that comes again is read by another task.
     pub(crate) fn reader(&self, incoming: Arc<dyn TrackRemote>, own_ssrc: u32) -> impl Future<Output = ()> + use<> {
-        let inlet = Self { queue: self.queue.clone(), gauge: self.gauge() };
-        inlet.run(incoming, own_ssrc)
+        self.clone().run(incoming, own_ssrc)
     }
 
     async fn run(self, incoming: Arc<dyn TrackRemote>, own_ssrc: u32) {
@@ -111,13 +133,18 @@ impl Inlet {
     }
 
     fn hand_over(&self, packet: rtc::rtp::Packet) {
+        let payload_type = packet.header.payload_type;
+        let Some(codec) = self.agreement.borrow().track(self.track).receiving.codec(payload_type) else {
+            self.gauge.unknown.fetch_add(1, Relaxed);
+            return;
+        };
         let packet = RtpPacket {
             sequence: packet.header.sequence_number,
             timestamp: packet.header.timestamp,
             marker: packet.header.marker,
             payload: packet.payload,
         };
-        if self.queue.try_send(packet).is_err() {
+        if self.queue.try_send(ReceivedPacket { codec, packet }).is_err() {
             self.gauge.dropped.fetch_add(1, Relaxed);
         }
     }

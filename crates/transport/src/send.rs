@@ -1,10 +1,13 @@
 //! The way out of media: a bounded queue for each track, emptied into the peer connection by a task of its own, so that
 //! neither a codec's thread nor another track ever waits.
 
+use crate::agreement::Agreement;
+use crate::feedback::{Captured, Feedback};
 use crate::track::{Codec, Track};
 use ahoy_rtp::RtpPacket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 use webrtc::media_stream::track_local::TrackLocal;
@@ -27,25 +30,27 @@ pub enum SendError {
     Closed,
 }
 
-/// What was negotiated for a track.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Negotiated {
-    pub(crate) codec: Codec,
-    pub(crate) payload_type: u8,
-}
-
 /// Sends the packets of one track.
 #[derive(Clone, Debug)]
 pub struct MediaSender {
-    queue: mpsc::Sender<RtpPacket>,
-    negotiated: watch::Receiver<Option<Negotiated>>,
+    track: Track,
+    queue: mpsc::Sender<Outgoing>,
+    agreement: watch::Receiver<Agreement>,
     shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
 struct Shared {
     path_is_up: Arc<AtomicBool>,
+    feedback: Arc<Feedback>,
     dropped: AtomicU64,
+}
+
+/// A packet with the payload type that stood for its codec when it was handed over.
+#[derive(Debug)]
+struct Outgoing {
+    payload_type: u8,
+    packet: RtpPacket,
 }
 
 impl MediaSender {
@@ -58,10 +63,11 @@ impl MediaSender {
         if self.queue.is_closed() {
             return Err(SendError::Closed);
         }
-        if !self.shared.path_is_up.load(Relaxed) || self.negotiated.borrow().is_none() {
+        let sending = self.agreement.borrow().track(self.track).sending;
+        let Some(sending) = sending.filter(|_| self.shared.path_is_up.load(Relaxed)) else {
             return Err(SendError::NotReady);
-        }
-        self.queue.try_send(packet).map_err(|error| match error {
+        };
+        self.queue.try_send(Outgoing { payload_type: sending.payload_type, packet }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 self.shared.dropped.fetch_add(1, Relaxed);
                 SendError::Full
@@ -72,7 +78,14 @@ impl MediaSender {
 
     /// The codec that the peer takes on this track, if it takes it at all.
     pub fn codec(&self) -> Option<Codec> {
-        self.negotiated.borrow().map(|negotiated| negotiated.codec)
+        self.agreement.borrow().track(self.track).sending.map(|sending| sending.codec)
+    }
+
+    /// Tells that what is sent with the time stamp `rtp` was captured `at` that moment; the newest word holds. Sender reports
+    /// carry it to the peer, who plays sound and picture together by it (RFC 3550 §6.4.1). Where nothing is ever told, they
+    /// take the moment of sending for that of capture, and sound and picture come apart by what their encoders take.
+    pub fn set_captured(&self, rtp: u32, at: Instant) {
+        self.shared.feedback.track(self.track).set_captured(Captured { at, rtp });
     }
 
     pub(crate) fn dropped(&self) -> u64 {
@@ -80,18 +93,11 @@ impl MediaSender {
     }
 }
 
-/// The other end of a [`MediaSender`].
-pub(crate) struct Outlet {
-    pub(crate) negotiated: watch::Sender<Option<Negotiated>>,
-    pub(crate) pump: Pump,
-}
-
 /// Takes packets from the queue to the peer connection.
 pub(crate) struct Pump {
     track: Track,
     ssrc: u32,
-    queue: mpsc::Receiver<RtpPacket>,
-    negotiated: watch::Receiver<Option<Negotiated>>,
+    queue: mpsc::Receiver<Outgoing>,
     outgoing: Arc<TrackLocalStaticRTP>,
 }
 
@@ -100,28 +106,25 @@ pub(crate) fn channel(
     track: Track,
     ssrc: u32,
     outgoing: Arc<TrackLocalStaticRTP>,
+    agreement: watch::Receiver<Agreement>,
     path_is_up: Arc<AtomicBool>,
-) -> (MediaSender, Outlet) {
+    feedback: Arc<Feedback>,
+) -> (MediaSender, Pump) {
     let (queue, packets) = mpsc::channel(QUEUE_PACKETS);
-    let (negotiated, seen) = watch::channel(None);
-    let shared = Arc::new(Shared { path_is_up, dropped: AtomicU64::new(0) });
-    let sender = MediaSender { queue, negotiated: seen.clone(), shared };
-    let pump = Pump { track, ssrc, queue: packets, negotiated: seen, outgoing };
-    (sender, Outlet { negotiated, pump })
+    let shared = Arc::new(Shared { path_is_up, feedback, dropped: AtomicU64::new(0) });
+    let sender = MediaSender { track, queue, agreement, shared };
+    (sender, Pump { track, ssrc, queue: packets, outgoing })
 }
 
 impl Pump {
     /// Runs until every sender is gone, or the peer connection.
     pub(crate) async fn run(mut self) {
-        while let Some(packet) = self.queue.recv().await {
-            let Some(negotiated) = *self.negotiated.borrow() else {
-                continue;
-            };
+        while let Some(Outgoing { payload_type, packet }) = self.queue.recv().await {
             let packet = rtc::rtp::Packet {
                 header: rtc::rtp::Header {
                     version: 2,
                     marker: packet.marker,
-                    payload_type: negotiated.payload_type,
+                    payload_type,
                     sequence_number: packet.sequence,
                     timestamp: packet.timestamp,
                     ssrc: self.ssrc,
@@ -140,17 +143,23 @@ impl Pump {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agreement::{Sending, TrackAgreement};
     use crate::codecs::{Ssrcs, outgoing_track};
+    use crate::wall_clock::WallClock;
     use bytes::Bytes;
 
     #[test]
     fn a_full_queue_refuses_and_counts_instead_of_waiting() {
         let outgoing = Arc::new(TrackLocalStaticRTP::new(outgoing_track(Track::Camera, &Ssrcs::random())));
         let path_is_up = Arc::new(AtomicBool::new(false));
-        let (sender, outlet) = channel(Track::Camera, 1, outgoing, Arc::clone(&path_is_up));
+        let (agreed, agreement) = watch::channel(Agreement::default());
+        let feedback = Arc::new(Feedback::new(WallClock::new(Instant::now())));
+        let (sender, pump) = channel(Track::Camera, 1, outgoing, agreement, Arc::clone(&path_is_up), feedback);
         let packet = RtpPacket { sequence: 1, timestamp: 1, marker: true, payload: Bytes::new() };
         assert_eq!(sender.send(packet.clone()), Err(SendError::NotReady));
-        outlet.negotiated.send_replace(Some(Negotiated { codec: Codec::H264, payload_type: 102 }));
+        let sending =
+            Sending { codec: Codec::H264, payload_type: 102, rtx_payload_type: None, nack: false, transport_cc: None };
+        agreed.send_replace(Agreement::new(|_| TrackAgreement { sending: Some(sending), ..Default::default() }));
         assert_eq!(sender.send(packet.clone()), Err(SendError::NotReady));
         path_is_up.store(true, Relaxed);
         for _ in 0..QUEUE_PACKETS {
@@ -158,7 +167,7 @@ mod tests {
         }
         assert_eq!(sender.send(packet.clone()), Err(SendError::Full));
         assert_eq!(sender.dropped(), 1);
-        drop(outlet);
+        drop(pump);
         assert_eq!(sender.send(packet), Err(SendError::Closed));
     }
 }

@@ -1,13 +1,11 @@
 //! Numbers about a peer connection, as far as they are known to be true. What the `rtc` crate leaves at zero is not shown.
 
 use crate::candidate::CandidateKind;
-use crate::codecs::Ssrcs;
-use crate::tap::Feedback;
+use crate::feedback::{Feedback, TrackFeedback};
 use crate::track::Track;
 use rtc::statistics::stats::ice_candidate_pair::RTCIceCandidatePairStats;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use webrtc::peer_connection::{RTCIceCandidate, RTCIceCandidateType, RTCStatsReport};
 use webrtc::rtp_transceiver::RtpSender;
@@ -19,6 +17,12 @@ pub struct PeerStats {
     pub path: Option<CandidateKind>,
     /// The round trip time that ICE measured last.
     pub round_trip: Option<Duration>,
+    /// The newest round trip time of media: from a report of ours to the peer's word on it, less what the peer held it
+    /// (RFC 3550 §6.4.1). From ICE until there is one, and for as long as nothing is sent.
+    pub media_round_trip: Option<Duration>,
+    /// How much the path to the peer carries, in bits a second of RTP, by what the peer reports to have received. A guess: on a
+    /// path that is wider than what is sent it says no more than half as much again as is sent. `None` while nothing is known.
+    pub available_send_bps: Option<u64>,
     /// Bytes sent to the peer, everything above UDP.
     pub bytes_sent: u64,
     /// Bytes that came from the peer, everything above UDP.
@@ -37,63 +41,92 @@ impl PeerStats {
 /// Numbers of one track, both ways.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TrackStats {
-    /// RTP packets sent.
+    /// RTP packets sent, without those that were sent again.
     pub packets_sent: u64,
     /// Their payload.
     pub bytes_sent: u64,
     /// Packets that were not sent because they were made too fast.
     pub packets_not_sent: u64,
-    /// Packets sent that the peer reported lost, until now.
-    pub packets_lost_by_peer: u64,
-    /// Packets that the peer asked for again.
+    /// Packets that were sent again because the peer asked for them; each time counts.
+    pub packets_resent: u64,
+    /// Packets that the peer asked for again; each time counts.
     pub packets_nacked_by_peer: u64,
-    /// Key frames that the peer asked for.
+    /// Packets that the path to the peer lost, as the peer last reported. What was sent again in their place does not count.
+    pub packets_lost_by_peer: u64,
+    /// Which part of the packets was lost on the way to the peer, from 0 to 1, in the interval of its last report.
+    pub fraction_lost_by_peer: Option<f32>,
+    /// How unevenly packets reach the peer, as it last reported (RFC 3550 §6.4.1).
+    pub jitter_at_peer: Option<Duration>,
+    /// Key frames that the peer asked for, by PLI or FIR.
     pub key_frame_requests: u64,
-    /// RTP packets that came in.
+    /// RTP packets that came in, without retransmissions in a stream of their own.
     pub packets_received: u64,
     /// Their payload.
     pub bytes_received: u64,
-    /// Packets that were seen to be missing. Negative where more came double than were missing.
+    /// Packets that the path from the peer lost. Negative where more came double than were lost.
     pub packets_lost: i64,
+    /// Packets that were asked for again; each time counts.
+    pub packets_nacked: u64,
+    /// Retransmissions that came in a stream of their own (RFC 4588), needed or not.
+    pub retransmissions_received: u64,
+    /// Lost packets that came by retransmission.
+    pub packets_recovered: u64,
+    /// How unevenly packets come from the peer (RFC 3550 §6.4.1).
+    pub jitter: Duration,
+    /// Key frames that the peer was asked for, by PLI.
+    pub key_frames_asked: u64,
     /// Packets that came in and were dropped because nobody read them.
     pub packets_not_read: u64,
+    /// Packets that came in under a payload type that was not negotiated, and were dropped.
+    pub packets_of_unknown_codec: u64,
 }
 
-/// Picks from `report` what is true.
-pub(crate) fn summarize(report: &RTCStatsReport, ssrcs: &Ssrcs, feedback: &Feedback) -> PeerStats {
-    let mut stats = PeerStats::default();
+/// Picks from `report` what is true, and adds what is known better.
+pub(crate) fn summarize(report: &RTCStatsReport, feedback: &Feedback) -> PeerStats {
+    let mut stats = PeerStats {
+        round_trip: round_trip(report),
+        media_round_trip: feedback.round_trip(),
+        available_send_bps: Some(feedback.available_bps.value()).filter(|bps| *bps > 0),
+        tracks: Track::ALL.map(|track| of_track(feedback.track(track))),
+        ..Default::default()
+    };
     if let Some(transport) = report.transport() {
         stats.bytes_sent = transport.bytes_sent;
         stats.bytes_received = transport.bytes_received;
     }
-    stats.round_trip = selected_pair(report)
-        .and_then(|pair| Duration::try_from_secs_f64(pair.current_round_trip_time).ok())
-        .filter(|round_trip| !round_trip.is_zero());
-    for track in Track::ALL {
-        let numbers = &mut stats.tracks[track.index()];
-        let heard = feedback.track(track);
-        numbers.packets_lost_by_peer = heard.packets_lost.load(Relaxed);
-        numbers.packets_nacked_by_peer = heard.nacked_packets.load(Relaxed);
-        numbers.key_frame_requests = heard.key_frame_requests.load(Relaxed);
-    }
-    for stream in report.outbound_rtp_streams() {
-        let sent = &stream.sent_rtp_stream_stats;
-        let of_track = |track: &Track| ssrcs.media[track.index()] == sent.rtp_stream_stats.ssrc;
-        if let Some(track) = Track::ALL.into_iter().find(of_track) {
-            stats.tracks[track.index()].packets_sent = sent.packets_sent;
-            stats.tracks[track.index()].bytes_sent = sent.bytes_sent;
-        }
-    }
-    for stream in report.inbound_rtp_streams() {
-        if let Some(track) = Track::from_name(&stream.track_identifier) {
-            let received = &stream.received_rtp_stream_stats;
-            let numbers = &mut stats.tracks[track.index()];
-            numbers.packets_received += received.packets_received;
-            numbers.bytes_received += stream.bytes_received;
-            numbers.packets_lost += received.packets_lost;
-        }
-    }
     stats
+}
+
+fn of_track(numbers: &TrackFeedback) -> TrackStats {
+    let remote = numbers.remote();
+    let packets_received = numbers.packets_received.value();
+    TrackStats {
+        packets_sent: numbers.packets_sent.value(),
+        bytes_sent: numbers.bytes_sent.value(),
+        packets_not_sent: 0,
+        packets_resent: numbers.packets_resent.value(),
+        packets_nacked_by_peer: numbers.packets_nacked_by_peer.value(),
+        packets_lost_by_peer: remote.map_or(0, |remote| remote.packets_lost),
+        fraction_lost_by_peer: remote.map(|remote| f32::from(remote.lost_of_256) / 256.0),
+        jitter_at_peer: remote.map(|remote| remote.jitter),
+        key_frame_requests: numbers.key_frame_requests.value(),
+        packets_received,
+        bytes_received: numbers.bytes_received.value(),
+        packets_lost: numbers.packets_expected.value().wrapping_sub(packets_received) as i64,
+        packets_nacked: numbers.packets_nacked.value(),
+        retransmissions_received: numbers.retransmissions_received.value(),
+        packets_recovered: numbers.packets_recovered.value(),
+        jitter: Duration::from_micros(numbers.jitter_us.value()),
+        key_frames_asked: numbers.key_frames_asked.value(),
+        packets_not_read: 0,
+        packets_of_unknown_codec: 0,
+    }
+}
+
+/// The round trip time of the pair in use, as ICE measured it last.
+pub(crate) fn round_trip(report: &RTCStatsReport) -> Option<Duration> {
+    let measured = selected_pair(report)?.current_round_trip_time;
+    Duration::try_from_secs_f64(measured).ok().filter(|round_trip| !round_trip.is_zero())
 }
 
 fn selected_pair(report: &RTCStatsReport) -> Option<&RTCIceCandidatePairStats> {

@@ -1,5 +1,7 @@
 //! What a call carries: its three tracks, and the codecs they may be in.
 
+use ahoy_rtp::clock::{AUDIO_CLOCK_HZ, VIDEO_CLOCK_HZ};
+
 /// One of the media that a side can send, in the order of their sections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Track {
@@ -24,6 +26,14 @@ impl Track {
         }
     }
 
+    /// The clock of its time stamps (RFC 7587 §4.1, RFC 6184 §8.2.1, RFC 7741 §4.1).
+    pub(crate) fn clock_hz(self) -> u32 {
+        match self {
+            Self::Microphone => AUDIO_CLOCK_HZ,
+            Self::Camera | Self::Screen => VIDEO_CLOCK_HZ,
+        }
+    }
+
     /// The track's name in our own descriptions, and in theirs as we hand them on.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -43,13 +53,27 @@ impl Track {
 pub enum VideoCodec {
     /// H.264 constrained baseline, packetization mode 1 (RFC 6184).
     H264,
+    /// VP8 (RFC 7741).
+    Vp8,
 }
 
-/// What a track was negotiated to be in.
+impl VideoCodec {
+    /// The same among all codecs.
+    pub(crate) fn codec(self) -> Codec {
+        match self {
+            Self::H264 => Codec::H264,
+            Self::Vp8 => Codec::Vp8,
+        }
+    }
+}
+
+/// What the packets of a track are in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Codec {
     /// Opus with in-band forward error correction (RFC 7587).
     Opus,
     /// H.264 constrained baseline, packetization mode 1 (RFC 6184).
     H264,
+    /// VP8 (RFC 7741).
+    Vp8,
 }

@@ -21,6 +21,7 @@ pub struct Cli {
     data: Arc<TempDir>,
     options: BTreeMap<String, String>,
     more: Vec<String>,
+    environment: Vec<(String, PathBuf)>,
 }
 
 /// One line of `--events`.
@@ -59,6 +60,7 @@ impl Cli {
             data: Arc::new(tempfile::tempdir().expect("a folder can be made")),
             options: silent.into(),
             more: vec!["--loopback".into()],
+            environment: Vec::new(),
         };
         cli.with("--server", url).with("--user", user).with("--events", "-")
     }
@@ -83,6 +85,13 @@ impl Cli {
         self
     }
 
+    /// Sets environment variables.
+    #[must_use]
+    pub fn with_environment(mut self, variables: impl IntoIterator<Item = (&'static str, PathBuf)>) -> Self {
+        self.environment.extend(variables.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        self
+    }
+
     /// A second device of the same user: the same key, another session.
     ///
     /// # Panics
@@ -104,7 +113,7 @@ impl Cli {
         command.arg("--data-dir").arg(self.data.path());
         command.args(self.options.iter().flat_map(|(option, value)| [option, value]));
         command.args(&self.more).args(words.split_whitespace());
-        command.env_remove("AHOY_LOG");
+        command.env_remove("AHOY_LOG").envs(self.environment.iter().map(|(name, value)| (name, value)));
         Running {
             name: self.name.clone(),
             process: Process::start(&self.name, &mut command),
@@ -246,6 +255,22 @@ impl Event {
     #[track_caller]
     pub fn number(&self, member: &str) -> u64 {
         self.0[member].as_u64().unwrap_or_else(|| panic!("no number {member} in {}", self.0))
+    }
+
+    /// A member that is a number of any kind.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    #[track_caller]
+    pub fn decimal(&self, member: &str) -> f64 {
+        self.0[member].as_f64().unwrap_or_else(|| panic!("no number {member} in {}", self.0))
+    }
+
+    /// A member as it stands there, for messages.
+    #[must_use]
+    pub fn text_of(&self, member: &str) -> String {
+        self.0[member].to_string()
     }
 
     /// Whether a member is absent or null.

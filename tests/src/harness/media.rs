@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use ahoy_media::{H264Decoder, VideoFrame};
+use ahoy_media::{VideoCodec, VideoFrame};
 
 /// The files that one peer sends.
 #[derive(Debug, Clone)]
@@ -56,7 +56,7 @@ pub fn unpack(folder: &Path) -> Sources {
 
 /// The pictures of an H.264 stream (Annex B), packed I420.
 fn decode(stream: &[u8]) -> Vec<Vec<u8>> {
-    let mut decoder = H264Decoder::new();
+    let mut decoder = VideoCodec::H264.decoder().expect("in every build");
     let mut pictures = Vec::new();
     for unit in access_units(stream) {
         let picture: Option<VideoFrame> = decoder.decode(unit).expect("the clip can be decoded");

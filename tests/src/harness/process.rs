@@ -110,6 +110,12 @@ impl Process {
         self.child.wait().expect("a child can be waited for")
     }
 
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks the program to stop, as Ctrl-C does.
     pub fn interrupt(&self) {
         self.signal(Signal::INT);
@@ -127,7 +133,11 @@ impl Process {
         let _ = self.child.wait();
     }
 
-    fn signal(&self, signal: Signal) {
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal)
             .unwrap_or_else(|error| panic!("{} cannot be signalled: {error}", self.name));
     }

@@ -1,5 +1,5 @@
-//! Finds the programs under test. Cargo hands a test the programs of its own package only, so these are built here, once
-//! a test program, with the profile and target folder that the test itself was built with.
+//! Finds the programs under test, and the examples. Cargo hands a test the programs of its own package only, so these are
+//! built here, once a test program, with the profile and target folder that the test itself was built with.
 
 use std::collections::HashMap;
 use std::env;
@@ -9,15 +9,45 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
+/// In the VM, where building would take hours: what [`list`] gave outside.
+const LISTED: &str = "AHOY_TEST_PROGRAMS";
+
 /// The path of `name`, freshly built.
 ///
 /// # Panics
 /// When it cannot be built.
 #[must_use]
 pub fn program(name: &str) -> &'static Path {
-    static BUILT: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
-    let built = BUILT.get_or_init(build);
+    let built = built();
     built.get(name).unwrap_or_else(|| panic!("cargo built {:?}, but no {name}", built.keys()))
+}
+
+/// Where everything is built: made anew at need, and removed with `cargo clean`.
+///
+/// # Panics
+/// When the test does not lie where cargo puts it.
+#[must_use]
+pub fn target_folder() -> PathBuf {
+    own_build().0
+}
+
+/// All programs, as an assignment of the shell for a test that runs elsewhere: it takes these and builds none.
+#[must_use]
+pub fn list() -> String {
+    let programs: Vec<String> = built().iter().map(|(name, path)| format!("{name}={}", path.display())).collect();
+    format!("{LISTED}='{}'", programs.join(":"))
+}
+
+fn built() -> &'static HashMap<String, PathBuf> {
+    static BUILT: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
+    BUILT.get_or_init(|| match env::var(LISTED) {
+        Ok(programs) => programs.split(':').filter_map(|entry| entry.split_once('=')).map(named).collect(),
+        Err(_) => build(),
+    })
+}
+
+fn named((name, path): (&str, &str)) -> (String, PathBuf) {
+    (name.to_owned(), path.into())
 }
 
 fn build() -> HashMap<String, PathBuf> {
@@ -33,7 +63,7 @@ fn build() -> HashMap<String, PathBuf> {
     let output = command
         // The whole workspace's programs, as `cargo xtask test` builds them: fewer would mean other features, and
         // dependencies built once more.
-        .args(["build", "--workspace", "--bins", "--message-format=json-render-diagnostics"])
+        .args(["build", "--workspace", "--bins", "--examples", "--message-format=json-render-diagnostics"])
         .args(["--profile", &profile])
         .arg("--target-dir")
         .arg(target)

@@ -56,10 +56,24 @@ impl Recording {
     /// When there is none.
     #[track_caller]
     pub fn luma(&mut self, number: usize) -> Vec<u8> {
+        self.read(number, self.width * self.height)
+    }
+
+    /// Picture `number`: Y, U and V.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[track_caller]
+    pub fn picture(&mut self, number: usize) -> Vec<u8> {
+        self.read(number, self.width * self.height * 3 / 2)
+    }
+
+    #[track_caller]
+    fn read(&mut self, number: usize, length: usize) -> Vec<u8> {
         assert!(number < self.pictures, "picture {number} of {}", self.pictures);
         let at = self.start + number * self.stride();
         self.file.seek(SeekFrom::Start(at as u64)).expect("files can be read anywhere");
-        let mut picture = vec![0; FRAME.len() + self.width * self.height];
+        let mut picture = vec![0; FRAME.len() + length];
         self.file.read_exact(&mut picture).expect("the picture is whole");
         assert!(picture.starts_with(FRAME), "picture {number} does not begin where it should");
         picture.split_off(FRAME.len())

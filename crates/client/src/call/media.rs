@@ -1,5 +1,5 @@
 //! The media of one call: what runs follows the gate. Nothing is opened before the gate allows it, no camera stays open
-//! once pictures are not to be sent.
+//! once this side's pictures are not to be sent.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,10 +22,8 @@ pub(crate) struct CallMedia {
     /// Until the gate opens for the first time; what comes in waits in its bounded queues.
     waiting: Option<(ReceivedMedia, Arc<AtomicU32>)>,
     send: Option<VideoSend>,
-    /// It could not be opened, and that was told.
-    camera_failed: bool,
-    _receive: Option<VideoReceive>,
-    _audio: Option<Audio>,
+    receive: Option<VideoReceive>,
+    audio: Option<Audio>,
 }
 
 impl CallMedia {
@@ -37,7 +35,7 @@ impl CallMedia {
         shared: Arc<Shared>,
     ) -> Self {
         let waiting = Some((received, recordings));
-        Self { config, shared, waiting, send: None, camera_failed: false, _receive: None, _audio: None }
+        Self { config, shared, waiting, send: None, receive: None, audio: None }
     }
 
     /// Starts and stops what the gate says. What cannot be opened is told once; the call goes on without it.
@@ -49,11 +47,10 @@ impl CallMedia {
             self.start_sound(received.microphone, peer, number).unwrap_or_else(|why| self.shared.media_failed(why));
         }
         let Some(send) = &mut self.send else { return };
-        if !gate.send.video || self.config.echo || self.camera_failed {
+        if !gate.send.video || self.config.echo {
             send.close_camera();
-        } else if let Err(message) = send.open_camera(&self.config.camera) {
-            self.camera_failed = true;
-            self.shared.media_failed(message);
+        } else if let Err(error) = send.open_camera(&self.config.camera) {
+            self.shared.media_failed(format!("no thread for the camera: {error}"));
         }
     }
 
@@ -71,7 +68,7 @@ impl CallMedia {
         let echo = self.config.echo.then(|| send.input());
         let display = numbered(self.config.display.clone(), number);
         let receive = VideoReceive::start(packets, peer.clone(), &display, echo, shared());
-        self._receive = Some(receive.map_err(no_thread)?);
+        self.receive = Some(receive.map_err(no_thread)?);
         self.send = Some(send);
         Ok(())
     }
@@ -82,9 +79,24 @@ impl CallMedia {
             speaker: numbered(self.config.speaker.clone(), number),
             echo: self.config.echo,
         };
-        let audio = Audio::start(&ends, peer.sender(Track::Microphone), packets, Arc::clone(&self.shared), seed()?)?;
-        self._audio = Some(audio);
+        let audio = Audio::start(ends, peer.sender(Track::Microphone), packets, Arc::clone(&self.shared), seed()?)?;
+        self.audio = Some(audio);
         Ok(())
+    }
+}
+
+impl Drop for CallMedia {
+    /// Tells all threads before it waits for any: a camera that takes its time does not keep the microphone open.
+    fn drop(&mut self) {
+        if let Some(audio) = &self.audio {
+            audio.request_stop();
+        }
+        if let Some(send) = &self.send {
+            send.request_stop();
+        }
+        if let Some(receive) = &self.receive {
+            receive.request_stop();
+        }
     }
 }
 

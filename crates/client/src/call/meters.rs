@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counts of one call, from its beginning.
+/// Counts of one call, from its beginning, and a few latest values.
 #[derive(Debug, Default)]
 pub(crate) struct Meters {
     pub(crate) frames_captured: Meter,
@@ -10,6 +10,9 @@ pub(crate) struct Meters {
     pub(crate) frames_shown: Meter,
     pub(crate) key_frames_requested: Meter,
     pub(crate) concealed_ms: Meter,
+    pub(crate) recovered_ms: Meter,
+    /// The latest, in microseconds: from when sound could be here to when it is heard.
+    pub(crate) sound_delay_us: Meter,
 }
 
 /// One count.

@@ -1,12 +1,16 @@
-//! Pictures on their way in: packets → assembler → decoder → display, all on the decoder's thread.
+//! Pictures on their way in: packets → assembler → decoder → the moment when their sound is heard → display, all on the
+//! decoder's thread.
+
+mod echo;
+mod reports;
+mod stream;
+mod waiting;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use ahoy_media::{FrameRate, H264Decoder, SinkSpec, VideoFrame};
-use ahoy_rtp::clock::{TimestampUnwrapper, VIDEO_CLOCK_HZ, duration};
-use ahoy_rtp::{AssembledFrame, AssemblerConfig, AssemblerEvent, H264Assembler};
-use ahoy_transport::{Peer, Track};
+use ahoy_media::{SinkSpec, VideoFrame};
+use ahoy_transport::{Codec, Peer, ReceivedPacket, Track};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tracing::debug;
@@ -16,13 +20,17 @@ use super::send::PictureInput;
 use super::shared::Shared;
 use super::worker::{Stop, Worker};
 use crate::event::Event;
+use echo::Echo;
+use reports::Reports;
+use stream::{Stream, StreamEvent};
+use waiting::{Picture, Waiting};
 
 /// How long the thread waits for a packet before it looks whether it should stop.
 const IDLE: Duration = Duration::from_millis(100);
 
 /// The receiving side of the camera's track, for the length of a call.
 pub(crate) struct VideoReceive {
-    _decoder: Worker,
+    decoder: Worker,
 }
 
 impl VideoReceive {
@@ -36,77 +44,66 @@ impl VideoReceive {
     ) -> std::io::Result<Self> {
         let decoding = Decoding {
             packets,
+            reports: Reports::of(&peer),
             peer,
             runtime: Handle::current(),
-            assembler: H264Assembler::new(AssemblerConfig::default()),
-            decoder: H264Decoder::new(),
+            streams: Vec::new(),
+            current: 0,
+            waiting: Waiting::default(),
             recording: Recording::new(display.clone()),
             echo: echo.map(Echo::new),
             shared,
-            began: Instant::now(),
             shown_one: false,
         };
-        Ok(Self { _decoder: Worker::start("decoder", move |stop| decoding.run(&stop))? })
+        Ok(Self { decoder: Worker::start("decoder", move |stop| decoding.run(&stop))? })
+    }
+
+    /// Ends soon, without waiting for it.
+    pub(crate) fn request_stop(&self) {
+        self.decoder.request_stop();
     }
 }
 
 /// What the decoder's thread owns.
 struct Decoding {
     packets: super::Packets,
+    reports: Reports,
     /// For key frames.
     peer: Peer,
     /// For waiting.
     runtime: Handle,
-    assembler: H264Assembler,
-    decoder: H264Decoder,
+    /// One for each codec that came: a peer that changes back and forth finds each as it was.
+    streams: Vec<Stream>,
+    /// Which of them came last.
+    current: usize,
+    waiting: Waiting,
     recording: Recording,
     echo: Option<Echo>,
     shared: Arc<Shared>,
-    began: Instant,
     shown_one: bool,
-}
-
-/// Sends back what is shown, at the distances in which it was taken: decoding takes now longer, now shorter.
-struct Echo {
-    input: PictureInput,
-    timestamps: TimestampUnwrapper,
-    /// Time stamp and moment of the first picture.
-    first: Option<(i64, Instant)>,
-}
-
-impl Echo {
-    fn new(input: PictureInput) -> Self {
-        Self { input, timestamps: TimestampUnwrapper::default(), first: None }
-    }
-
-    fn put(&mut self, frame: VideoFrame, rtp: u32) {
-        let ticks = self.timestamps.unwrap(rtp);
-        let (first, began) = *self.first.get_or_insert((ticks, Instant::now()));
-        // A peer's time stamps may be anything; one from before the first, or beyond all time, counts as the first.
-        let since_first = u64::try_from(ticks.saturating_sub(first)).unwrap_or(0);
-        let taken_at = began.checked_add(duration(since_first, VIDEO_CLOCK_HZ)).unwrap_or(began);
-        self.input.put(frame, taken_at, FrameRate::THIRTY);
-    }
 }
 
 impl Decoding {
     fn run(mut self, stop: &Stop) {
         while !stop.is_requested() {
-            let now = self.began.elapsed();
-            let wait = self.assembler.poll_timeout().map_or(IDLE, |at| at.saturating_sub(now).min(IDLE));
-            let packet = self.runtime.block_on(async { timeout(wait, self.packets.recv()).await });
-            let now = self.began.elapsed();
+            let packet = {
+                let wait = self.wait();
+                self.runtime.block_on(async { timeout(wait, self.packets.recv()).await })
+            };
             match packet {
-                Ok(Some(packet)) => self.assembler.push(now, packet),
+                Ok(Some(packet)) => self.take(packet),
                 // The peer connection is gone; the owner is about to stop this thread.
                 Ok(None) => break,
-                Err(_) => self.assembler.handle_timeout(now),
-            }
-            while let Some(event) = self.assembler.poll_event() {
-                match event {
-                    AssemblerEvent::Frame(frame) => self.decode(&frame),
-                    AssemblerEvent::KeyFrameWanted => self.request_key_frame(),
+                Err(_) => {
+                    let now = self.shared.now();
+                    if let Some(stream) = self.streams.get_mut(self.current) {
+                        stream.handle_timeout(now);
+                    }
                 }
+            }
+            self.decode();
+            while let Some(picture) = self.waiting.due(self.shared.now()) {
+                self.show(&picture);
             }
         }
         if let Err(message) = self.recording.finish() {
@@ -114,27 +111,72 @@ impl Decoding {
         }
     }
 
-    fn request_key_frame(&self) {
-        self.shared.meters.key_frames_requested.count();
-        self.peer.request_key_frame(Track::Camera);
+    /// Until something is due, if no packet comes.
+    fn wait(&self) -> Duration {
+        let assembler = self.streams.get(self.current).and_then(Stream::poll_timeout);
+        let next = assembler.into_iter().chain(self.waiting.next()).min();
+        next.map_or(IDLE, |at| at.saturating_sub(self.shared.now()).min(IDLE))
     }
 
-    fn decode(&mut self, assembled: &AssembledFrame) {
-        match self.decoder.decode(&assembled.data) {
-            Ok(Some(frame)) if self.shared.gate().play => self.show(&frame, assembled.rtp),
-            // Decoded so that the next picture has its reference, but not to be seen yet.
-            Ok(Some(_) | None) => {}
+    fn take(&mut self, received: ReceivedPacket) {
+        let ReceivedPacket { codec, packet } = received;
+        let Some(index) = self.stream(codec) else { return };
+        self.current = index;
+        if let Some(stream) = self.streams.get_mut(index) {
+            stream.push(self.shared.now(), self.shared.round_trip(), packet);
+        }
+    }
+
+    fn stream(&mut self, codec: Codec) -> Option<usize> {
+        if let Some(index) = self.streams.iter().position(|stream| stream.codec() == codec) {
+            return Some(index);
+        }
+        match Stream::new(codec) {
+            Ok(stream) => self.streams.push(stream),
             Err(error) => {
-                debug!(%error, "a picture could not be decoded");
-                self.assembler.decoder_failed(self.began.elapsed());
+                // Only what was offered is let through, and only what can be decoded is offered.
+                debug!(%error, "packets that nothing here decodes");
+                return None;
+            }
+        }
+        Some(self.streams.len() - 1)
+    }
+
+    fn decode(&mut self) {
+        while let Some(stream) = self.streams.get_mut(self.current) {
+            match stream.poll(self.shared.now()) {
+                Some(StreamEvent::Picture { frame, rtp }) => {
+                    self.reports.pass_on(&self.shared.lip_sync);
+                    let at = self.shared.lip_sync.picture_ready(rtp, self.shared.now());
+                    if let Some(crowded_out) = self.waiting.push(Picture { frame, rtp, at }) {
+                        self.show(&crowded_out);
+                    }
+                }
+                Some(StreamEvent::KeyFrameWanted) => {
+                    self.shared.meters.key_frames_requested.count();
+                    self.peer.request_key_frame(Track::Camera);
+                }
+                None => return,
             }
         }
     }
 
-    fn show(&mut self, frame: &VideoFrame, rtp: u32) {
-        if let Err(message) = self.recording.show(frame, rtp, self.began.elapsed()) {
+    fn show(&mut self, picture: &Picture) {
+        let Picture { frame, rtp, at: _ } = picture;
+        // Decoded so that the next picture has its reference, but not to be seen yet.
+        if !self.shared.gate().play {
+            return;
+        }
+        if let Err(message) = self.recording.show(frame, *rtp, self.shared.now()) {
             self.shared.media_failed(message);
         }
+        self.tell_shown(frame, *rtp);
+        if let Some(echo) = &mut self.echo {
+            echo.put(frame.clone(), *rtp);
+        }
+    }
+
+    fn tell_shown(&mut self, frame: &VideoFrame, rtp: u32) {
         let (width, height) = (frame.width(), frame.height());
         if !self.shown_one {
             self.shown_one = true;
@@ -142,8 +184,5 @@ impl Decoding {
         }
         self.shared.meters.frames_shown.count();
         self.shared.tell_frame(Event::FrameShown { rtp, width, height });
-        if let Some(echo) = &mut self.echo {
-            echo.put(frame.clone(), rtp);
-        }
     }
 }

@@ -1,28 +1,27 @@
 //! Pictures on their way out: camera thread → latest → encoder thread → packets. Pictures never queue: the encoder
 //! takes the newest.
 
+mod camera;
+mod encoding;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use ahoy_media::convert::{Scaler, fit_within};
-use ahoy_media::video::encoder::{EncodeError, default_bitrate_bps};
-use ahoy_media::{EncodedFrame, FrameRate, H264Encoder, Latest, PictureSource, SourceSpec, VideoFrame};
+use ahoy_media::{FrameRate, Latest, SourceSpec, VideoFrame};
+use ahoy_rtp::RtpClock;
 use ahoy_rtp::clock::VIDEO_CLOCK_HZ;
-use ahoy_rtp::{H264Packetizer, RtpClock};
-use ahoy_transport::{Codec, MediaSender};
-use tracing::{debug, trace};
+use ahoy_transport::MediaSender;
 
 use super::shared::Shared;
-use super::worker::{Stop, Worker};
+use super::worker::Worker;
 use crate::event::Event;
-
-/// How long the encoder thread waits for a picture before it looks whether it should stop.
-const IDLE: Duration = Duration::from_millis(100);
+use encoding::Encoding;
 
 /// A picture waiting for the encoder.
 struct Captured {
     rtp: u32,
+    taken_at: Instant,
     rate: FrameRate,
     frame: VideoFrame,
 }
@@ -45,7 +44,7 @@ impl PictureInput {
         let rtp = self.clock.at(taken_at.saturating_duration_since(self.began));
         let number = self.shared.meters.frames_captured.count();
         self.shared.tell_frame(Event::FrameCaptured { number, rtp });
-        self.latest.put(Captured { rtp, rate, frame });
+        self.latest.put(Captured { rtp, taken_at, rate, frame });
     }
 }
 
@@ -54,7 +53,9 @@ pub(crate) struct VideoSend {
     input: PictureInput,
     key_frame_wanted: Arc<AtomicBool>,
     camera: Option<Worker>,
-    _encoder: Worker,
+    /// The one before, which may still be letting go of the device.
+    closing: Option<Worker>,
+    encoder: Worker,
 }
 
 impl VideoSend {
@@ -64,17 +65,10 @@ impl VideoSend {
         let clock = RtpClock::new(VIDEO_CLOCK_HZ, seed as u32);
         let input = PictureInput { latest: latest.clone(), clock, began: Instant::now(), shared: Arc::clone(&shared) };
         let key_frame_wanted = Arc::new(AtomicBool::new(true));
-        let encoder = Encoding {
-            latest,
-            sender,
-            shared,
-            key_frame_wanted: Arc::clone(&key_frame_wanted),
-            packetizer: H264Packetizer::new((seed >> 32) as u16),
-            scaler: Scaler::new(),
-            encoder: None,
-        };
+        let wanted = Arc::clone(&key_frame_wanted);
+        let encoder = Encoding::new(latest, sender, shared, wanted, (seed >> 32) as u16);
         let worker = Worker::start("encoder", move |stop| encoder.run(&stop))?;
-        Ok(Self { input, key_frame_wanted, camera: None, _encoder: worker })
+        Ok(Self { input, key_frame_wanted, camera: None, closing: None, encoder: worker })
     }
 
     /// Where an echo puts the other side's pictures.
@@ -87,113 +81,30 @@ impl VideoSend {
         self.key_frame_wanted.store(true, Ordering::Relaxed);
     }
 
-    /// Opens the camera where it is not open yet.
-    pub(crate) fn open_camera(&mut self, spec: &SourceSpec) -> Result<(), String> {
-        if self.camera.is_some() {
-            return Ok(());
+    /// Turns the camera on where it is not. Its thread opens it and tells what goes wrong.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(crate) fn open_camera(&mut self, spec: &SourceSpec) -> std::io::Result<()> {
+        if self.camera.is_none() {
+            self.camera = Some(camera::start(spec.clone(), self.input.clone(), self.closing.take())?);
         }
-        let Some(source) = PictureSource::open(spec).map_err(|e| super::in_words(&e))? else { return Ok(()) };
-        let input = self.input.clone();
-        let worker = Worker::start("camera", move |stop| capture(source, &input, &stop));
-        self.camera = Some(worker.map_err(|e| format!("no thread for the camera: {e}"))?);
         Ok(())
     }
 
-    /// Closes the camera. Its thread ends within a picture's time; it is joined elsewhere, so that nobody waits.
+    /// Closes the camera, without waiting for it.
     pub(crate) fn close_camera(&mut self) {
         if let Some(camera) = self.camera.take() {
             camera.request_stop();
-            tokio::task::spawn_blocking(move || drop(camera));
-        }
-    }
-}
-
-fn capture(mut source: PictureSource, input: &PictureInput, stop: &Stop) {
-    let rate = source.rate();
-    while !stop.is_requested() {
-        match source.next_frame() {
-            Ok(captured) => input.put(captured.frame, captured.captured_at, rate),
-            Err(error) => {
-                input.shared.media_failed(format!("the camera stopped: {}", super::in_words(&error)));
-                return;
-            }
-        }
-    }
-}
-
-/// What the encoder's thread owns.
-struct Encoding {
-    latest: Latest<Captured>,
-    sender: MediaSender,
-    shared: Arc<Shared>,
-    key_frame_wanted: Arc<AtomicBool>,
-    packetizer: H264Packetizer,
-    scaler: Scaler,
-    encoder: Option<(H264Encoder, FrameRate)>,
-}
-
-impl Encoding {
-    fn run(mut self, stop: &Stop) {
-        while !stop.is_requested() {
-            // The owner closes nothing: it stops the thread.
-            let Ok(captured) = self.latest.take_timeout(IDLE) else { continue };
-            // A peer that takes no pictures, or none in this codec, costs no encoding.
-            if self.shared.gate().send.video && self.sender.codec() == Some(Codec::H264) {
-                self.send(&captured);
-            }
+            self.closing = Some(camera);
         }
     }
 
-    fn send(&mut self, captured: &Captured) {
-        let encoded = match self.encode(captured) {
-            Ok(Some(encoded)) => encoded,
-            Ok(None) => return,
-            Err(message) => {
-                debug!(message, "a picture could not be encoded");
-                return;
-            }
-        };
-        let mut all_sent = true;
-        for packet in self.packetizer.packetize(&encoded.data, captured.rtp) {
-            if let Err(error) = self.sender.send(packet) {
-                // The receiver sees the gap and asks for a key frame.
-                trace!(%error, "a packet was not sent");
-                all_sent = false;
-            }
+    /// Camera and encoder end soon, without waiting for it.
+    pub(crate) fn request_stop(&self) {
+        if let Some(camera) = &self.camera {
+            camera.request_stop();
         }
-        if all_sent {
-            self.shared.meters.frames_sent.count();
-        }
-    }
-
-    fn encode(&mut self, captured: &Captured) -> Result<Option<EncodedFrame>, String> {
-        let (width, height) = largest_size(captured.frame.width(), captured.frame.height());
-        let frame = self.scaler.scale(&captured.frame, width, height).map_err(|e| super::in_words(&e))?;
-        let bitrate_bps = default_bitrate_bps(width, height);
-        let (encoder, _) = match self.encoder.take() {
-            Some((encoder, rate)) if rate == captured.rate => self.encoder.insert((encoder, rate)),
-            Some(_) | None => self.encoder.insert((H264Encoder::new(bitrate_bps, captured.rate), captured.rate)),
-        };
-        encoder.set_bitrate_bps(bitrate_bps);
-        let force_key = self.key_frame_wanted.swap(false, Ordering::Relaxed);
-        encoder.encode(&frame, force_key).map_err(|e: EncodeError| super::in_words(&e))
-    }
-}
-
-/// The size to send a picture at: its own, or what level 3.1 carries (1280x720 in either orientation).
-fn largest_size(width: u32, height: u32) -> (u32, u32) {
-    if width >= height { fit_within(width, height, 1280, 720) } else { fit_within(width, height, 720, 1280) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pictures_are_sent_at_their_size_up_to_720p_in_either_orientation() {
-        assert_eq!(largest_size(640, 480), (640, 480));
-        assert_eq!(largest_size(1920, 1080), (1280, 720));
-        assert_eq!(largest_size(1080, 1920), (720, 1280));
-        assert_eq!(largest_size(1024, 1024), (720, 720));
+        self.encoder.request_stop();
     }
 }

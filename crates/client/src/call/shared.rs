@@ -1,10 +1,14 @@
 //! What the threads of one call share: the gate, the meters, and the way to tell.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
 use ahoy_call::Gate;
 use ahoy_protocol::id::CallId;
 use tokio::sync::{mpsc, watch};
 
 use super::PeerReport;
+use super::lip_sync::LipSync;
 use super::meters::Meters;
 use crate::event::{Event, Stamped};
 
@@ -13,6 +17,10 @@ use crate::event::{Event, Stamped};
 pub(crate) struct Shared {
     pub(crate) call: CallId,
     pub(crate) meters: Meters,
+    pub(crate) lip_sync: LipSync,
+    began: Instant,
+    /// In microseconds; 0 is unknown.
+    round_trip_us: AtomicU64,
     gate: watch::Receiver<Gate>,
     reports: mpsc::Sender<PeerReport>,
     frames: Option<mpsc::Sender<Stamped>>,
@@ -25,7 +33,30 @@ impl Shared {
         reports: mpsc::Sender<PeerReport>,
         frames: Option<mpsc::Sender<Stamped>>,
     ) -> Self {
-        Self { call, meters: Meters::default(), gate, reports, frames }
+        Self {
+            call,
+            meters: Meters::default(),
+            lip_sync: LipSync::default(),
+            began: Instant::now(),
+            round_trip_us: AtomicU64::new(0),
+            gate,
+            reports,
+            frames,
+        }
+    }
+
+    /// The time since the call began: the one clock of all its threads.
+    pub(crate) fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// From here to the other side and back, once it is known.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        Some(self.round_trip_us.load(Ordering::Relaxed)).filter(|us| *us > 0).map(Duration::from_micros)
+    }
+
+    pub(crate) fn set_round_trip(&self, round_trip: Duration) {
+        self.round_trip_us.store(u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// What may be sent, played and shown at this moment. Asked before each picture and each block of sound: this is the

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ahoy_call::{Gate, PathKind, PathState, PeerCommand, PeerInput, Serial};
 use ahoy_protocol::control::ControlMessage;
 use ahoy_protocol::signal::Candidate;
-use ahoy_transport::{CandidateKind, Peer, PeerEvent, PeerEvents, Track, TransportError};
+use ahoy_transport::{CandidateKind, Peer, PeerEvent, PeerEvents, PeerStats, Track, TrackStats, TransportError};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::debug;
@@ -176,19 +176,10 @@ impl Task {
             return;
         }
         let path = self.peer.stats().await;
-        let meters = &self.shared.meters;
-        let stats = Stats {
-            call: self.shared.call,
-            rtt_ms: path.round_trip.map(|rtt| rtt.as_secs_f64() * 1e3),
-            sent_bytes: path.bytes_sent,
-            received_bytes: path.bytes_received,
-            packets_lost: Track::ALL.iter().map(|track| path.track(*track).packets_lost).sum(),
-            frames_captured: meters.frames_captured.read(),
-            frames_sent: meters.frames_sent.read(),
-            frames_shown: meters.frames_shown.read(),
-            key_frames_requested: meters.key_frames_requested.read(),
-            concealed_ms: meters.concealed_ms.read(),
-        };
+        if let Some(round_trip) = path.media_round_trip.or(path.round_trip) {
+            self.shared.set_round_trip(round_trip);
+        }
+        let stats = figures(&path, &self.shared);
         self.shared.tell(Event::Stats(stats));
     }
 
@@ -205,6 +196,36 @@ impl Task {
     async fn report(&self, input: PeerInput) {
         // Without a driver the task is about to end.
         let _ = self.reports.send(PeerReport::Input(self.shared.call, input)).await;
+    }
+}
+
+/// The figures of a second.
+fn figures(path: &PeerStats, shared: &Shared) -> Stats {
+    let sum = |count: fn(&TrackStats) -> u64| Track::ALL.iter().map(|track| count(path.track(*track))).sum::<u64>();
+    let lost_by_peer = |track| path.track(track).fraction_lost_by_peer.unwrap_or(0.0);
+    let meters = &shared.meters;
+    Stats {
+        call: shared.call,
+        rtt_ms: path.media_round_trip.or(path.round_trip).map(|rtt| rtt.as_secs_f64() * 1e3),
+        available_send_bps: path.available_send_bps,
+        sent_bytes: path.bytes_sent,
+        received_bytes: path.bytes_received,
+        packets_lost: Track::ALL.iter().map(|track| path.track(*track).packets_lost).sum(),
+        packets_recovered: sum(|track| track.packets_recovered),
+        packets_nacked: sum(|track| track.packets_nacked),
+        packets_lost_by_peer: sum(|track| track.packets_lost_by_peer),
+        packets_resent: sum(|track| track.packets_resent),
+        sound_lost_by_peer: lost_by_peer(Track::Microphone),
+        picture_lost_by_peer: lost_by_peer(Track::Camera),
+        packets_dropped_here: sum(|track| track.packets_not_sent + track.packets_not_read),
+        frames_captured: meters.frames_captured.read(),
+        frames_sent: meters.frames_sent.read(),
+        frames_shown: meters.frames_shown.read(),
+        key_frames_requested: meters.key_frames_requested.read(),
+        concealed_ms: meters.concealed_ms.read(),
+        recovered_ms: meters.recovered_ms.read(),
+        sound_delay_ms: meters.sound_delay_us.read() as f64 / 1e3,
+        sound_early_ms: shared.lip_sync.offset_ms(),
     }
 }
 

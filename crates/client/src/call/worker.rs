@@ -7,7 +7,8 @@ use std::thread::{Builder, JoinHandle};
 
 use tracing::error;
 
-/// A running thread. Dropping it waits for the thread to end: within its longest wait, which is a second at most.
+/// A running thread. Dropping it waits for the thread to end: within its longest wait, a second or two, some
+/// more for a camera that does not answer.
 #[derive(Debug)]
 pub(crate) struct Worker {
     stop: Stop,

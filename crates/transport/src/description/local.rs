@@ -12,6 +12,38 @@ pub(crate) enum SectionFate {
     Refused,
 }
 
+/// Which side of the DTLS connection we are (RFC 8842 §5.3, RFC 4145 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DtlsRole {
+    /// The client: it begins the handshake.
+    Active,
+    /// The server.
+    Passive,
+}
+
+impl DtlsRole {
+    /// The one that a description of ours says; `None` where it leaves the choice.
+    pub(crate) fn said(sdp: &str) -> Option<Self> {
+        let lines = || sdp.lines().filter(|line| line.starts_with("a=setup:"));
+        [Self::Active, Self::Passive].into_iter().find(|role| lines().any(|line| line == role.attribute()))
+    }
+
+    /// The other side's.
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Active => Self::Passive,
+            Self::Passive => Self::Active,
+        }
+    }
+
+    fn attribute(self) -> &'static str {
+        match self {
+            Self::Active => "a=setup:active",
+            Self::Passive => "a=setup:passive",
+        }
+    }
+}
+
 /// A description of ours as it is sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct LocalDescription {
@@ -28,8 +60,14 @@ pub(crate) struct BundleTag {
     pub(crate) line_index: u16,
 }
 
-/// Completes `sdp` for the peer. `fate` says what holds for the section with a given mid; `None` leaves it as it is.
-pub(crate) fn publish(sdp: &str, loopback: bool, fate: impl Fn(&str) -> Option<SectionFate>) -> LocalDescription {
+/// Completes `sdp` for the peer. `role` is the one of the DTLS connection that there is already: an answer keeps it (RFC 8842
+/// §5.3). `fate` says what holds for the section with a given mid; `None` leaves it as it is.
+pub(crate) fn publish(
+    sdp: &str,
+    loopback: bool,
+    role: Option<DtlsRole>,
+    fate: impl Fn(&str) -> Option<SectionFate>,
+) -> LocalDescription {
     let mut blocks: Vec<Vec<&str>> = vec![Vec::new()];
     for line in sdp.lines().filter(|line| !line.is_empty()) {
         if line.starts_with("m=") {
@@ -54,7 +92,7 @@ pub(crate) fn publish(sdp: &str, loopback: bool, fate: impl Fn(&str) -> Option<S
             let line_index = u16::try_from(sections.len()).unwrap_or_default();
             bundle_tag.get_or_insert_with(|| BundleTag { mid: mid.to_owned(), line_index });
         }
-        publish_section(&mut out, block, loopback, fate);
+        publish_section(&mut out, block, loopback, role, fate);
         sections.push((media.to_owned(), mid.to_owned()));
     }
     LocalDescription { sdp: out, sections, bundle_tag: bundle_tag.unwrap_or_default() }
@@ -74,13 +112,23 @@ fn publish_session(out: &mut String, block: &[&str], fate: impl Fn(&str) -> Opti
     push(out, "a=ice-options:trickle");
 }
 
-fn publish_section(out: &mut String, block: &[&str], loopback: bool, fate: Option<SectionFate>) {
+fn publish_section(
+    out: &mut String,
+    block: &[&str],
+    loopback: bool,
+    role: Option<DtlsRole>,
+    fate: Option<SectionFate>,
+) {
     for line in block {
         if let Some(attribute) = line.strip_prefix("a=candidate:") {
             // The peer connection repeats each candidate for component 2, and names addresses where no one is.
             if candidate::check(attribute, loopback).is_ok() {
                 push(out, line);
             }
+            continue;
+        }
+        if let (Some(role), true) = (role, line.starts_with("a=setup:")) {
+            push(out, role.attribute());
             continue;
         }
         match fate {

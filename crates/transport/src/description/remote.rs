@@ -2,16 +2,17 @@
 
 use super::{DescriptionError, MAX_BYTES, MAX_SECTIONS};
 use crate::candidate::{self, is_ice_char};
-use crate::track::{Codec, Track};
+use crate::track::{Codec, Track, VideoCodec};
 
 /// More candidates than any machine's interfaces and servers make.
 const MAX_CANDIDATES: usize = 64;
 
 /// RTP header extensions that are passed on: the ones that this side registers.
-const EXTENSIONS: [&str; 2] = [
-    "urn:ietf:params:rtp-hdrext:sdes:mid",
-    "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
-];
+const EXTENSIONS: [&str; 2] = ["urn:ietf:params:rtp-hdrext:sdes:mid", TRANSPORT_CC_EXTENSION];
+
+/// The extension that numbers packets for the whole transport.
+pub(crate) const TRANSPORT_CC_EXTENSION: &str =
+    "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 
 /// RTCP feedback that is passed on.
 const FEEDBACK: [&str; 4] = ["nack", "nack pli", "ccm fir", "transport-cc"];
@@ -65,7 +66,7 @@ pub(crate) struct Rtp {
     pub(crate) ssrc: Option<(u32, Option<u32>)>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RtpCodec {
     pub(crate) codec: Codec,
     pub(crate) payload_type: u8,
@@ -87,8 +88,14 @@ impl Direction {
     }
 }
 
-/// Reads and checks a peer's description. `loopback` lets candidates of this machine pass.
-pub(crate) fn read(sdp: &str, kind: DescriptionKind, loopback: bool) -> Result<RemoteDescription, DescriptionError> {
+/// Reads and checks a peer's description. Of video codecs only those in `video` count; `loopback` lets candidates of this
+/// machine pass.
+pub(crate) fn read(
+    sdp: &str,
+    kind: DescriptionKind,
+    video: &[VideoCodec],
+    loopback: bool,
+) -> Result<RemoteDescription, DescriptionError> {
     let (session, blocks) = split(sdp)?;
     let fingerprint = fingerprint(&session, &blocks)?;
     let everywhere = |key| session.values(key).chain(blocks.iter().flat_map(move |block| block.values(key)));
@@ -103,7 +110,7 @@ pub(crate) fn read(sdp: &str, kind: DescriptionKind, loopback: bool) -> Result<R
     if !fits {
         return Err(DescriptionError::Setup);
     }
-    let sections = read_sections(&session, &blocks)?;
+    let sections = read_sections(&session, &blocks, video)?;
     if sections.iter().all(|section| section.refused) {
         return Err(DescriptionError::NothingInCommon);
     }
@@ -120,6 +127,17 @@ pub(crate) fn read(sdp: &str, kind: DescriptionKind, loopback: bool) -> Result<R
             .take(MAX_CANDIDATES)
             .collect(),
     })
+}
+
+/// The codecs that are known, of each section of a description of ours.
+pub(crate) fn codecs(sdp: &str) -> Vec<Vec<RtpCodec>> {
+    let (_, blocks) = split(sdp).unwrap_or_default();
+    let of_block = |block: &Block<'_>| {
+        let mut fields = block.media.split(' ');
+        let audio = fields.next() == Some("audio");
+        read_codecs(block, audio, &fields.skip(2).collect::<Vec<_>>(), |_| true)
+    };
+    blocks.iter().map(of_block).collect()
 }
 
 /// The attributes before the first `m=`, or of one section.
@@ -233,13 +251,17 @@ fn is_sha_256(digest: &str) -> bool {
     digest.split(':').count() == 32 && digest.split(':').all(is_pair)
 }
 
-fn read_sections(session: &Block<'_>, blocks: &[Block<'_>]) -> Result<Vec<Section>, DescriptionError> {
+fn read_sections(
+    session: &Block<'_>,
+    blocks: &[Block<'_>],
+    video: &[VideoCodec],
+) -> Result<Vec<Section>, DescriptionError> {
     let bundled: Vec<&str> = session
         .values("group")
         .filter_map(|value| value.strip_prefix("BUNDLE "))
         .flat_map(|mids| mids.split(' '))
         .collect();
-    let mut tracks = TrackOrder::default();
+    let mut tracks = TrackOrder::new(video);
     let mut sections: Vec<Section> = Vec::with_capacity(blocks.len());
     for (index, block) in blocks.iter().enumerate() {
         let mid = block.value("mid").filter(|mid| is_mid(mid)).ok_or(DescriptionError::Mid(index))?;
@@ -260,15 +282,19 @@ fn is_mid(mid: &str) -> bool {
     (1..=32).contains(&mid.len()) && mid.chars().all(is_token)
 }
 
-/// Which track the next section of a kind is.
-#[derive(Default)]
-struct TrackOrder {
+/// Which track the next section of a kind is, and what it may be in.
+struct TrackOrder<'a> {
+    video_codecs: &'a [VideoCodec],
     audio: usize,
     video: usize,
     application: usize,
 }
 
-impl TrackOrder {
+impl<'a> TrackOrder<'a> {
+    fn new(video_codecs: &'a [VideoCodec]) -> Self {
+        Self { video_codecs, audio: 0, video: 0, application: 0 }
+    }
+
     fn next(&mut self, audio: bool) -> Option<Track> {
         let (count, order): (_, &[Track]) = if audio {
             (&mut self.audio, &[Track::Microphone])
@@ -286,7 +312,7 @@ fn read_section(
     mid: &str,
     session: &Block<'_>,
     block: &Block<'_>,
-    tracks: &mut TrackOrder,
+    tracks: &mut TrackOrder<'_>,
 ) -> Result<Section, DescriptionError> {
     let mut fields = block.media.split(' ');
     let (Some(media), Some(port), Some(protocol)) = (fields.next(), fields.next(), fields.next()) else {
@@ -301,7 +327,7 @@ fn read_section(
                 return Err(DescriptionError::NoRtcpMux(index));
             }
             let audio = media == "audio";
-            let rtp = read_rtp(block, audio, tracks.next(audio), &formats);
+            let rtp = read_rtp(block, audio, tracks, &formats);
             let refused = closed || rtp.codecs.is_empty() || rtp.track.is_none();
             let direction = direction(session, block);
             Ok(Section { mid: mid.to_owned(), media: Media::Rtp(rtp), direction, refused })
@@ -331,16 +357,24 @@ fn direction(session: &Block<'_>, block: &Block<'_>) -> Direction {
     in_block(block).or_else(|| in_block(session)).unwrap_or(Direction::SendRecv)
 }
 
-fn read_rtp(block: &Block<'_>, audio: bool, track: Option<Track>, formats: &[&str]) -> Rtp {
+fn read_rtp(block: &Block<'_>, audio: bool, tracks: &mut TrackOrder<'_>, formats: &[&str]) -> Rtp {
+    let track = tracks.next(audio);
+    let is_known = |codec: Codec| audio || tracks.video_codecs.iter().any(|known| known.codec() == codec);
+    let codecs = read_codecs(block, audio, formats, is_known);
+    Rtp { audio, track, codecs, extensions: read_extensions(block), ssrc: read_ssrc(block) }
+}
+
+fn read_codecs(block: &Block<'_>, audio: bool, formats: &[&str], is_known: impl Fn(Codec) -> bool) -> Vec<RtpCodec> {
     let mut codecs: Vec<RtpCodec> = Vec::new();
     for format in formats.iter().take(MAX_FORMATS) {
         if let Some(codec) = read_codec(block, audio, format, formats)
+            && is_known(codec.codec)
             && !codecs.iter().any(|known| known.payload_type == codec.payload_type)
         {
             codecs.push(codec);
         }
     }
-    Rtp { audio, track, codecs, extensions: read_extensions(block), ssrc: read_ssrc(block) }
+    codecs
 }
 
 /// Payload types looked at: all that there can be.
@@ -351,6 +385,7 @@ fn read_codec(block: &Block<'_>, audio: bool, format: &str, formats: &[&str]) ->
     let map = block.values_of("rtpmap", format).next()?.to_ascii_lowercase();
     let codec = match (audio, map.as_str()) {
         (true, "opus/48000/2") => Codec::Opus,
+        (false, "vp8/90000") => Codec::Vp8,
         (false, "h264/90000") if is_constrained_baseline(block.values_of("fmtp", format).next()?) => Codec::H264,
         _ => return None,
     };

@@ -5,12 +5,13 @@
 
 use super::remote::{Rtp, RtpCodec};
 use super::{Media, RemoteDescription, Section};
-use crate::codecs::{H264_PARAMETERS, H264_PAYLOAD_TYPE, OPUS_PARAMETERS, OPUS_PAYLOAD_TYPE};
-use crate::track::Codec;
+use crate::codecs::{H264_PARAMETERS, OPUS_PARAMETERS, payload_type};
+use crate::track::{Codec, VideoCodec};
 use std::fmt::Write;
 
-/// The description for the peer connection.
-pub(crate) fn write_anew(remote: &RemoteDescription) -> String {
+/// The description for the peer connection, which knows the video codecs in `video`.
+pub(crate) fn write_anew(remote: &RemoteDescription, video: &[VideoCodec]) -> String {
+    let picture = video.first().map_or(Codec::H264, |codec| codec.codec());
     let mut sdp = String::from("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n");
     let mids: Vec<&str> = remote.sections.iter().map(|section| section.mid.as_str()).collect();
     line(&mut sdp, format_args!("a=group:BUNDLE {}", mids.join(" ")));
@@ -23,7 +24,7 @@ pub(crate) fn write_anew(remote: &RemoteDescription) -> String {
     line(&mut sdp, format_args!("a=fingerprint:sha-256 {}", remote.fingerprint));
     for (index, section) in remote.sections.iter().enumerate() {
         match &section.media {
-            Media::Rtp(rtp) => write_rtp(&mut sdp, index, section, rtp, remote),
+            Media::Rtp(rtp) => write_rtp(&mut sdp, index, section, rtp, remote, picture),
             Media::Application { sctp_port, max_message_bytes } => {
                 line(&mut sdp, format_args!("m=application 9 UDP/DTLS/SCTP webrtc-datachannel"));
                 write_common(&mut sdp, section, remote);
@@ -53,8 +54,8 @@ fn write_common(sdp: &mut String, section: &Section, remote: &RemoteDescription)
     line(sdp, format_args!("a=sendrecv"));
 }
 
-fn write_rtp(sdp: &mut String, index: usize, section: &Section, rtp: &Rtp, remote: &RemoteDescription) {
-    let stand_in = stand_in(rtp.audio);
+fn write_rtp(sdp: &mut String, index: usize, section: &Section, rtp: &Rtp, remote: &RemoteDescription, picture: Codec) {
+    let stand_in = stand_in(if rtp.audio { Codec::Opus } else { picture });
     let codecs = if rtp.codecs.is_empty() { borrowed(remote, rtp.audio).unwrap_or(&stand_in) } else { &rtp.codecs };
     let media = if rtp.audio { "audio" } else { "video" };
     let formats: Vec<String> = codecs
@@ -94,11 +95,14 @@ fn write_rtp(sdp: &mut String, index: usize, section: &Section, rtp: &Rtp, remot
 fn write_codec(sdp: &mut String, codec: &RtpCodec) {
     let payload_type = codec.payload_type;
     let (map, parameters) = match codec.codec {
-        Codec::Opus => ("opus/48000/2", OPUS_PARAMETERS),
-        Codec::H264 => ("H264/90000", H264_PARAMETERS),
+        Codec::Opus => ("opus/48000/2", Some(OPUS_PARAMETERS)),
+        Codec::H264 => ("H264/90000", Some(H264_PARAMETERS)),
+        Codec::Vp8 => ("VP8/90000", None),
     };
     line(sdp, format_args!("a=rtpmap:{payload_type} {map}"));
-    line(sdp, format_args!("a=fmtp:{payload_type} {parameters}"));
+    if let Some(parameters) = parameters {
+        line(sdp, format_args!("a=fmtp:{payload_type} {parameters}"));
+    }
     for feedback in &codec.feedback {
         line(sdp, format_args!("a=rtcp-fb:{payload_type} {feedback}"));
     }
@@ -117,7 +121,6 @@ fn borrowed(remote: &RemoteDescription, audio: bool) -> Option<&Vec<RtpCodec>> {
 }
 
 /// A codec for a closed section where no section of its kind has one: a section must name some.
-fn stand_in(audio: bool) -> Vec<RtpCodec> {
-    let (codec, payload_type) = if audio { (Codec::Opus, OPUS_PAYLOAD_TYPE) } else { (Codec::H264, H264_PAYLOAD_TYPE) };
-    vec![RtpCodec { codec, payload_type, rtx_payload_type: None, feedback: Vec::new() }]
+fn stand_in(codec: Codec) -> Vec<RtpCodec> {
+    vec![RtpCodec { codec, payload_type: payload_type(codec), rtx_payload_type: None, feedback: Vec::new() }]
 }

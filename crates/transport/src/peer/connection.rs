@@ -1,24 +1,29 @@
 //! Building the peer connection: which codecs, interceptors, time-outs and sockets it has.
 
 use super::{IceServer, PeerConfig, TransportError};
+use crate::agreement::Agreement;
 use crate::codecs::{self, Ssrcs};
 use crate::control;
-use crate::tap::{Feedback, Tap};
+use crate::feedback::Feedback;
+use crate::interceptor::{Bandwidth, LossRequests, Reports, Resends, Stage, Tap};
+use crate::sockets::Sockets;
 use crate::track::Track;
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::ice::url::{ProtoType, SchemeType, Url};
 use rtc::interceptor::Slot;
 use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
 use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::{
     PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCBundlePolicy, RTCConfigurationBuilder,
     RTCIceServer, RTCIceTransportPolicy, RTCRtcpMuxPolicy, Registry, SettingEngine, SettingEngineBuilder,
-    configure_nack, configure_rtcp_reports, configure_twcc_receiver_only,
+    configure_twcc_receiver_only,
 };
 use webrtc::rtp_transceiver::RtpSender;
+use webrtc::runtime::Runtime;
 
 /// Nothing heard for this long: the user should see it.
 const DISCONNECTED_AFTER: Duration = Duration::from_secs(2);
@@ -44,30 +49,40 @@ pub(super) struct Built {
     /// The senders of the tracks.
     pub(super) senders: Vec<Arc<dyn RtpSender>>,
     pub(super) control: Arc<dyn DataChannel>,
+    pub(super) sockets: Arc<Sockets>,
+}
+
+/// What the interceptors know of the rest.
+#[derive(Clone)]
+pub(super) struct Knowledge {
+    pub(super) ssrcs: Ssrcs,
+    pub(super) agreement: watch::Receiver<Agreement>,
+    pub(super) feedback: Arc<Feedback>,
 }
 
 pub(super) async fn build(
     config: &PeerConfig,
-    ssrcs: &Ssrcs,
+    knowledge: &Knowledge,
     handler: Arc<dyn PeerConnectionEventHandler>,
-    feedback: Arc<Feedback>,
 ) -> Result<Built, TransportError> {
     let failed = |error| TransportError::connection("opening the peer connection", error);
     if config.relay_only && !config.ice_servers.iter().any(has_relay) {
         return Err(TransportError::NoRelay);
     }
     let mdns = if config.loopback { MulticastDnsMode::Disabled } else { MulticastDnsMode::QueryOnly };
-    let connection = match connect(config, ssrcs, Arc::clone(&handler), Arc::clone(&feedback), mdns).await {
+    let sockets = Arc::new(Sockets::default());
+    let connection = match connect(config, knowledge.clone(), Arc::clone(&handler), &sockets, mdns).await {
         // A machine without multicast can still call; only peers that hide their addresses are harder to reach.
         Err(error) if mdns != MulticastDnsMode::Disabled => {
             tracing::debug!(%error, "trying again without multicast DNS");
-            connect(config, ssrcs, handler, feedback, MulticastDnsMode::Disabled).await
+            connect(config, knowledge.clone(), handler, &sockets, MulticastDnsMode::Disabled).await
         }
         first => first,
     }
     .map_err(failed)?;
 
-    let tracks = Track::ALL.map(|track| Arc::new(TrackLocalStaticRTP::new(codecs::outgoing_track(track, ssrcs))));
+    let tracks =
+        Track::ALL.map(|track| Arc::new(TrackLocalStaticRTP::new(codecs::outgoing_track(track, &knowledge.ssrcs))));
     let mut senders = Vec::with_capacity(tracks.len());
     for track in &tracks {
         // One transceiver for each section, in their order, for the whole life of the connection.
@@ -75,20 +90,21 @@ pub(super) async fn build(
         senders.extend(transceiver.sender().await.map_err(failed)?);
     }
     let control = connection.create_data_channel(control::LABEL, Some(control::parameters())).await.map_err(failed)?;
-    Ok(Built { connection, tracks, senders, control })
+    Ok(Built { connection, tracks, senders, control, sockets })
 }
 
 async fn connect(
     config: &PeerConfig,
-    ssrcs: &Ssrcs,
+    knowledge: Knowledge,
     handler: Arc<dyn PeerConnectionEventHandler>,
-    feedback: Arc<Feedback>,
+    sockets: &Arc<Sockets>,
     mdns: MulticastDnsMode,
 ) -> Result<Arc<dyn PeerConnection>, webrtc::error::Error> {
     let mut media = codecs::media_engine(&config.video_codecs)?;
-    let registry = configure_nack(Registry::new(), &mut media);
-    let registry = configure_twcc_receiver_only(registry, &mut media)?;
-    let registry = configure_rtcp_reports(registry).with(Slot::from(TAP_SLOT), Tap::new(ssrcs.media, feedback));
+    // The crate reports to the peer on its transport-wide numbers. All else is our own: the crate asks for a packet again
+    // until it leaves the window, though it came by retransmission; answers as often as it is asked; and its reports take a
+    // time stamp that wraps for hours of jitter.
+    let registry = configure_twcc_receiver_only(interceptors(knowledge), &mut media)?;
     let policy = if config.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
     let configuration = RTCConfigurationBuilder::new()
         .with_ice_servers(config.ice_servers.iter().filter_map(usable).collect())
@@ -104,10 +120,26 @@ async fn connect(
         .with_setting_engine(settings(config, mdns))
         .with_data_channel_send_buffer_limit(control::SEND_BUFFER_BYTES)
         .with_handler(handler)
+        .with_runtime(Arc::clone(sockets) as Arc<dyn Runtime>)
         .with_udp_addrs(addresses(config.loopback))
         .build()
         .await?;
     Ok(Arc::new(connection))
+}
+
+fn interceptors(knowledge: Knowledge) -> Registry {
+    let Knowledge { ssrcs, agreement, feedback } = knowledge;
+    let now = Instant::now();
+    let bandwidth = Bandwidth::new(ssrcs, agreement.clone(), Arc::clone(&feedback), now);
+    let resends = Resends::new(ssrcs, agreement.clone(), Arc::clone(&feedback));
+    let loss = LossRequests::new(ssrcs.feedback(), agreement.clone(), Arc::clone(&feedback), now);
+    let reports = Reports::new(ssrcs, agreement.clone(), Arc::clone(&feedback));
+    Registry::new()
+        .with(Slot::TwccSender, Stage::new(bandwidth))
+        .with(Slot::NackResponder, Stage::new(resends))
+        .with(Slot::NackGenerator, Stage::new(loss))
+        .with(Slot::ReceiverReport, Stage::new(reports))
+        .with(Slot::from(TAP_SLOT), Stage::new(Tap::new(ssrcs, agreement, feedback)))
 }
 
 fn settings(config: &PeerConfig, mdns: MulticastDnsMode) -> SettingEngine {

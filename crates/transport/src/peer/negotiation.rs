@@ -1,9 +1,11 @@
 //! What negotiation has come to so far: what the peer said last, and what of ours waits for its answer.
 
+use crate::agreement::{Agreement, Receiving, Sending, TrackAgreement};
 use crate::candidate::{CandidateKind, CheckedCandidate};
-use crate::description::{DescriptionError, Direction, Media, RemoteDescription, SectionFate};
-use crate::send::Negotiated;
-use crate::track::Track;
+use crate::description::{
+    DescriptionError, Direction, DtlsRole, Media, RemoteDescription, Rtp, RtpCodec, SectionFate, TRANSPORT_CC_EXTENSION,
+};
+use crate::track::{Track, VideoCodec};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use tokio::sync::watch;
@@ -13,11 +15,14 @@ pub(super) struct Negotiation {
     pub(super) pending_offer: Option<PendingOffer>,
     pub(super) remote_ufrag: Option<String>,
     pub(super) candidate_count: usize,
+    /// Ours, once the first offer was answered. The DTLS connection outlives every renegotiation, and so does the role.
+    pub(super) dtls_role: Option<DtlsRole>,
     fingerprint: Option<String>,
     /// The kinds under which the peer told its addresses.
     signalled: HashMap<SocketAddr, CandidateKind>,
-    /// What may be sent, in the order of [`Track::ALL`].
-    negotiated: Vec<watch::Sender<Option<Negotiated>>>,
+    /// What is known of video codecs, the preferred first.
+    pub(super) video_codecs: Vec<VideoCodec>,
+    agreement: watch::Sender<Agreement>,
 }
 
 /// An offer of ours that waits for its answer.
@@ -27,14 +32,16 @@ pub(super) struct PendingOffer {
 }
 
 impl Negotiation {
-    pub(super) fn new(negotiated: Vec<watch::Sender<Option<Negotiated>>>) -> Self {
+    pub(super) fn new(video_codecs: Vec<VideoCodec>, agreement: watch::Sender<Agreement>) -> Self {
         Self {
             pending_offer: None,
             remote_ufrag: None,
             candidate_count: 0,
+            dtls_role: None,
             fingerprint: None,
             signalled: HashMap::new(),
-            negotiated,
+            video_codecs,
+            agreement,
         }
     }
 
@@ -57,9 +64,7 @@ impl Negotiation {
         for candidate in &remote.candidates {
             self.note_candidate(candidate);
         }
-        for (track, sender) in Track::ALL.into_iter().zip(&self.negotiated) {
-            sender.send_replace(remote.takes(track));
-        }
+        self.agreement.send_replace(Agreement::new(|track| remote.agreement(track, &self.video_codecs)));
     }
 
     pub(super) fn note_candidate(&mut self, candidate: &CheckedCandidate) {
@@ -91,6 +96,11 @@ impl PendingOffer {
 }
 
 impl RemoteDescription {
+    /// The peer's side of the DTLS connection, by its answer.
+    pub(super) fn dtls_role(&self) -> DtlsRole {
+        if self.setup == "active" { DtlsRole::Active } else { DtlsRole::Passive }
+    }
+
     /// What our answer says of the section `mid`.
     pub(super) fn fate(&self, mid: &str) -> Option<SectionFate> {
         let section = self.sections.iter().find(|section| section.mid == mid)?;
@@ -105,14 +115,40 @@ impl RemoteDescription {
         }))
     }
 
-    /// How `track` may be sent to the peer, if at all.
-    fn takes(&self, track: Track) -> Option<Negotiated> {
-        self.sections.iter().find_map(|section| match &section.media {
-            Media::Rtp(rtp) if rtp.track == Some(track) && !section.refused && section.direction.receives() => {
-                let first = rtp.codecs.first()?;
-                Some(Negotiated { codec: first.codec, payload_type: first.payload_type })
-            }
+    /// What this comes to for `track`.
+    fn agreement(&self, track: Track, video: &[VideoCodec]) -> TrackAgreement {
+        let of_track = self.sections.iter().find_map(|section| match &section.media {
+            Media::Rtp(rtp) if rtp.track == Some(track) && !section.refused => Some((section, rtp)),
             Media::Rtp(_) | Media::Application { .. } => None,
+        });
+        of_track.map_or_else(TrackAgreement::default, |(section, rtp)| TrackAgreement {
+            sending: rtp.sending(video).filter(|_| section.direction.receives()),
+            receiving: rtp.receiving(),
         })
+    }
+}
+
+impl Rtp {
+    /// In the codec that is preferred here, among those that the peer takes.
+    fn sending(&self, video: &[VideoCodec]) -> Option<Sending> {
+        let preference = |codec: &&RtpCodec| video.iter().position(|known| known.codec() == codec.codec);
+        let codec = self.codecs.iter().min_by_key(preference)?;
+        let numbered = self.extensions.iter().find(|(_, uri)| *uri == TRANSPORT_CC_EXTENSION);
+        Some(Sending {
+            codec: codec.codec,
+            payload_type: codec.payload_type,
+            rtx_payload_type: codec.rtx_payload_type,
+            nack: !self.audio && codec.feedback.contains(&"nack"),
+            transport_cc: numbered.map(|(id, _)| *id).filter(|_| codec.feedback.contains(&"transport-cc")),
+        })
+    }
+
+    fn receiving(&self) -> Receiving {
+        Receiving {
+            ssrc: self.ssrc.map(|(media, _)| media),
+            rtx_ssrc: self.ssrc.and_then(|(_, rtx)| rtx),
+            nack: !self.audio && self.codecs.iter().any(|codec| codec.feedback.contains(&"nack")),
+            codecs: self.codecs.iter().map(|codec| (codec.payload_type, codec.codec)).collect(),
+        }
     }
 }

@@ -3,26 +3,29 @@
 
 use super::Shared;
 use crate::candidate::CandidateKind;
-use crate::control;
-use crate::event::{PathState, PeerEvent};
+use crate::event::PathState;
+use crate::feedback::Feedback;
 use crate::receive::Inlet;
 use crate::send::Pump;
 use crate::stats;
 use crate::track::Track;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinSet};
 use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::media_stream::track_remote::TrackRemote;
-use webrtc::peer_connection::{PeerConnection, RTCPeerConnectionState};
+use webrtc::peer_connection::{PeerConnection, RTCPeerConnectionState, StatsSelector};
 
 /// How often and with which pauses the selected pair of a connection that is up is asked for.
 const SELECTED_TRIES: u32 = 20;
 const SELECTED_PAUSE: Duration = Duration::from_millis(25);
+
+/// For what the peer connection can tell at once.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(1);
 
 /// The peer connection itself waits for no more than a tenth of this.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
@@ -41,6 +44,7 @@ pub(super) struct Owner {
     pub(super) inlets: [Inlet; Track::ALL.len()],
     /// Under which feedback is given.
     pub(super) own_ssrc: u32,
+    pub(super) feedback: Arc<Feedback>,
 }
 
 enum Step {
@@ -52,18 +56,13 @@ enum Step {
 }
 
 impl Owner {
-    /// Runs until the connection is closed.
-    pub(super) async fn run(
-        mut self,
-        pumps: Vec<Pump>,
-        control: Arc<dyn DataChannel>,
-        control_events: mpsc::Sender<PeerEvent>,
-    ) {
+    /// Runs until the connection is closed. `control` reads the control channel.
+    pub(super) async fn run(mut self, pumps: Vec<Pump>, control: impl Future<Output = ()> + Send + 'static) {
         let mut tasks = JoinSet::new();
         for pump in pumps {
             tasks.spawn(pump.run());
         }
-        tasks.spawn(control::run(control, control_events));
+        tasks.spawn(control);
         let driver = tasks.spawn(driver_ends(Arc::clone(&self.outgoing))).id();
         loop {
             let step = tokio::select! {
@@ -99,7 +98,10 @@ impl Owner {
         let state = *self.state.borrow_and_update();
         let path = match state {
             RTCPeerConnectionState::Connecting => PathState::Connecting,
-            RTCPeerConnectionState::Connected => PathState::Connected { path: self.selected_path().await },
+            RTCPeerConnectionState::Connected => {
+                self.measure_round_trip().await;
+                PathState::Connected { path: self.selected_path().await }
+            }
             RTCPeerConnectionState::Disconnected => PathState::Disconnected,
             RTCPeerConnectionState::Failed => PathState::Failed,
             // The last is told by closing itself.
@@ -118,6 +120,16 @@ impl Owner {
         self.path_is_up.store(up, Relaxed);
         tracing::info!(?path, "path");
         self.paths.send_replace(path);
+    }
+
+    /// Until the first reports say more, a lost packet is asked for again after the round trip time that ICE measured.
+    async fn measure_round_trip(&self) {
+        let report = self.connection.get_stats(Instant::now(), StatsSelector::None);
+        if let Ok(report) = tokio::time::timeout(REQUEST_DEADLINE, report).await
+            && let Some(round_trip) = stats::round_trip(&report)
+        {
+            self.feedback.set_round_trip(round_trip);
+        }
     }
 
     /// The kind of the path in use. A connection that is up has one, but it may take a moment to be told.

@@ -1,6 +1,6 @@
-//! Measures the H.264 encoder on a real clip: what a bit rate buys, and what it costs in time.
+//! Measures the video codecs on a real clip: what a bit rate buys, and what it costs in time.
 //!
-//!     cargo run -p ahoy-media --example h264_quality -- CLIP.y4m WIDTH HEIGHT BITS_PER_SECOND...
+//!     cargo run -p ahoy-media --example video_quality -- CLIP.y4m WIDTH HEIGHT BITS_PER_SECOND...
 
 use std::error::Error;
 use std::fs::File;
@@ -9,36 +9,40 @@ use std::time::{Duration, Instant};
 
 use ahoy_media::convert::Scaler;
 use ahoy_media::file::y4m::Y4mReader;
-use ahoy_media::{H264Decoder, H264Encoder, VideoFrame};
+use ahoy_media::{VideoCodec, VideoFrame};
 
 const PICTURES: usize = 600;
+/// The one that is asked to be a key frame.
+const KEY_PICTURE: usize = 300;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [clip, width, height, bitrates @ ..] = &arguments[..] else {
-        return Err("usage: h264_quality CLIP.y4m WIDTH HEIGHT BITS_PER_SECOND...".into());
+        return Err("usage: video_quality CLIP.y4m WIDTH HEIGHT BITS_PER_SECOND...".into());
     };
     let (width, height) = (width.parse()?, height.parse()?);
     println!(
-        "bit/s asked | spent | SSIM mean | lowest after 1 s | first picture | first second | key frame bytes | encode ms | decode ms"
+        "codec | bit/s asked | spent | SSIM mean | lowest after 1 s | first picture | first second | key frames bytes | second one | encode ms | decode ms"
     );
     for bitrate in bitrates {
-        measure(clip, (width, height), bitrate.parse()?)?;
+        for codec in VideoCodec::available() {
+            measure(*codec, clip, (width, height), bitrate.parse()?)?;
+        }
     }
     Ok(())
 }
 
-fn measure(clip: &str, (width, height): (u32, u32), bitrate_bps: u32) -> Result<(), Box<dyn Error>> {
+fn measure(codec: VideoCodec, clip: &str, (width, height): (u32, u32), bitrate_bps: u32) -> Result<(), Box<dyn Error>> {
     let mut reader = Y4mReader::new(BufReader::new(File::open(clip)?))?;
     let mut scaler = Scaler::new();
-    let mut encoder = H264Encoder::new(bitrate_bps, reader.rate());
-    let mut decoder = H264Decoder::new();
+    let mut encoder = codec.encoder(bitrate_bps, reader.rate())?;
+    let mut decoder = codec.decoder()?;
     let (mut encoding, mut decoding) = (Duration::ZERO, Duration::ZERO);
     let (mut bytes, mut likeness) = (Vec::new(), Vec::new());
-    for _ in 0..PICTURES {
+    for number in 0..PICTURES {
         let picture = scaler.scale(&reader.read()?, width, height)?;
         let began = Instant::now();
-        let frame = encoder.encode(&picture, false)?.ok_or("a picture was left out")?;
+        let frame = encoder.encode(&picture, number == KEY_PICTURE)?.ok_or("a picture was left out")?;
         encoding += began.elapsed();
         let began = Instant::now();
         let shown = decoder.decode(&frame.data)?.ok_or("no picture came back")?;
@@ -50,11 +54,13 @@ fn measure(clip: &str, (width, height): (u32, u32), bitrate_bps: u32) -> Result<
     let lowest = likeness[30..].iter().copied().fold(1.0, f64::min);
     let spent = bytes.iter().sum::<usize>() as f64 * 8.0 * reader.rate().fps() / PICTURES as f64;
     println!(
-        "{bitrate_bps:9} | {spent:8.0} | {:.4} | {lowest:.4} | {:.4} | {:.4} | {:6} | {:5.2} | {:5.2}",
+        "{codec:5} | {bitrate_bps:9} | {spent:8.0} | {:.4} | {lowest:.4} | {:.4} | {:.4} | {:6} {:6} | {:.4} | {:5.2} | {:5.2}",
         mean(&likeness[30..]),
         likeness[0],
         mean(&likeness[..30]),
         bytes[0],
+        bytes[KEY_PICTURE],
+        likeness[KEY_PICTURE],
         encoding.as_secs_f64() * 1000.0 / PICTURES as f64,
         decoding.as_secs_f64() * 1000.0 / PICTURES as f64,
     );

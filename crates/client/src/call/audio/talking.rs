@@ -1,0 +1,142 @@
+//! Sound on its way out: microphone → voice (echo, noise, level) → Opus → packets.
+
+use std::time::{Duration, Instant};
+
+use ahoy_media::audio::opus::{FRAME_SAMPLES, OpusError};
+use ahoy_media::audio::voice::{Voice, VoiceConfig};
+use ahoy_media::{AudioBlock, BLOCK_SAMPLES, OpusEncoder, SoundSource, SourceSpec};
+use ahoy_rtp::OpusPacketizer;
+use ahoy_rtp::jitter::STEP_SAMPLES;
+use ahoy_transport::MediaSender;
+use tracing::{debug, trace};
+
+use super::super::shared::Shared;
+use super::tell;
+
+/// Blocks that are sent in one go: a machine that is too slow for its microphone still plays.
+const MOST_BLOCKS: usize = 10;
+
+/// How long a packet's sound is.
+const FRAME: Duration = Duration::from_millis(20);
+
+/// The way out.
+pub(super) struct Talking {
+    microphone: Microphone,
+    voice: Voice,
+    encoder: OpusEncoder,
+    packetizer: OpusPacketizer,
+    /// Up to one Opus frame.
+    pending: Vec<f32>,
+    sender: MediaSender,
+    /// Since when sound may be sent. What was said before is not, however late it comes.
+    open_since: Option<Instant>,
+}
+
+enum Microphone {
+    /// Not opened before anybody may hear it.
+    Shut(SourceSpec),
+    Open(SoundSource),
+    /// What is played is what is sent.
+    Echo,
+    /// Nothing, by choice or because it could not be opened.
+    Absent,
+}
+
+impl Talking {
+    pub(super) fn new(spec: SourceSpec, echo: bool, sender: MediaSender, seed: u64) -> Result<Self, OpusError> {
+        // What a file or an echo brings is to arrive as it is.
+        let voice = match spec {
+            SourceSpec::Device(_) if !echo => VoiceConfig::default(),
+            SourceSpec::Device(_) | SourceSpec::File(_) | SourceSpec::Pattern | SourceSpec::Tone | SourceSpec::None => {
+                VoiceConfig::OFF
+            }
+        };
+        Ok(Self {
+            microphone: if echo { Microphone::Echo } else { Microphone::Shut(spec) },
+            voice: Voice::new(voice),
+            encoder: OpusEncoder::new()?,
+            packetizer: OpusPacketizer::new((seed >> 32) as u16, seed as u32),
+            pending: Vec::with_capacity(FRAME_SAMPLES),
+            sender,
+            open_since: None,
+        })
+    }
+
+    /// Takes note of a block that was handed to the speaker: its echo is to be known in the microphone.
+    pub(super) fn hear(&mut self, played: &AudioBlock, shared: &Shared) {
+        match &self.microphone {
+            Microphone::Echo => self.send(played, Duration::ZERO, shared),
+            Microphone::Open(_) => self.voice.render(played),
+            Microphone::Shut(_) | Microphone::Absent => {}
+        }
+    }
+
+    /// Sends what the microphone has heard since.
+    pub(super) fn speak(&mut self, shared: &Shared) {
+        self.open(shared);
+        let mut block = [0.0; BLOCK_SAMPLES];
+        for _ in 0..MOST_BLOCKS {
+            let Some(age) = self.read(&mut block, shared) else { return };
+            self.voice.capture(&mut block);
+            self.send(&block, age + self.voice.delay(), shared);
+        }
+    }
+
+    fn open(&mut self, shared: &Shared) {
+        let Microphone::Shut(spec) = &self.microphone else { return };
+        if !shared.gate().send.audio {
+            return;
+        }
+        self.microphone = match SoundSource::open(spec) {
+            Ok(Some(source)) => Microphone::Open(source),
+            Ok(None) => Microphone::Absent,
+            Err(error) => {
+                shared.media_failed(super::super::in_words(&error));
+                Microphone::Absent
+            }
+        };
+    }
+
+    /// Fills `block` if one is due, and tells how long ago its last sample was heard.
+    fn read(&mut self, block: &mut AudioBlock, shared: &Shared) -> Option<Duration> {
+        let Microphone::Open(source) = &mut self.microphone else { return None };
+        tell(source.notice(), shared);
+        source.read(block).then(|| source.delay())
+    }
+
+    fn send(&mut self, block: &AudioBlock, age: Duration, shared: &Shared) {
+        self.pending.extend(block);
+        let Ok(frame) = <[f32; FRAME_SAMPLES]>::try_from(self.pending.as_slice()) else { return };
+        // The time stamp is that of the first sample.
+        let captured_at = Instant::now().checked_sub(age + FRAME);
+        if self.may_be_sent(captured_at, shared) {
+            match self.encoder.encode(&frame) {
+                Ok(payload) => {
+                    let packet = self.packetizer.packetize(payload.into(), STEP_SAMPLES);
+                    if let Some(captured_at) = captured_at {
+                        self.sender.set_captured(packet.timestamp, captured_at);
+                    }
+                    if let Err(error) = self.sender.send(packet) {
+                        trace!(%error, "a packet of sound was not sent");
+                    }
+                }
+                Err(error) => debug!(%error, "sound could not be encoded"),
+            }
+        } else {
+            self.packetizer.skip(STEP_SAMPLES);
+        }
+        self.pending.clear();
+    }
+
+    /// Asked for each packet: a muted microphone is silent from the next 20 ms on. A peer that takes no sound costs no
+    /// encoding.
+    fn may_be_sent(&mut self, captured_at: Option<Instant>, shared: &Shared) -> bool {
+        if !shared.gate().send.audio {
+            self.open_since = None;
+            return false;
+        }
+        let open_since = *self.open_since.get_or_insert_with(Instant::now);
+        let is_echo = matches!(self.microphone, Microphone::Echo);
+        self.sender.codec().is_some() && (is_echo || captured_at.is_some_and(|captured_at| captured_at >= open_since))
+    }
+}

@@ -1,0 +1,223 @@
+//! Cameras: which there are, and pictures from one of them as I420. Capture runs on a thread of its own, because a driver
+//! may never answer; what is asked here always answers. A camera that failed stays failed: open it again.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::frame::VideoFrame;
+use crate::latest::{Latest, TakeError};
+use crate::rate::FrameRate;
+
+mod capture;
+#[cfg(not(target_os = "linux"))]
+#[path = "camera/elsewhere.rs"]
+mod device;
+#[cfg(target_os = "linux")]
+#[path = "camera/linux.rs"]
+mod device;
+mod error;
+mod hold;
+mod jpeg;
+mod offer;
+
+use capture::Capture;
+use device::Device;
+pub use error::CameraError;
+use hold::{Held, Hold};
+
+/// Names the first camera of the machine, whichever that is.
+pub const DEFAULT_CAMERA: &str = "default";
+
+/// How long a camera may take to its first picture. Some start a sensor and measure the light first.
+const FIRST_PICTURE: Duration = Duration::from_secs(5);
+/// A camera that has given nothing for so long will not soon. The slowest give 5 pictures a second in the dark.
+const STALLED: Duration = Duration::from_secs(2);
+/// How long all drivers together may take to say what there is.
+const ENUMERATING: Duration = Duration::from_secs(3);
+/// How long closing a camera may take, before its thread is left behind.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// A camera that is plugged in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CameraInfo {
+    /// What [`Camera::open`] takes. The same after plugging it in again, where the system tells cameras apart by more
+    /// than their order.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+}
+
+/// A picture as it came from a camera.
+#[derive(Debug)]
+pub struct CameraFrame {
+    /// The picture.
+    pub frame: VideoFrame,
+    /// When it was taken, or where the driver does not say, when it came.
+    pub captured_at: Instant,
+}
+
+/// The cameras that are plugged in, the default first. Looks at each for some milliseconds, at all for three seconds at most.
+///
+/// # Errors
+/// If a driver hangs.
+pub fn list() -> Result<Vec<CameraInfo>, CameraError> {
+    Ok(connected()?.into_iter().map(|device| device.info).collect())
+}
+
+/// The camera that [`Camera::open`] would turn on, without doing so.
+///
+/// # Errors
+/// If there is none, or none of that id.
+pub fn find(id: &str) -> Result<CameraInfo, CameraError> {
+    Ok(find_among(connected()?, id)?.info)
+}
+
+/// An open camera. It belongs to one thread; dropping it turns it off.
+pub struct Camera {
+    name: String,
+    rate: FrameRate,
+    first: Option<CameraFrame>,
+    thread: CaptureThread,
+}
+
+impl Camera {
+    /// Turns on the camera of that id, or [`DEFAULT_CAMERA`], and waits for its first picture: for 5 seconds at most, longer
+    /// only where the system asks its user for permission. What it sends is chosen from what it offers.
+    ///
+    /// # Errors
+    /// If there is no such camera, or it gives no pictures: each [`CameraError`] is a reason.
+    pub fn open(id: &str) -> Result<Self, CameraError> {
+        let device = find_among(connected()?, id)?;
+        let name = device.info.name.clone();
+        if !device::is_permitted() {
+            return Err(CameraError::Refused { camera: name });
+        }
+        let hold = Hold::take(&device.info.id, CLOSING).map_err(|held| match held {
+            Held::InUse => CameraError::Busy { camera: name.clone() },
+            Held::LeftBehind => CameraError::Stalled { camera: name.clone() },
+        })?;
+        let thread = CaptureThread::start(device, hold)?;
+        let first = thread.next(&name, FIRST_PICTURE)?;
+        Ok(Self { name, rate: first.rate, first: Some(first.picture), thread })
+    }
+
+    /// What people call it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The pictures a second it promised. In the dark, many give fewer.
+    pub fn rate(&self) -> FrameRate {
+        self.rate
+    }
+
+    /// How many pictures were dropped because they were damaged.
+    pub fn damaged_frames(&self) -> u64 {
+        self.thread.damaged.load(Ordering::Relaxed)
+    }
+
+    /// Waits for the next picture, 2 seconds at most. A caller that comes late gets the newest; the ones before are lost.
+    ///
+    /// # Errors
+    /// If none came, or none will come any more.
+    pub fn next_frame(&mut self) -> Result<CameraFrame, CameraError> {
+        match self.first.take() {
+            Some(first) => Ok(first),
+            None => Ok(self.thread.next(&self.name, STALLED)?.picture),
+        }
+    }
+}
+
+/// A picture on its way from the thread.
+#[derive(Debug)]
+struct Taken {
+    picture: CameraFrame,
+    rate: FrameRate,
+}
+
+type Pictures = Latest<Result<Taken, CameraError>>;
+
+/// The thread that holds the device.
+struct CaptureThread {
+    pictures: Pictures,
+    damaged: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+    camera_id: String,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl CaptureThread {
+    fn start(device: Device, hold: Hold) -> Result<Self, CameraError> {
+        let (pictures, damaged, stop) = (Pictures::new(), Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
+        let camera_id = device.info.id.clone();
+        let capture = Capture {
+            device,
+            pictures: pictures.clone(),
+            damaged: Arc::clone(&damaged),
+            stop: Arc::clone(&stop),
+            _hold: hold,
+        };
+        let thread = thread::Builder::new().name("capture".into()).spawn(move || capture.run());
+        let thread = Some(thread.map_err(CameraError::Thread)?);
+        Ok(Self { pictures, damaged, stop, camera_id, thread })
+    }
+
+    fn next(&self, camera: &str, within: Duration) -> Result<Taken, CameraError> {
+        match self.pictures.take_timeout(within) {
+            Ok(result) => result,
+            Err(TakeError::TimedOut | TakeError::Closed) => Err(CameraError::Stalled { camera: camera.into() }),
+        }
+    }
+}
+
+impl Drop for CaptureThread {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // A thread that waits for a picture which never comes cannot be woken. It keeps its hold, so that a camera has
+        // one such thread at most, and ends when the driver answers: when the camera is unplugged, for one.
+        if hold::wait_until_free(&self.camera_id, CLOSING)
+            && let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the capture thread panicked");
+        }
+    }
+}
+
+/// Asks every driver, on a thread of its own: one of them may hang, and then nobody else does. There is one such thread at
+/// most.
+fn connected() -> Result<Vec<Device>, CameraError> {
+    static ASKING: Mutex<()> = Mutex::new(());
+    let (answer, answered) = mpsc::sync_channel(1);
+    let asking = thread::Builder::new().name("cameras".into()).spawn(move || {
+        // Another one asks, and hangs if that takes longer than all may take.
+        let Some(_asking) = wait_for(&ASKING, ENUMERATING) else { return };
+        // Nobody listens any more after the deadline.
+        let _ = answer.send(device::connected());
+    });
+    asking.map_err(CameraError::Thread)?;
+    answered.recv_timeout(ENUMERATING).map_err(|_| CameraError::Stuck)
+}
+
+fn wait_for(lock: &Mutex<()>, within: Duration) -> Option<MutexGuard<'_, ()>> {
+    let deadline = Instant::now() + within;
+    loop {
+        match lock.try_lock() {
+            Ok(guard) => return Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(Duration::from_millis(10)),
+            Err(TryLockError::WouldBlock) => return None,
+        }
+    }
+}
+
+fn find_among(connected: Vec<Device>, id: &str) -> Result<Device, CameraError> {
+    if id == DEFAULT_CAMERA {
+        return connected.into_iter().next().ok_or(CameraError::NoneConnected);
+    }
+    let names = connected.iter().map(|device| device.info.id.as_str()).collect::<Vec<_>>().join(", ");
+    let unknown = || CameraError::Unknown { wanted: id.into(), connected: names };
+    connected.into_iter().find(|device| device.is_called(id)).ok_or_else(unknown)
+}

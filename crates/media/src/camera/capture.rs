@@ -1,0 +1,204 @@
+//! The thread that holds a camera: opens it, takes pictures until told to stop, and says why it ended. All of nokhwa is
+//! called from here, because it may block for ever (it waits for pictures without a deadline) and may panic (its Linux
+//! part does when a driver refuses to stop).
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nokhwa::Camera;
+use nokhwa::utils::{CameraFormat, FrameFormat, RequestedFormat, RequestedFormatType, Resolution};
+use tracing::{debug, info};
+
+use super::device::{self, Device};
+use super::error::{CameraError, Failure, Trouble};
+use super::hold::Hold;
+use super::offer::{Offer, PixelFormat, ranked};
+use super::{CameraFrame, Pictures, Taken, jpeg};
+use crate::Cause;
+use crate::convert::{nv12_to_i420, yuyv_to_i420};
+use crate::frame::VideoFrame;
+use crate::rate::FrameRate;
+
+/// How many ways of sending are tried with a driver that takes none of what it offers.
+const MOST_ATTEMPTS: usize = 8;
+/// So many damaged pictures in a row are more than a moment's trouble.
+const MOST_DAMAGED: u32 = 10;
+/// An older time stamp is not of our clock.
+const OLDEST_PICTURE: Duration = Duration::from_secs(1);
+
+/// What the thread owns.
+pub(super) struct Capture {
+    pub(super) device: Device,
+    pub(super) pictures: Pictures,
+    pub(super) damaged: Arc<AtomicU64>,
+    pub(super) stop: Arc<AtomicBool>,
+    /// Last, so that nobody takes the camera before it is closed.
+    pub(super) _hold: Hold,
+}
+
+/// A camera that has begun to send.
+struct Stream {
+    camera: Camera,
+    offer: Offer,
+    rate: FrameRate,
+    /// From one row to the next, where the driver says so.
+    row_bytes: Option<u32>,
+}
+
+impl Capture {
+    /// The thread's body.
+    pub(super) fn run(self) {
+        let mut stream = match self.caught(|| self.start()) {
+            Ok(stream) => stream,
+            Err(error) => return self.pictures.put(Err(error)),
+        };
+        if let Err(error) = self.caught(|| self.pump(&mut stream)) {
+            info!(%error, "the camera stopped");
+            self.pictures.put(Err(error));
+        }
+        if let Err(error) = self.caught(|| {
+            drop(stream);
+            Ok(())
+        }) {
+            debug!(%error, "the camera was not closed in good order");
+        }
+    }
+
+    /// Turns a panic of the library into an error.
+    fn caught<T>(&self, work: impl FnOnce() -> Result<T, CameraError>) -> Result<T, CameraError> {
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+            let source = Cause::from("it did something that the camera library does not understand");
+            Err(CameraError::Driver { camera: self.name(), source })
+        })
+    }
+
+    /// Begins to send in the best way that the driver really takes.
+    fn start(&self) -> Result<Stream, CameraError> {
+        let no_format = || CameraError::NoFormat { camera: self.name() };
+        let offers = ranked(&device::offers(&self.device).map_err(|failure| failure.of(&self.name()))?);
+        let mut refused = None;
+        for offer in offers.into_iter().take(MOST_ATTEMPTS) {
+            match self.start_with(offer) {
+                Ok(stream) => {
+                    info!(camera = self.name(), ?offer, "the camera is on");
+                    return Ok(stream);
+                }
+                Err(failure) if failure.trouble() == Trouble::Other => {
+                    debug!(?offer, ?failure, "the camera does not do what it offers");
+                    refused.get_or_insert(failure);
+                }
+                Err(failure) => return Err(failure.of(&self.name())),
+            }
+        }
+        Err(refused.map_or_else(no_format, |failure| failure.of(&self.name())))
+    }
+
+    fn start_with(&self, offer: Offer) -> Result<Stream, Failure> {
+        let row_bytes = device::set(&self.device, offer)?;
+        let rate = FrameRate::new(offer.fps, 1).unwrap_or(FrameRate::THIRTY);
+        let format = frame_format(offer.format);
+        let wanted = CameraFormat::new(Resolution::new(offer.width, offer.height), format, offer.fps);
+        let request = RequestedFormatType::Exact(wanted);
+        let mut camera = Camera::new(self.device.index.clone(), RequestedFormat::with_formats(request, &[format]))?;
+        camera.open_stream()?;
+        Ok(Stream { camera, offer, rate, row_bytes })
+    }
+
+    /// Takes pictures until told to stop.
+    fn pump(&self, stream: &mut Stream) -> Result<(), CameraError> {
+        let mut damaged_in_a_row = 0;
+        while !self.stop.load(Ordering::Relaxed) {
+            let buffer = stream.camera.frame().map_err(|error| Failure::from(error).of(&self.name()))?;
+            let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let captured_at = taken_at(Instant::now(), wall, buffer.capture_timestamp());
+            match picture(buffer.buffer(), stream.offer, stream.row_bytes) {
+                Ok(frame) => {
+                    damaged_in_a_row = 0;
+                    let picture = CameraFrame { frame, captured_at };
+                    self.pictures.put(Ok(Taken { picture, rate: stream.rate }));
+                }
+                Err(source) => {
+                    debug!(%source, "a damaged picture was dropped");
+                    self.damaged.fetch_add(1, Ordering::Relaxed);
+                    damaged_in_a_row += 1;
+                    if damaged_in_a_row == MOST_DAMAGED {
+                        return Err(CameraError::Damaged { camera: self.name(), source });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn name(&self) -> String {
+        self.device.info.name.clone()
+    }
+}
+
+/// The picture that a buffer begins with. The buffer is all that the driver mapped: often longer than the picture, with
+/// older bytes behind it.
+fn picture(buffer: &[u8], offer: Offer, row_bytes: Option<u32>) -> Result<VideoFrame, Cause> {
+    let Offer { format, width, height, fps: _ } = offer;
+    let rows_of = |packed: u32| row_bytes.unwrap_or(0).max(packed);
+    // Two pixels share a pair of colours, also the last of an odd row.
+    let paired_width = width.next_multiple_of(2);
+    match format {
+        PixelFormat::Nv12 => Ok(nv12_to_i420(buffer, rows_of(paired_width), width, height)?),
+        PixelFormat::Yuyv => Ok(yuyv_to_i420(buffer, rows_of(paired_width * 2), width, height)?),
+        PixelFormat::Mjpeg => Ok(jpeg::decode(buffer)?),
+    }
+}
+
+/// When a picture was taken: by its stamp, which counts from 1970 as `wall` does, unless that is in the future or too old
+/// to be true.
+fn taken_at(now: Instant, wall: Duration, stamp: Option<Duration>) -> Instant {
+    let age = stamp.and_then(|stamp| wall.checked_sub(stamp)).filter(|age| *age <= OLDEST_PICTURE);
+    age.and_then(|age| now.checked_sub(age)).unwrap_or(now)
+}
+
+fn frame_format(format: PixelFormat) -> FrameFormat {
+    match format {
+        PixelFormat::Nv12 => FrameFormat::NV12,
+        PixelFormat::Yuyv => FrameFormat::YUYV,
+        PixelFormat::Mjpeg => FrameFormat::MJPEG,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_is_as_old_as_its_stamp_says_where_that_can_be() {
+        let now = Instant::now();
+        let second = Duration::from_secs(1);
+        let wall = second * 1_000_000;
+        assert_eq!(taken_at(now, wall, Some(wall - second / 20)), now - second / 20);
+        for unusable in [None, Some(wall + second / 1000), Some(wall - second * 2), Some(Duration::ZERO)] {
+            assert_eq!(taken_at(now, wall, unusable), now, "{unusable:?}");
+        }
+    }
+
+    #[test]
+    fn a_buffer_is_read_by_the_drivers_row_length_and_no_further_than_the_picture() {
+        let offer = |format| Offer { format, width: 4, height: 2, fps: 30 };
+        let yuyv = |row: usize| [[10, 20, 10, 30, 10, 20, 10, 30].as_slice(), &vec![0xee; row - 8]].concat().repeat(2);
+        let wanted = VideoFrame::new(4, 2, vec![10, 10, 10, 10, 10, 10, 10, 10, 20, 20, 30, 30]).unwrap();
+        let long = |mut bytes: Vec<u8>| {
+            bytes.resize(4096, 0xee);
+            bytes
+        };
+        for (row, told) in [(8, None), (8, Some(0)), (8, Some(8)), (32, Some(32))] {
+            let frame = picture(&long(yuyv(row)), offer(PixelFormat::Yuyv), told).unwrap();
+            assert_eq!(frame.data(), wanted.data(), "rows of {row}, told {told:?}");
+        }
+        let nv12 = [10, 10, 10, 10, 10, 10, 10, 10, 20, 30, 20, 30];
+        let frame = picture(&long(nv12.into()), offer(PixelFormat::Nv12), None).unwrap();
+        assert_eq!(frame.data(), wanted.data());
+        for format in [PixelFormat::Yuyv, PixelFormat::Nv12, PixelFormat::Mjpeg] {
+            assert!(picture(&nv12[..11], offer(format), None).is_err(), "{format:?}");
+        }
+    }
+}

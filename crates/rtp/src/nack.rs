@@ -1,0 +1,151 @@
+//! Which missing packets of one stream to ask the sender for again, and when (RFC 4585 §6.2.1). Pure: it neither reads nor
+//! writes RTCP, and a packet counts as received however it came: in time, late or retransmitted (RFC 4588).
+
+mod round_trip;
+
+use crate::clock::SequenceUnwrapper;
+use round_trip::RoundTrip;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A gap is real once this many packets came after the one that showed it: networks swap neighbours, seldom more.
+const REORDER_PACKETS: i64 = 2;
+
+/// Or once it lasted this long, where no more packets come: the last packets of a picture have no followers for a while.
+const REORDER_WAIT: Duration = Duration::from_millis(5);
+
+/// How often a packet is asked for. By then a request, its answer or a repetition of either was lost five times.
+const MAX_TRIES: u32 = 5;
+
+/// A packet that came later would not be waited for any more.
+const MAX_AGE: Duration = Duration::from_secs(1);
+
+/// A jump over more packets than this is no loss that can be repaired but an outage, or a stream that began anew. Asking for
+/// all of them would fill a path that just broke down; the assembler sees the break too and asks for a key frame.
+const MAX_GAP: i64 = 256;
+
+/// Packets that are asked for at the same time, all gaps together: half a second of a 4 Mb/s picture lost.
+const MAX_MISSING: usize = 256;
+
+/// What a packet that came was to the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Newer than all before.
+    Newest,
+    /// It was missing.
+    Filled,
+    /// It was there already, or had been given up.
+    Unneeded,
+}
+
+/// Watches the sequence numbers of one stream and tells which to ask for.
+///
+/// `now` is the time since any fixed moment, the same in every call, and does not go back.
+#[derive(Debug, Default)]
+pub struct NackGenerator {
+    unwrapper: SequenceUnwrapper,
+    newest: Option<i64>,
+    missing: BTreeMap<i64, Missing>,
+    round_trip: RoundTrip,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Missing {
+    /// The number of the packet that showed the gap.
+    shown_by: i64,
+    since: Duration,
+    asked_at: Duration,
+    asked: u32,
+    /// When to ask next, or to give up.
+    due: Duration,
+}
+
+impl NackGenerator {
+    /// Takes note of a packet that came with its original sequence number, be it the packet itself or a retransmission.
+    pub fn push(&mut self, now: Duration, sequence: u16) -> Arrival {
+        let number = self.unwrapper.unwrap(sequence);
+        let Some(newest) = self.newest else {
+            self.newest = Some(number);
+            return Arrival::Newest;
+        };
+        if number > newest {
+            self.advance(now, newest, number);
+            return Arrival::Newest;
+        }
+        match self.missing.remove(&number) {
+            Some(missing) => {
+                // Only an answer to a single request tells how long one takes (Karn's algorithm, RFC 6298 §3).
+                if missing.asked == 1 {
+                    self.round_trip.sample(now.saturating_sub(missing.asked_at));
+                }
+                Arrival::Filled
+            }
+            None => {
+                if newest.saturating_sub(number) > MAX_GAP {
+                    self.restart(sequence);
+                }
+                Arrival::Unneeded
+            }
+        }
+    }
+
+    /// Takes a round trip time that was measured elsewhere: by RTCP reports or by ICE.
+    pub fn set_round_trip(&mut self, round_trip: Duration) {
+        self.round_trip.sample(round_trip);
+    }
+
+    /// The packets to ask for now, in order. They count as asked for.
+    pub fn poll(&mut self, now: Duration) -> Vec<u16> {
+        self.missing.retain(|_, missing| now.saturating_sub(missing.since) < MAX_AGE);
+        let repeat_after = self.round_trip.longest();
+        let mut asked_for = Vec::new();
+        for (number, missing) in self.missing.iter_mut().filter(|(_, missing)| missing.due <= now) {
+            missing.asked += 1;
+            missing.asked_at = now;
+            let give_up = missing.since.saturating_add(MAX_AGE);
+            missing.due = if missing.asked < MAX_TRIES {
+                // Doubled each time: where the round trip has grown unseen, requests must not pile up.
+                now.saturating_add(repeat_after.saturating_mul(1 << (missing.asked - 1))).min(give_up)
+            } else {
+                give_up
+            };
+            asked_for.push(*number as u16);
+        }
+        asked_for
+    }
+
+    /// When to call [`poll`](Self::poll) next, if no packet comes before.
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        self.missing.values().map(|missing| missing.due).min()
+    }
+
+    /// Goes on to a packet beyond the newest; the ones between are missing.
+    fn advance(&mut self, now: Duration, newest: i64, number: i64) {
+        self.newest = Some(number);
+        if number - newest > MAX_GAP {
+            self.missing.clear();
+            return;
+        }
+        for missing in self.missing.values_mut() {
+            if missing.asked == 0 && number - missing.shown_by >= REORDER_PACKETS {
+                missing.due = missing.due.min(now);
+            }
+        }
+        let shown =
+            Missing { shown_by: number, since: now, asked_at: now, asked: 0, due: now.saturating_add(REORDER_WAIT) };
+        self.missing.extend((newest + 1..number).map(|number| (number, shown)));
+        while self.missing.len() > MAX_MISSING {
+            self.missing.pop_first();
+        }
+    }
+
+    /// No network delays one packet behind so many others: the stream counts anew.
+    fn restart(&mut self, sequence: u16) {
+        self.missing.clear();
+        self.unwrapper = SequenceUnwrapper::default();
+        self.newest = Some(self.unwrapper.unwrap(sequence));
+    }
+}
+
+#[cfg(test)]
+mod tests;
