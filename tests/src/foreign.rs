@@ -12,7 +12,7 @@ use crate::harness::likeness::{Clip, Likeness};
 use crate::harness::media::{Source, Sources, unpack};
 use crate::harness::speech::{self, Found};
 use crate::harness::y4m::Recording;
-use crate::harness::{Guest, Server};
+use crate::harness::{Guest, Server, skipped};
 
 /// Somebody else's WebRTC.
 #[derive(Debug, Clone, Copy)]
@@ -319,8 +319,8 @@ impl Meeting {
 #[track_caller]
 fn prepare(making: Making, codec: Codec, video: bool) -> Option<(Guest, Server, Cli, MutexGuard<'static, ()>)> {
     static TURN: Mutex<()> = Mutex::new(());
-    if video && !CODECS.contains(&codec) {
-        eprintln!("skipped: the command-line peer has no {}", codec.name());
+    if video && !codec.is_available() {
+        skipped(format_args!("the command-line peer has no {}", codec.name()));
         return None;
     }
     // A failed test must not fail the others.

@@ -9,7 +9,7 @@ use ahoy_rtp::{FramePacketizer, PictureFormat, RtpPacket};
 use ahoy_tests::harness::cli::Cli;
 use ahoy_tests::harness::media::access_units;
 use ahoy_tests::harness::peer::{new_call, text};
-use ahoy_tests::harness::{DEADLINE, Peer, Server};
+use ahoy_tests::harness::{DEADLINE, Peer, Server, skipped};
 use ahoy_transport::{
     Candidate, Certificate, PathState, Peer as Wire, PeerConfig, PeerEvent, PeerEvents, ReceivedMedia, Track,
     VideoCodec,
@@ -72,7 +72,7 @@ fn sound_and_h264_that_are_garbage_do_no_harm() {
 #[test]
 fn sound_and_vp8_that_are_garbage_do_no_harm() {
     let Ok(mut encoder) = ahoy_media::VideoCodec::Vp8.encoder(700_000, FrameRate::THIRTY) else {
-        eprintln!("skipped: this build has no VP8");
+        skipped("this build has no VP8");
         return;
     };
     let mut decoder = ahoy_media::VideoCodec::H264.decoder().expect("in every build");

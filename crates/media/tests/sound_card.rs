@@ -9,6 +9,9 @@ mod process;
 #[allow(dead_code, unreachable_pub, reason = "whole calls are tested with it too")]
 #[path = "../../../tests/src/harness/pulse.rs"]
 mod pulse;
+#[allow(unreachable_pub, reason = "whole calls are tested with it too")]
+#[path = "../../../tests/src/harness/skipped.rs"]
+mod skipped;
 
 use std::f64::consts::TAU;
 use std::fs::File;

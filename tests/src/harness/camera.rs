@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use tempfile::TempDir;
 
+use super::skipped;
 use super::y4m::Recording;
 
 /// A camera that shows a clip.
@@ -111,12 +112,12 @@ fn library() -> Option<&'static Path> {
     static LIBRARY: OnceLock<Option<PathBuf>> = OnceLock::new();
     let compiled = LIBRARY.get_or_init(|| {
         if !cfg!(all(target_os = "linux", target_env = "gnu")) {
-            eprintln!("skipped: the fake camera is for Linux with glibc");
+            skipped("the fake camera is for Linux with glibc");
             return None;
         }
         let compiler = Command::new("cc").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
         if !compiler.is_ok_and(|status| status.success()) {
-            eprintln!("skipped: no cc to compile the fake camera with");
+            skipped("no cc to compile the fake camera with");
             return None;
         }
         let own = env::current_exe().expect("a running program has a path");

@@ -12,6 +12,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::process::Process;
+use super::skipped::skipped;
 
 /// How long the server may take for anything.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -37,7 +38,7 @@ impl Pulse {
     #[must_use]
     pub fn start(lines: &[&str]) -> Option<Self> {
         if Command::new("pulseaudio").arg("--version").stdout(Stdio::null()).status().is_err() {
-            eprintln!("skipped: this needs pulseaudio and pulseaudio-utils");
+            skipped("this needs pulseaudio and pulseaudio-utils");
             return None;
         }
         let folder = tempfile::tempdir().expect("there is a folder for temporary files");
