@@ -410,18 +410,10 @@ fn assert_moves(recorded: &Path) {
     assert_ne!(early, late, "the picture is frozen");
 }
 
-/// Silence in a recording that is longer than a pause of the speech, with sound before and after; and all the while no
-/// picture, or a dark one.
+/// Silence for a while, and no picture meanwhile, or a dark one.
 #[track_caller]
 fn assert_was_muted(heard: &Path, seen: &Path) {
-    let heard = speech::read_wav(heard);
-    let tenths: Vec<bool> = heard.chunks(speech::RATE_HZ / 10).map(|tenth| speech::rms(tenth) > 0.003).collect();
-    let shown: String = tenths.iter().map(|is_loud| if *is_loud { '#' } else { '.' }).collect();
-    println!("{shown}");
-    let silence = shown.find(&".".repeat(15)).unwrap_or_else(|| panic!("no second and a half of silence: {shown}"));
-    assert!(shown[..silence].matches('#').count() > 10, "sound before: {shown}");
-    assert!(shown[silence..].matches('#').count() > 10, "sound after: {shown}");
-
+    speech::assert_fell_silent(heard);
     let mut recording = Recording::open(seen);
     let mut last = Vec::new();
     let mut blank = String::new();
