@@ -315,6 +315,7 @@ static int dequeue(int fd, struct v4l2_buffer *b) {
     struct timespec now;
     if (is("broken")) return fail(EIO);
     if (!stream.streaming || !stream.queued || is("stalled")) return fail(EAGAIN);
+    if (!(set.pixels == V4L2_PIX_FMT_MJPEG ? jpeg_count : clip_count)) return fail(EIO); /* nothing to show */
     if (read(fd, &ticks, sizeof ticks) != sizeof ticks) return fail(EAGAIN);
     /* Who comes late has missed pictures. */
     stream.sequence += ticks;
