@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use tempfile::TempDir;
 
 use crate::harness::cli::{Cli, Event, Running, file};
-use crate::harness::guest::{CODECS, Codec, Flow, Picture};
+use crate::harness::guest::{Codec, Flow, Picture};
 use crate::harness::likeness::{Clip, Likeness};
 use crate::harness::media::{Source, Sources, unpack};
 use crate::harness::speech::{self, Found};
