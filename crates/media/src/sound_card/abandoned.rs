@@ -63,10 +63,14 @@ mod tests {
     fn a_thread_counts_until_it_comes_back() {
         let abandoned = Abandoned::new();
         let (let_go, hangs) = sync_channel::<()>(1);
-        abandoned.add(thread::spawn(move || drop(hangs.recv())));
+        abandoned.add(thread::spawn(move || {
+            let _ = hangs.recv();
+        }));
         assert!(!abandoned.is_full());
         let (_let_go_second, hangs) = sync_channel::<()>(1);
-        abandoned.add(thread::spawn(move || drop(hangs.recv())));
+        abandoned.add(thread::spawn(move || {
+            let _ = hangs.recv();
+        }));
         assert!(abandoned.is_full());
         drop(let_go);
         let began = Instant::now();
