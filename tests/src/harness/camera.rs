@@ -35,6 +35,8 @@ pub enum State {
     Stalled,
     /// Its driver fails at each picture.
     Broken,
+    /// Its bus has room for compressed pictures only.
+    Crowded,
     /// Its rows and buffers are longer than its pictures.
     Padded,
 }
@@ -103,6 +105,7 @@ impl FakeCamera {
             State::Busy => "busy",
             State::Stalled => "stalled",
             State::Broken => "broken",
+            State::Crowded => "crowded",
             State::Padded => "padded",
         })
     }
