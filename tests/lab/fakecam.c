@@ -16,6 +16,7 @@
  *   busy          streaming to another program (EBUSY)
  *   stalled       silent
  *   broken        failing at each picture (EIO)
+ *   crowded       on a bus without room for what is not compressed (ENOSPC)
  *   padded        giving rows and buffers that are longer than the picture, with dirt in between
  */
 #define _GNU_SOURCE
@@ -315,6 +316,7 @@ static int dequeue(int fd, struct v4l2_buffer *b) {
     struct timespec now;
     if (is("broken")) return fail(EIO);
     if (!stream.streaming || !stream.queued || is("stalled")) return fail(EAGAIN);
+    if (!(set.pixels == V4L2_PIX_FMT_MJPEG ? jpeg_count : clip_count)) return fail(EIO); /* nothing to show */
     if (read(fd, &ticks, sizeof ticks) != sizeof ticks) return fail(EAGAIN);
     /* Who comes late has missed pictures. */
     stream.sequence += ticks;
@@ -331,6 +333,7 @@ static int dequeue(int fd, struct v4l2_buffer *b) {
 
 static int stream_on(int fd, int on) {
     if (on && fd != stream.owner) return fail(EINVAL);
+    if (on && is("crowded") && set.pixels != V4L2_PIX_FMT_MJPEG) return fail(ENOSPC);
     stream.streaming = on;
     stream.sequence = 0;
     if (!on) stream.queued = 0;

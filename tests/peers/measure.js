@@ -13,14 +13,9 @@ export async function measure(pc) {
         codec: stats.find(({ id }) => id === busiest?.codecId)?.mimeType ?? null,
         packets: packets({ packetsReceived: sum("packetsReceived"), packetsSent: sum("packetsSent") }),
         frames: sum("framesDecoded") + sum("framesSent"),
-        energy: sum("totalAudioEnergy"),
-        lost: sum("packetsLost"),
       };
     }
   }
-  const transport = stats.find(({ type }) => type === "transport");
-  const pair = stats.find(({ id }) => id === transport?.selectedCandidatePairId);
-  figures.available_bps = pair?.availableOutgoingBitrate ?? null;
   return figures;
 }
 

@@ -7,12 +7,12 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use tempfile::TempDir;
 
 use crate::harness::cli::{Cli, Event, Running, file};
-use crate::harness::guest::{CODECS, Codec, Flow, Picture};
+use crate::harness::guest::{Codec, Flow, Picture};
 use crate::harness::likeness::{Clip, Likeness};
 use crate::harness::media::{Source, Sources, unpack};
 use crate::harness::speech::{self, Found};
 use crate::harness::y4m::Recording;
-use crate::harness::{Guest, Server};
+use crate::harness::{Guest, Server, skipped};
 
 /// Somebody else's WebRTC.
 #[derive(Debug, Clone, Copy)]
@@ -319,8 +319,8 @@ impl Meeting {
 #[track_caller]
 fn prepare(making: Making, codec: Codec, video: bool) -> Option<(Guest, Server, Cli, MutexGuard<'static, ()>)> {
     static TURN: Mutex<()> = Mutex::new(());
-    if video && !CODECS.contains(&codec) {
-        eprintln!("skipped: the command-line peer has no {}", codec.name());
+    if video && !codec.is_available() {
+        skipped(format_args!("the command-line peer has no {}", codec.name()));
         return None;
     }
     // A failed test must not fail the others.
@@ -410,18 +410,10 @@ fn assert_moves(recorded: &Path) {
     assert_ne!(early, late, "the picture is frozen");
 }
 
-/// Silence in a recording that is longer than a pause of the speech, with sound before and after; and all the while no
-/// picture, or a dark one.
+/// Silence for a while, and no picture meanwhile, or a dark one.
 #[track_caller]
 fn assert_was_muted(heard: &Path, seen: &Path) {
-    let heard = speech::read_wav(heard);
-    let tenths: Vec<bool> = heard.chunks(speech::RATE_HZ / 10).map(|tenth| speech::rms(tenth) > 0.003).collect();
-    let shown: String = tenths.iter().map(|is_loud| if *is_loud { '#' } else { '.' }).collect();
-    println!("{shown}");
-    let silence = shown.find(&".".repeat(15)).unwrap_or_else(|| panic!("no second and a half of silence: {shown}"));
-    assert!(shown[..silence].matches('#').count() > 10, "sound before: {shown}");
-    assert!(shown[silence..].matches('#').count() > 10, "sound after: {shown}");
-
+    speech::assert_fell_silent(heard);
     let mut recording = Recording::open(seen);
     let mut last = Vec::new();
     let mut blank = String::new();

@@ -19,6 +19,7 @@ pub mod pulse;
 pub mod python;
 pub mod sdp;
 pub mod server;
+pub mod skipped;
 pub mod speech;
 pub mod ssim;
 pub mod vm;
@@ -28,6 +29,7 @@ pub use cli::{Cli, Running};
 pub use guest::Guest;
 pub use peer::Peer;
 pub use server::Server;
+pub use skipped::skipped;
 
 use std::time::Duration;
 

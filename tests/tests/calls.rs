@@ -107,6 +107,53 @@ fn a_call_outlives_the_server() {
 }
 
 #[test]
+fn what_is_typed_during_a_call_is_done() {
+    let _turn = take_turn();
+    let server = Server::start();
+    let bob = sending(Cli::new(&server, "bob"), &sources().turned).and(&["--frame-events"]);
+    let alice = sending(Cli::new(&server, "alice"), &sources().plain).and(&["--commands"]);
+    let mut answering = bob.start_signed_in("answer");
+    let mut calling = alice.start("call bob");
+    let mut told = 0;
+    let mut wait_until_sent = |callee: &Running, audio: bool, video: bool| loop {
+        let said = callee.wait_for_nth("remote_sending", told);
+        told += 1;
+        if (said.flag("audio"), said.flag("video")) == (audio, video) {
+            return;
+        }
+    };
+    answering.wait_for("first_frame");
+    pass_seconds(&answering, 3);
+
+    calling.tell("mute");
+    wait_until_sent(&answering, false, true);
+    let shown = answering.all("frame_shown").len();
+    answering.wait_for_nth("frame_shown", shown + 30);
+
+    calling.tell("camera-off");
+    wait_until_sent(&answering, false, false);
+    // What was under way may still arrive.
+    pass_seconds(&answering, 1);
+    let shown = answering.all("frame_shown").len();
+    pass_seconds(&answering, 2);
+    assert_eq!(answering.all("frame_shown").len(), shown, "no picture is shown");
+
+    calling.tell("camera-on");
+    wait_until_sent(&answering, false, true);
+    answering.wait_for_nth("frame_shown", shown + 30);
+
+    calling.tell("unmute");
+    wait_until_sent(&answering, true, true);
+    pass_seconds(&answering, 3);
+
+    calling.tell("hang-up");
+    calling.ends_with(0);
+    answering.ends_with(0);
+    assert_eq!(answering.wait_for("ended").text("reason"), "hangup");
+    speech::assert_fell_silent(&bob.file("heard.wav"));
+}
+
+#[test]
 fn events_can_be_written_to_a_file() {
     let server = Server::start();
     let bob = Cli::new(&server, "bob");
@@ -131,6 +178,12 @@ fn take_turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     // A failed test must not fail the others.
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// So many whole seconds at least: statistics come each second, the first of them after a part of one.
+#[track_caller]
+fn pass_seconds(running: &Running, seconds: usize) {
+    running.wait_for_nth("stats", running.all("stats").len() + seconds);
 }
 
 fn sources() -> &'static Sources {

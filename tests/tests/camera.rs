@@ -94,6 +94,19 @@ fn the_best_of_the_offers_is_what_comes() {
 }
 
 #[test]
+fn what_the_camera_offers_and_cannot_do_gives_way_to_what_it_can() {
+    let _turn = take_turn();
+    let Some(camera) = FakeCamera::new(&clip(), &format!("YUYV 1280 720 30\nNV12 640 480 30\n{JPEG}")) else { return };
+    camera.becomes(State::Crowded);
+    let (shown, _) = record(&camera, 10);
+    assert!(shown.iter().all(|picture| picture.size == "640x480"), "the compressed ones came");
+    let Some(camera) = FakeCamera::new(&clip(), "MJPG 1280 720 30\nYUYV 320 240 30") else { return };
+    camera.sends(&[0xff, 0xd8, 0xff, 0xd9]);
+    let (shown, _) = record(&camera, 10);
+    assert!(shown.iter().all(|picture| picture.size == "320x240"), "the undamaged ones came");
+}
+
+#[test]
 fn cameras_are_listed_while_they_are_there() {
     let _turn = take_turn();
     let Some(camera) = FakeCamera::new(&clip(), RAW[0]) else { return };
@@ -120,6 +133,7 @@ fn a_camera_that_cannot_be_opened_says_why_and_what_to_do() {
         (State::Busy, "Fake Camera is in use by another program; close that program"),
         (State::Refused, "Ahoy may not use Fake Camera; add your account to the group \"video\""),
         (State::Broken, "the driver of Fake Camera failed"),
+        (State::Crowded, "the USB bus has no room left for Fake Camera"),
         (State::Stalled, "Fake Camera gives no pictures; unplug it"),
         (State::Unplugged, "there is no camera \"/dev/video0\""),
     ] {
@@ -229,6 +243,24 @@ fn a_call_whose_camera_is_taken_says_so_and_goes_on_without() {
     calling.ends_with(0);
     answering.ends_with(0);
     assert_eq!(calling.wait_for("ended").text("reason"), "hangup");
+}
+
+#[test]
+fn who_hangs_up_does_not_wait_for_a_camera_that_is_being_opened() {
+    let _turn = take_turn();
+    let Some(camera) = FakeCamera::new(&clip(), RAW[0]) else { return };
+    camera.becomes(State::Stalled);
+    let server = Server::start();
+    let mut answering = Cli::new(&server, "bob").with("--microphone", "tone").start_signed_in("answer");
+    let alice = Cli::new(&server, "alice").with("--camera", "default").with("--microphone", "tone");
+    let mut calling = alice.with_environment(camera.environment()).start("call bob --seconds 2");
+    answering.wait_for("ended");
+    let since = Instant::now();
+    calling.ends_with(0);
+    println!("it took {:?}", since.elapsed());
+    assert!(since.elapsed() < Duration::from_millis(2500), "it took {:?}", since.elapsed());
+    assert!(calling.all("media_failed").is_empty(), "it was turned off before it could fail");
+    answering.ends_with(0);
 }
 
 fn take_turn() -> MutexGuard<'static, ()> {

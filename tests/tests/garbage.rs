@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use ahoy_media::FrameRate;
 use ahoy_rtp::{FramePacketizer, PictureFormat, RtpPacket};
-use ahoy_tests::harness::cli::Cli;
+use ahoy_tests::harness::cli::{Cli, Running};
 use ahoy_tests::harness::media::access_units;
 use ahoy_tests::harness::peer::{new_call, text};
-use ahoy_tests::harness::{DEADLINE, Peer, Server};
+use ahoy_tests::harness::{DEADLINE, Peer, Server, skipped};
 use ahoy_transport::{
     Candidate, Certificate, PathState, Peer as Wire, PeerConfig, PeerEvent, PeerEvents, ReceivedMedia, Track,
     VideoCodec,
@@ -67,12 +67,13 @@ fn sound_and_h264_that_are_garbage_do_no_harm() {
     let clip = clip();
     let pictures: Vec<Vec<u8>> = access_units(&clip).into_iter().take(60).map(<[u8]>::to_vec).collect();
     garbage_does_no_harm(VideoCodec::H264, PictureFormat::H264, &pictures);
+    one_damaged_picture_asks_for_one_key_frame(VideoCodec::H264, PictureFormat::H264, &pictures);
 }
 
 #[test]
 fn sound_and_vp8_that_are_garbage_do_no_harm() {
     let Ok(mut encoder) = ahoy_media::VideoCodec::Vp8.encoder(700_000, FrameRate::THIRTY) else {
-        eprintln!("skipped: this build has no VP8");
+        skipped("this build has no VP8");
         return;
     };
     let mut decoder = ahoy_media::VideoCodec::H264.decoder().expect("in every build");
@@ -81,6 +82,7 @@ fn sound_and_vp8_that_are_garbage_do_no_harm() {
     let encoded = frames.flatten().map(|frame| encoder.encode(&frame, false).expect("it can be encoded"));
     let pictures: Vec<Vec<u8>> = encoded.flatten().map(|encoded| encoded.data).collect();
     garbage_does_no_harm(VideoCodec::Vp8, PictureFormat::Vp8, &pictures);
+    one_damaged_picture_asks_for_one_key_frame(VideoCodec::Vp8, PictureFormat::Vp8, &pictures);
 }
 
 /// `pictures` begin with a key frame.
@@ -138,12 +140,66 @@ fn garbage_does_no_harm(codec: VideoCodec, format: PictureFormat, pictures: &[Ve
             sent += 1;
         }
     }
+    let requested = key_frames_requested(&echo);
     zoe.hang_up();
     echo.wait_for("ended");
-    let requested = echo.all("stats").last().map_or(0, |stats| stats.number("key_frames_requested"));
     // At first 0.3 s apart, then ever further: some in the damage, none for each damaged packet.
     assert!(requested <= 20, "{requested} key frames were asked for");
     echo.takes_the_next_call(&server);
+}
+
+/// `pictures` begin with a key frame, and none of the others is one.
+fn one_damaged_picture_asks_for_one_key_frame(codec: VideoCodec, format: PictureFormat, pictures: &[Vec<u8>]) {
+    // What is sent while the callee is not ready yet is missing there, and a key frame is asked for: that is not meant.
+    const READY: usize = 30;
+    const DAMAGED: usize = 40;
+    let server = Server::start();
+    let mut echo = Cli::new(&server, "echo").and(&["--frame-events"]).start_signed_in("echo");
+    let mut zoe = Wired::call_in(&server, "guest-zoe", "echo", codec, |offer| offer);
+    echo.wait_for("connected");
+    let mut packetizer = FramePacketizer::new(0);
+    let (mut at, mut wanted_at) = (0, Vec::new());
+    // Twice the clip: whole once more after the key frame that is asked for.
+    for number in 0..2 * pictures.len() {
+        let mut picture = pictures[at].clone();
+        if number == DAMAGED {
+            assert_ne!(at, 0, "it is no key frame");
+            damage(format, &mut picture);
+        }
+        for packet in packetizer.packetize(format, &picture, number as u32 * 3_000) {
+            zoe.send(Track::Camera, packet);
+        }
+        at = (at + 1) % pictures.len();
+        if zoe.wants_key_frame(FrameRate::THIRTY.slot_start(1)) {
+            wanted_at.push(number);
+            at = 0;
+        }
+    }
+    assert_eq!(key_frames_requested(&echo), wanted_at.len() as u64, "{wanted_at:?}");
+    wanted_at.retain(|number| *number >= READY);
+    // Asked for at once, not when some pause is over.
+    assert!(matches!(wanted_at[..], [number] if (DAMAGED..DAMAGED + 10).contains(&number)), "{wanted_at:?}");
+    let shown: Vec<u64> = echo.all("frame_shown").iter().map(|event| event.number("rtp") / 3_000).collect();
+    assert!(!shown.contains(&(DAMAGED as u64)), "the damaged picture is not shown: {shown:?}");
+    assert!(shown.iter().any(|number| *number > DAMAGED as u64 + 30), "pictures are shown again: {shown:?}");
+    zoe.hang_up();
+    echo.wait_for("ended");
+    echo.takes_the_next_call(&server);
+}
+
+/// Makes something of a picture that comes as far as the decoder, and no further.
+fn damage(format: PictureFormat, picture: &mut [u8]) {
+    let keep = match format {
+        // The header of its NAL unit.
+        PictureFormat::H264 => picture.windows(3).rposition(|code| code == [0, 0, 1]).expect("Annex B") + 4,
+        PictureFormat::Vp8 => 0,
+    };
+    picture[keep..].fill(0xff);
+}
+
+/// By statistics that were made after this was asked.
+fn key_frames_requested(running: &Running) -> u64 {
+    running.wait_for_nth("stats", running.all("stats").len()).number("key_frames_requested")
 }
 
 #[test]
@@ -250,6 +306,23 @@ impl Wired {
             panic!("the connection was closed");
         };
         self.runtime.block_on(async { tokio::time::timeout(DEADLINE, waiting).await }).expect("it happens in time");
+    }
+
+    /// Waits for so long, and tells whether a key frame was asked for meanwhile.
+    fn wants_key_frame(&mut self, within: Duration) -> bool {
+        let deadline = Instant::now() + within;
+        let mut is_wanted = false;
+        let events = &mut self.events;
+        self.runtime.block_on(async {
+            while let Ok(event) = tokio::time::timeout_at(deadline.into(), events.next()).await {
+                match event {
+                    Some(PeerEvent::KeyFrameWanted(Track::Camera)) => is_wanted = true,
+                    Some(_) => {}
+                    None => panic!("the connection was closed"),
+                }
+            }
+        });
+        is_wanted
     }
 
     /// Says something on the control channel.

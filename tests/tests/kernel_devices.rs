@@ -12,7 +12,7 @@ use ahoy_tests::harness::programs::{self, program};
 use ahoy_tests::harness::vm::Vm;
 use ahoy_tests::harness::vm::inside::{Driver, set_controls, v4l2_ctl};
 use ahoy_tests::harness::y4m::Recording;
-use ahoy_tests::harness::{Server, speech};
+use ahoy_tests::harness::{Server, skipped, speech};
 
 /// For the VM from first to last; it takes a quarter of that on two free processors.
 const WHOLE: Duration = Duration::from_secs(300);
@@ -30,7 +30,7 @@ const LOOPBACK: [&str; 2] = ["plughw:CARD=Loopback,DEV=0", "plughw:CARD=Loopback
 fn the_kernels_devices_work_in_a_vm() {
     let vm = match Vm::set_up(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("vm")) {
         Ok(vm) => vm,
-        Err(why) => return eprintln!("skipped: {why}"),
+        Err(why) => return skipped(why),
     };
     let own = std::env::current_exe().expect("a running program has a path");
     let tests = format!("'{}' --ignored --test-threads=1", own.display());

@@ -51,7 +51,7 @@ fn call(codec: VideoCodec, clip: &[VideoFrame], mut path: Path) -> (Vec<(usize, 
     };
     let mut encoder = codec.encoder(default_bitrate_bps(640, 480), FrameRate::THIRTY).expect("available");
     let mut decoder = codec.decoder().expect("available");
-    let mut packetizer = FramePacketizer::new(65_500);
+    let mut packetizer = FramePacketizer::new(32_700);
     let mut assembler = FrameAssembler::new(format, AssemblerConfig::default());
     assembler.set_round_trip(ONE_WAY * 2);
     let (mut shown, mut requests, mut key_due) = (Vec::new(), 0, None::<Duration>);

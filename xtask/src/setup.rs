@@ -108,32 +108,43 @@ fn install_packages() -> anyhow::Result<()> {
         println!("  {:<17} {}", need.package, need.why);
     }
     let (to_build, to_test): (Vec<&Need>, Vec<&Need>) = missing.into_iter().partition(|need| need.to_build);
+    let mut lists = Lists::FromBefore;
     if !to_build.is_empty() {
-        apt_install(&to_build)?;
+        apt_install(&to_build, &mut lists)?;
     }
     // One at a time: a distribution may lack one of them and have the others.
     for need in &to_test {
-        if let Err(error) = apt_install(&[need]) {
+        if let Err(error) = apt_install(&[need], &mut lists) {
             println!("set-up: without {} some tests will be skipped ({error:#})", need.package);
         }
     }
     Ok(())
 }
 
-fn apt_install(needs: &[&Need]) -> anyhow::Result<()> {
+/// apt's lists of packages.
+enum Lists {
+    /// Of some earlier day, or none at all.
+    FromBefore,
+    /// Fetched by this set-up, or that was tried: a second time would take as long and bring nothing new.
+    Updated,
+}
+
+fn apt_install(needs: &[&Need], lists: &mut Lists) -> anyhow::Result<()> {
     let packages: Vec<&str> = needs.iter().map(|need| need.package).collect();
     let packages = packages.join(" ");
     ensure!(
         is_on_path("apt-get"),
         "install the above and run this again (here is no apt-get to do it with; on Debian the packages are: {packages})"
     );
-    let commands = [
-        "apt-get update".to_owned(),
-        format!("apt-get install --yes --no-install-recommends -o DPkg::Lock::Timeout=300 {packages}"),
-    ];
+    let install = format!("apt-get install --yes --no-install-recommends -o DPkg::Lock::Timeout=300 {packages}");
+    let commands = match lists {
+        Lists::FromBefore => vec!["apt-get update".to_owned(), install],
+        Lists::Updated => vec![install],
+    };
     let Some(become_root) = way_to_root() else {
         bail!("run this as root, then `cargo xtask` again:  {}", commands.join(" && "));
     };
+    *lists = Lists::Updated;
     for line in commands {
         let line = format!("{become_root}{line}");
         println!("running: {line}");

@@ -2,6 +2,7 @@
 //! may never answer; what is asked here always answers. A camera that failed stays failed: open it again.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -25,7 +26,7 @@ mod offer;
 use capture::Capture;
 use device::Device;
 pub use error::CameraError;
-use hold::{Held, Hold};
+use hold::{Held, Hold, Ticket};
 
 /// Names the first camera of the machine, whichever that is.
 pub const DEFAULT_CAMERA: &str = "default";
@@ -38,6 +39,8 @@ const STALLED: Duration = Duration::from_secs(2);
 const ENUMERATING: Duration = Duration::from_secs(3);
 /// How long closing a camera may take, before its thread is left behind.
 const CLOSING: Duration = Duration::from_secs(1);
+/// How soon who waits for a camera sees that it is not wanted any more.
+const NAP: Duration = Duration::from_millis(50);
 
 /// A camera that is plugged in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +66,7 @@ pub struct CameraFrame {
 /// # Errors
 /// If a driver hangs.
 pub fn list() -> Result<Vec<CameraInfo>, CameraError> {
-    Ok(connected()?.into_iter().map(|device| device.info).collect())
+    Ok(connected(&|| false)?.into_iter().map(|device| device.info).collect())
 }
 
 /// The camera that [`Camera::open`] would turn on, without doing so.
@@ -71,7 +74,7 @@ pub fn list() -> Result<Vec<CameraInfo>, CameraError> {
 /// # Errors
 /// If there is none, or none of that id.
 pub fn find(id: &str) -> Result<CameraInfo, CameraError> {
-    Ok(find_among(connected()?, id)?.info)
+    Ok(find_among(connected(&|| false)?, id)?.info)
 }
 
 /// An open camera. It belongs to one thread; dropping it turns it off.
@@ -84,22 +87,25 @@ pub struct Camera {
 
 impl Camera {
     /// Turns on the camera of that id, or [`DEFAULT_CAMERA`], and waits for its first picture: for 5 seconds at most, longer
-    /// only where the system asks its user for permission. What it sends is chosen from what it offers.
+    /// only where the system asks its user for permission. What it sends is chosen from what it offers. Once `stop` says
+    /// yes, it gives up, and turns off within a second a camera that its driver lets go of.
     ///
     /// # Errors
     /// If there is no such camera, or it gives no pictures: each [`CameraError`] is a reason.
-    pub fn open(id: &str) -> Result<Self, CameraError> {
-        let device = find_among(connected()?, id)?;
+    pub fn open(id: &str, stop: &dyn Fn() -> bool) -> Result<Self, CameraError> {
+        let device = find_among(connected(stop)?, id)?;
         let name = device.info.name.clone();
-        if !device::is_permitted() {
-            return Err(CameraError::Refused { camera: name });
+        if !device::is_permitted(stop) {
+            return Err(if stop() { CameraError::Stopped } else { CameraError::Refused { camera: name } });
         }
-        let hold = Hold::take(&device.info.id, CLOSING).map_err(|held| match held {
-            Held::InUse => CameraError::Busy { camera: name.clone() },
-            Held::LeftBehind => CameraError::Stalled { camera: name.clone() },
-        })?;
+        let hold = take(&device.info, stop)?;
         let thread = CaptureThread::start(device, hold)?;
-        let first = thread.next(&name, FIRST_PICTURE)?;
+        let first = await_unless(stop, FIRST_PICTURE, |nap| match thread.pictures.take_timeout(nap) {
+            Ok(result) => Some(result),
+            Err(TakeError::TimedOut) => None,
+            Err(TakeError::Closed) => Some(Err(CameraError::Stalled { camera: name.clone() })),
+        })?;
+        let first = first.unwrap_or_else(|| Err(CameraError::Stalled { camera: name.clone() }))?;
         Ok(Self { name, rate: first.rate, first: Some(first.picture), thread })
     }
 
@@ -144,14 +150,14 @@ struct CaptureThread {
     pictures: Pictures,
     damaged: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
-    camera_id: String,
+    ticket: Ticket,
     thread: Option<JoinHandle<()>>,
 }
 
 impl CaptureThread {
     fn start(device: Device, hold: Hold) -> Result<Self, CameraError> {
         let (pictures, damaged, stop) = (Pictures::new(), Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
-        let camera_id = device.info.id.clone();
+        let ticket = hold.ticket();
         let capture = Capture {
             device,
             pictures: pictures.clone(),
@@ -161,7 +167,7 @@ impl CaptureThread {
         };
         let thread = thread::Builder::new().name("capture".into()).spawn(move || capture.run());
         let thread = Some(thread.map_err(CameraError::Thread)?);
-        Ok(Self { pictures, damaged, stop, camera_id, thread })
+        Ok(Self { pictures, damaged, stop, ticket, thread })
     }
 
     fn next(&self, camera: &str, within: Duration) -> Result<Taken, CameraError> {
@@ -177,7 +183,7 @@ impl Drop for CaptureThread {
         self.stop.store(true, Ordering::Relaxed);
         // A thread that waits for a picture which never comes cannot be woken. It keeps its hold, so that a camera has
         // one such thread at most, and ends when the driver answers: when the camera is unplugged, for one.
-        if hold::wait_until_free(&self.camera_id, CLOSING)
+        if self.ticket.wait_until_free(CLOSING)
             && let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -186,9 +192,42 @@ impl Drop for CaptureThread {
     }
 }
 
+/// Takes a camera in hand.
+fn take(camera: &CameraInfo, stop: &dyn Fn() -> bool) -> Result<Hold, CameraError> {
+    // One that was turned off while it started lets go with its first picture.
+    let starting = hold::left_behind_for(&camera.id).map(|since| FIRST_PICTURE.saturating_sub(since));
+    let mut holder = Held::InUse;
+    let hold = await_unless(stop, CLOSING.max(starting.unwrap_or_default()), |nap| {
+        Hold::take(&camera.id, nap).map_err(|held| holder = held).ok()
+    })?;
+    hold.ok_or_else(|| match holder {
+        Held::InUse => CameraError::Busy { camera: camera.name.clone() },
+        Held::LeftBehind => CameraError::Stalled { camera: camera.name.clone() },
+    })
+}
+
+/// Asks `attempt`, which waits as long as it is told, until it has an answer, for `within`.
+fn await_unless<T>(
+    stop: &dyn Fn() -> bool,
+    within: Duration,
+    mut attempt: impl FnMut(Duration) -> Option<T>,
+) -> Result<Option<T>, CameraError> {
+    let deadline = Instant::now() + within;
+    loop {
+        if stop() {
+            return Err(CameraError::Stopped);
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        let answer = attempt(left.min(NAP));
+        if answer.is_some() || left.is_zero() {
+            return Ok(answer);
+        }
+    }
+}
+
 /// Asks every driver, on a thread of its own: one of them may hang, and then nobody else does. There is one such thread at
 /// most.
-fn connected() -> Result<Vec<Device>, CameraError> {
+fn connected(stop: &dyn Fn() -> bool) -> Result<Vec<Device>, CameraError> {
     static ASKING: Mutex<()> = Mutex::new(());
     let (answer, answered) = mpsc::sync_channel(1);
     let asking = thread::Builder::new().name("cameras".into()).spawn(move || {
@@ -198,7 +237,12 @@ fn connected() -> Result<Vec<Device>, CameraError> {
         let _ = answer.send(device::connected());
     });
     asking.map_err(CameraError::Thread)?;
-    answered.recv_timeout(ENUMERATING).map_err(|_| CameraError::Stuck)
+    let answer = await_unless(stop, ENUMERATING, |nap| match answered.recv_timeout(nap) {
+        Ok(connected) => Some(Ok(connected)),
+        Err(RecvTimeoutError::Timeout) => None,
+        Err(RecvTimeoutError::Disconnected) => Some(Err(CameraError::Stuck)),
+    })?;
+    answer.unwrap_or(Err(CameraError::Stuck))
 }
 
 fn wait_for(lock: &Mutex<()>, within: Duration) -> Option<MutexGuard<'_, ()>> {
@@ -220,4 +264,36 @@ fn find_among(connected: Vec<Device>, id: &str) -> Result<Device, CameraError> {
     let names = connected.iter().map(|device| device.info.id.as_str()).collect::<Vec<_>>().join(", ");
     let unknown = || CameraError::Unknown { wanted: id.into(), connected: names };
     connected.into_iter().find(|device| device.is_called(id)).ok_or_else(unknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_ends_with_an_answer_or_the_time_or_when_told_to_stop() {
+        let long = Duration::from_secs(20);
+        let began = Instant::now();
+        let mut asked = 0;
+        let mut third = |_| {
+            asked += 1;
+            (asked == 3).then_some(asked)
+        };
+        assert_eq!(await_unless(&|| false, long, &mut third).unwrap(), Some(3));
+        assert_eq!(await_unless(&|| false, Duration::ZERO, |_| None::<()>).unwrap(), None);
+        let asked = AtomicU64::new(0);
+        let stop = || asked.load(Ordering::Relaxed) == 2;
+        let stopped = await_unless(&stop, long, |nap| {
+            assert!(nap <= NAP);
+            asked.fetch_add(1, Ordering::Relaxed);
+            None::<()>
+        });
+        assert!(matches!(stopped, Err(CameraError::Stopped)));
+        assert!(began.elapsed() < long);
+    }
+
+    #[test]
+    fn a_camera_that_nobody_wants_any_more_is_not_opened() {
+        assert!(matches!(Camera::open(DEFAULT_CAMERA, &|| true), Err(CameraError::Stopped)));
+    }
 }

@@ -6,7 +6,8 @@ use std::fmt;
 /// Something changed with a microphone or a speaker. `Display` says it to a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SoundNotice {
-    /// No sound for now: the cause, and what to do. A device is tried again every second, a file is not.
+    /// No sound for now: the cause, and what to do. A device is tried again every second (one that runs far faster
+    /// than sound every 30), a file is not.
     Failed(String),
     /// Another device stands in for the one that was chosen, until that is there again.
     Replaced {

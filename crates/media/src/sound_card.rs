@@ -6,6 +6,7 @@
 //! without end in the system (opening, closing, asking a sound server) runs on a further thread that the supervisor can
 //! abandon.
 
+mod abandoned;
 mod devices;
 mod error;
 mod format;

@@ -106,6 +106,15 @@ impl PictureSource {
     /// # Errors
     /// If the file or the camera cannot be used, or the spec names no source of pictures.
     pub fn open(spec: &SourceSpec) -> Result<Option<Self>, SourceError> {
+        Self::open_unless(spec, &|| false)
+    }
+
+    /// The same, but gives up waiting for a camera once `stop` says yes: it is turned off within a second, or where its
+    /// driver does not let go of it, as soon as it does.
+    ///
+    /// # Errors
+    /// As of [`Self::open`], and when it gave up.
+    pub fn open_unless(spec: &SourceSpec, stop: &dyn Fn() -> bool) -> Result<Option<Self>, SourceError> {
         let (pictures, rate) = match spec {
             SourceSpec::File(path) => {
                 let reader = Y4mReader::new(BufReader::new(open_file(path)?))
@@ -115,7 +124,7 @@ impl PictureSource {
             }
             SourceSpec::Pattern => (Pictures::Drawn(Drawn::Pattern(TestPattern::new())), FrameRate::THIRTY),
             SourceSpec::Device(id) => {
-                let camera = Camera::open(id)?;
+                let camera = Camera::open(id, stop)?;
                 let rate = camera.rate();
                 (Pictures::Camera(camera), rate)
             }

@@ -9,6 +9,9 @@ mod process;
 #[allow(dead_code, unreachable_pub, reason = "whole calls are tested with it too")]
 #[path = "../../../tests/src/harness/pulse.rs"]
 mod pulse;
+#[allow(unreachable_pub, reason = "whole calls are tested with it too")]
+#[path = "../../../tests/src/harness/skipped.rs"]
+mod skipped;
 
 use std::f64::consts::TAU;
 use std::fs::File;
@@ -323,6 +326,23 @@ fn when_nothing_is_left_that_is_told_and_the_next_device_is_taken() {
     }
     pulse.plug("new", "New");
     wait_for_line(&probe, "\"New\" is back");
+    end(&mut probe);
+}
+
+/// As Debian sets PulseAudio up, and PipeWire does by itself: streams of a speaker that goes move on to a dummy.
+#[test]
+fn the_only_speaker_is_taken_back_from_a_server_that_keeps_its_stream_alive() {
+    let speaker = "load-module module-null-sink sink_name=spk sink_properties=device.description=Speakers";
+    let Some(pulse) = Pulse::start(&[speaker, "load-module module-always-sink"]) else { return };
+    let modules = pulse.ask(&["list", "short", "modules"]);
+    let plugged = modules.lines().find(|line| line.contains("sink_name=spk")).unwrap();
+    let mut probe = probe(&pulse, &["--speaker", "default", "--seconds", "15"]);
+    wait_for_sound(&probe);
+    pulse.unplug(plugged.split('\t').next().unwrap());
+    wait_for_line(&probe, "there is no speaker; plug one in");
+    assert!(pulse.ask(&["list", "short", "sinks"]).contains("auto_null"));
+    pulse.plug("spk", "Speakers");
+    wait_for_line(&probe, "\"Speakers\" is back");
     end(&mut probe);
 }
 

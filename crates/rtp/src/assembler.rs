@@ -195,6 +195,17 @@ impl FrameAssembler {
 
     /// The decoder could not use what it got: nothing more until the next key frame, which is asked for.
     pub fn decoder_failed(&mut self, now: Duration) {
+        let is_key = |event: &AssemblerEvent| matches!(event, AssemblerEvent::Frame(frame) if frame.key);
+        if let Some(key) = self.events.iter().position(is_key) {
+            // It was here before the decoder failed: what waits behind it can be decoded, and nothing has to be asked for.
+            let dropped = self.events.drain(..key).filter(|event| matches!(event, AssemblerEvent::Frame(_))).count();
+            self.stats.frames -= dropped as u64;
+            return;
+        }
+        // What waits depends on what failed.
+        let waiting = self.events.len();
+        self.events.retain(|event| *event == AssemblerEvent::KeyFrameWanted);
+        self.stats.frames -= (waiting - self.events.len()) as u64;
         self.lose_way(now);
         self.advance(now);
     }

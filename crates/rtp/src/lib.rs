@@ -24,8 +24,8 @@ pub use assembler::{AssembledFrame, AssemblerConfig, AssemblerEvent, AssemblerSt
 pub use clock::RtpClock;
 pub use format::PictureFormat;
 pub use jitter::{JitterBuffer, JitterStats, Playout, Pull, Stretch};
-pub use nack::{Arrival, NackGenerator};
+pub use nack::{Arrival, Came, NackGenerator};
 pub use packet::RtpPacket;
-pub use packetizer::{FramePacketizer, MAX_PAYLOAD_BYTES, OpusPacketizer};
+pub use packetizer::{FramePacketizer, MAX_PAYLOAD_BYTES, OpusPacketizer, first_sequence};
 pub use sender_report::SenderReport;
 pub use sync::LipSync;

@@ -21,8 +21,12 @@ const MAX_TRIES: u32 = 5;
 const MAX_AGE: Duration = Duration::from_secs(1);
 
 /// A jump over more packets than this is no loss that can be repaired but an outage, or a stream that began anew. Asking for
-/// all of them would fill a path that just broke down; the assembler sees the break too and asks for a key frame.
+/// all of them would fill a path that just broke down; the assembler sees the break too and asks for a key frame. Two packets
+/// in a row prove it (RFC 3550 A.1): a single one is a stray, and must not end the repair of what is missing.
 const MAX_GAP: i64 = 256;
+
+/// A packet further back than this is not late but of a stream that began anew, if another follows it (RFC 3550 A.1).
+const MAX_MISORDER: i64 = 1_000;
 
 /// Packets that are asked for at the same time, all gaps together: half a second of a 4 Mb/s picture lost.
 const MAX_MISSING: usize = 256;
@@ -34,8 +38,17 @@ pub enum Arrival {
     Newest,
     /// It was missing.
     Filled,
-    /// It was there already, or had been given up.
+    /// It was there already, had been given up, or is from too far away.
     Unneeded,
+}
+
+/// How a packet came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Came {
+    /// In its own stream.
+    Itself,
+    /// As a retransmission, in the stream of those.
+    Again,
 }
 
 /// Watches the sequence numbers of one stream and tells which to ask for.
@@ -45,6 +58,8 @@ pub enum Arrival {
 pub struct NackGenerator {
     unwrapper: SequenceUnwrapper,
     newest: Option<i64>,
+    /// What the sequence number after one from far away would be.
+    restart_at: Option<u16>,
     missing: BTreeMap<i64, Missing>,
     round_trip: RoundTrip,
 }
@@ -62,31 +77,34 @@ struct Missing {
 
 impl NackGenerator {
     /// Takes note of a packet that came with its original sequence number, be it the packet itself or a retransmission.
-    pub fn push(&mut self, now: Duration, sequence: u16) -> Arrival {
-        let number = self.unwrapper.unwrap(sequence);
+    pub fn push(&mut self, now: Duration, sequence: u16, came: Came) -> Arrival {
         let Some(newest) = self.newest else {
-            self.newest = Some(number);
+            self.restart(sequence);
             return Arrival::Newest;
         };
-        if number > newest {
-            self.advance(now, newest, number);
-            return Arrival::Newest;
-        }
-        match self.missing.remove(&number) {
-            Some(missing) => {
-                // Only an answer to a single request tells how long one takes (Karn's algorithm, RFC 6298 §3).
-                if missing.asked == 1 {
-                    self.round_trip.sample(now.saturating_sub(missing.asked_at));
-                }
-                Arrival::Filled
+        // On trial: a number from far away must not move what others are measured by.
+        let mut unwrapper = self.unwrapper;
+        let number = unwrapper.unwrap(sequence);
+        if let Some(missing) = self.missing.remove(&number) {
+            // Only an answer to a single request tells how long one takes (Karn's algorithm, RFC 6298 §3). A packet that
+            // came itself was only late.
+            if came == Came::Again && missing.asked == 1 {
+                self.round_trip.sample(now.saturating_sub(missing.asked_at));
             }
-            None => {
-                if newest.saturating_sub(number) > MAX_GAP {
-                    self.restart(sequence);
-                }
-                Arrival::Unneeded
-            }
+            return Arrival::Filled;
         }
+        if !(-MAX_MISORDER..=MAX_GAP).contains(&(number - newest)) {
+            return self.jump(sequence, came);
+        }
+        if came == Came::Itself {
+            self.restart_at = None;
+        }
+        if number <= newest {
+            return Arrival::Unneeded;
+        }
+        self.unwrapper = unwrapper;
+        self.advance(now, newest, number);
+        Arrival::Newest
     }
 
     /// Takes a round trip time that was measured elsewhere: by RTCP reports or by ICE.
@@ -122,10 +140,6 @@ impl NackGenerator {
     /// Goes on to a packet beyond the newest; the ones between are missing.
     fn advance(&mut self, now: Duration, newest: i64, number: i64) {
         self.newest = Some(number);
-        if number - newest > MAX_GAP {
-            self.missing.clear();
-            return;
-        }
         for missing in self.missing.values_mut() {
             if missing.asked == 0 && number - missing.shown_by >= REORDER_PACKETS {
                 missing.due = missing.due.min(now);
@@ -139,9 +153,24 @@ impl NackGenerator {
         }
     }
 
-    /// No network delays one packet behind so many others: the stream counts anew.
+    /// Follows the stream to a number far away once a second packet confirms it. Retransmissions confirm nothing: they are
+    /// of whatever the sender kept.
+    fn jump(&mut self, sequence: u16, came: Came) -> Arrival {
+        if came == Came::Again {
+            return Arrival::Unneeded;
+        }
+        if self.restart_at != Some(sequence) {
+            self.restart_at = Some(sequence.wrapping_add(1));
+            return Arrival::Unneeded;
+        }
+        self.restart(sequence);
+        Arrival::Newest
+    }
+
+    /// Begins anew at `sequence`.
     fn restart(&mut self, sequence: u16) {
         self.missing.clear();
+        self.restart_at = None;
         self.unwrapper = SequenceUnwrapper::default();
         self.newest = Some(self.unwrapper.unwrap(sequence));
     }

@@ -16,6 +16,13 @@ pub use opus::OpusPacketizer;
 /// its extensions (12), the SRTP tag (16) and the two bytes that a retransmission adds (RFC 4588), rounded down.
 pub const MAX_PAYLOAD_BYTES: usize = 1_180;
 
+/// The first sequence number of a stream, made from a random number: below 2^15. A receiver that lost the first packets
+/// takes the first that it sees for one before the numbers wrap, and could decrypt none if they had wrapped by then
+/// (RFC 3711 §3.3.1).
+pub fn first_sequence(random: u16) -> u16 {
+    random & 0x7fff
+}
+
 /// Cuts the coded pictures of one stream into packets.
 ///
 /// Packets are numbered on across a change of format: it stays the same stream, and SRTP takes a jump in the numbers for
@@ -27,9 +34,14 @@ pub struct FramePacketizer {
 }
 
 impl FramePacketizer {
-    /// Starts a stream. The number should be random (RFC 3550 §5.1).
-    pub fn new(first_sequence: u16) -> Self {
-        Self { sequence: first_sequence, picture_id: first_sequence & MAX_PICTURE_ID }
+    /// Starts a stream. The number should be random (RFC 3550 §5.1); it is taken as [`first_sequence`] has it.
+    pub fn new(sequence: u16) -> Self {
+        Self::numbered_from(first_sequence(sequence))
+    }
+
+    /// Goes on at any number.
+    pub(crate) fn numbered_from(sequence: u16) -> Self {
+        Self { sequence, picture_id: sequence & MAX_PICTURE_ID }
     }
 
     /// The packets of one coded picture, in sending order; the last one carries the marker. One without content gives none.
@@ -77,7 +89,7 @@ mod tests {
 
     #[test]
     fn packets_and_vp8_frames_are_numbered_on_and_wrap() {
-        let mut packetizer = FramePacketizer::new(65_534);
+        let mut packetizer = FramePacketizer::numbered_from(65_534);
         let mut packets = packetizer.packetize(PictureFormat::Vp8, &VP8_FRAME, 1);
         packets.extend(packetizer.packetize(PictureFormat::H264, &H264_SLICE, 2));
         packets.extend(packetizer.packetize(PictureFormat::Vp8, &VP8_FRAME, 3));
@@ -85,6 +97,14 @@ mod tests {
         assert_eq!(numbers, [(65_534, 1), (65_535, 2), (0, 3)]);
         assert_eq!(packets[0].payload[2..4], [0xff, 0xff]);
         assert_eq!(packets[2].payload[2..4], [0x80, 0x00]);
+    }
+
+    #[test]
+    fn the_first_number_of_a_stream_is_below_2_to_the_15th() {
+        for (random, first) in [(0, 0), (0x7fff, 0x7fff), (0x8000, 0), (65_534, 0x7ffe)] {
+            assert_eq!(FramePacketizer::new(random).packetize(PictureFormat::Vp8, &VP8_FRAME, 1)[0].sequence, first);
+            assert_eq!(OpusPacketizer::new(random, 1).packetize(bytes::Bytes::new(), 960).sequence, first);
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(crate) struct TrackAgreement {
 pub(crate) struct Sending {
     pub(crate) codec: Codec,
     pub(crate) payload_type: u8,
-    /// The payload type of retransmissions (RFC 4588). Without one, packets are sent again as they were.
+    /// The payload type of retransmissions (RFC 4588).
     pub(crate) rtx_payload_type: Option<u8>,
     /// Whether the peer may ask for packets again (RFC 4585 §6.2.1).
     pub(crate) nack: bool,

@@ -195,7 +195,11 @@ impl Peer {
             control: Arc::clone(&built.control),
             transport_senders: built.senders,
             loopback: config.loopback,
-            negotiation: tokio::sync::Mutex::new(Negotiation::new(config.video_codecs, agreed)),
+            negotiation: tokio::sync::Mutex::new(Negotiation::new(
+                config.video_codecs,
+                agreed,
+                Arc::clone(&built.sockets),
+            )),
             generation,
             senders,
             gauges: inlets.each_ref().map(Inlet::gauge),
@@ -382,7 +386,7 @@ impl Peer {
         self.shared.feedback.track(track).sender_report.subscribe()
     }
 
-    /// Numbers, as of now. All zero once the connection is closed.
+    /// Numbers, as of now; once the connection is closed, those of its end as far as they can still be had.
     pub async fn stats(&self) -> PeerStats {
         let shared = &self.shared;
         let Ok(report) =

@@ -1,4 +1,4 @@
-//! The sockets of a peer connection, which until the control channel is open hand out one datagram a turn.
+//! The sockets of a peer connection, which as long as the control channel is to come hand out one datagram a turn.
 //!
 //! The peer connection reads all datagrams that are there before it acts on what they changed. So where the peer's last
 //! word of the SCTP handshake and its first data lie in the queue together, it takes the data for a channel that is not
@@ -23,13 +23,32 @@ type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// Tokio, but for the UDP sockets.
 #[derive(Debug, Default)]
 pub(crate) struct Sockets {
-    is_open: Arc<AtomicBool>,
+    control: Arc<Control>,
+}
+
+/// What is known of the control channel.
+#[derive(Debug, Default)]
+struct Control {
+    is_open: AtomicBool,
+    /// The negotiation came to no data channels.
+    is_refused: AtomicBool,
+}
+
+impl Control {
+    fn is_to_come(&self) -> bool {
+        !self.is_open.load(Relaxed) && !self.is_refused.load(Relaxed)
+    }
 }
 
 impl Sockets {
     /// The control channel is open: from now on datagrams are handed out as they come.
     pub(crate) fn control_opened(&self) {
-        self.is_open.store(true, Relaxed);
+        self.control.is_open.store(true, Relaxed);
+    }
+
+    /// What a negotiation came to: where there are no data channels, nothing need be waited for.
+    pub(crate) fn expect_control(&self, expected: bool) {
+        self.control.is_refused.store(!expected, Relaxed);
     }
 }
 
@@ -44,7 +63,7 @@ impl Runtime for Sockets {
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let inner = TokioRuntime.wrap_udp_socket(socket)?;
-        Ok(Arc::new(Socket { inner, is_open: Arc::clone(&self.is_open), turn: Mutex::default() }))
+        Ok(Arc::new(Socket { inner, control: Arc::clone(&self.control), turn: Mutex::default() }))
     }
 
     fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
@@ -87,7 +106,7 @@ impl Runtime for Sockets {
 #[derive(Debug)]
 struct Socket {
     inner: Arc<dyn AsyncUdpSocket>,
-    is_open: Arc<AtomicBool>,
+    control: Arc<Control>,
     turn: Mutex<Turn>,
 }
 
@@ -115,8 +134,8 @@ impl AsyncUdpSocket for Socket {
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
         let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_open = self.is_open.load(Relaxed);
-        if std::mem::take(&mut turn.is_over) && !is_open {
+        let one_a_turn = self.control.is_to_come();
+        if std::mem::take(&mut turn.is_over) && one_a_turn {
             // A reader that only asks whether there is more goes on; one that waits is to ask again.
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -129,7 +148,7 @@ impl AsyncUdpSocket for Socket {
             turn.is_over = true;
             return Poll::Ready(Ok(1));
         }
-        if is_open {
+        if !one_a_turn {
             return self.inner.poll_recv(cx, bufs, meta);
         }
         let (bufs, meta) = (&mut bufs[..1], &mut meta[..1]);
@@ -176,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn datagrams_are_handed_out_one_a_turn_until_the_control_channel_is_open() {
+    async fn datagrams_are_handed_out_one_a_turn_until_the_control_channel_is_open_or_refused() {
         let sockets = Sockets::default();
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
@@ -189,8 +208,20 @@ mod tests {
         for number in 0..3 {
             assert_eq!(read_all(&*socket).await, [vec![number; 20]]);
         }
+        sockets.expect_control(true);
+        assert_eq!(read_all(&*socket).await, [[3; 20]]);
         sockets.control_opened();
-        assert_eq!(read_all(&*socket).await, [[3; 20], [4; 20], [5; 20]]);
+        assert_eq!(read_all(&*socket).await, [[4; 20], [5; 20]]);
+        let refused = Sockets::default();
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let address = socket.local_addr().unwrap();
+        let socket = refused.wrap_udp_socket(socket).unwrap();
+        for number in 0..3_u8 {
+            sender.send_to(&[number; 20], address).unwrap();
+        }
+        refused.expect_control(false);
+        assert_eq!(read_all(&*socket).await, [[0; 20], [1; 20], [2; 20]]);
     }
 
     #[cfg(target_os = "linux")]

@@ -2,7 +2,8 @@
 # setup.sh FOLDER: puts into FOLDER (an absolute path) what run.sh needs, from the Debian archive. Needs no root and
 # installs nothing.
 #
-#   usr, bin, lib        QEMU, v4l2-ctl and busybox, unpacked, with the libraries that this machine lacks
+#   usr, bin, lib        QEMU, v4l2-ctl and busybox, unpacked, with the libraries that this machine lacks; links to
+#                        those of them that it has
 #   vmlinuz, initrd.gz   Debian's kernel, and busybox with `init` and the modules listed below
 #   made-by              the scripts that made it
 #
@@ -58,11 +59,19 @@ apt-get -qq download "$image" $packages || cannot "the packages for the VM canno
 mkdir kernel
 dpkg -x "$image"_*.deb kernel
 rm "$image"_*.deb
+# Where this machine has all of them, there is none.
 for package in *.deb; do
-    dpkg -x "$package" .
+    [ ! -e "$package" ] || dpkg -x "$package" .
 done
-# Not among them where it is installed.
-[ -e bin/busybox ] || install -D "$(command -v busybox)" bin/busybox
+# What is installed is not among them. The VM sees it under the same path.
+mkdir -p bin usr/bin
+# Debian 13 has moved it there.
+[ ! -e usr/bin/busybox ] || ln -sf ../usr/bin/busybox bin/busybox
+for program in bin/busybox usr/bin/qemu-system-x86_64 usr/bin/v4l2-ctl; do
+    [ ! -e "$program" ] || continue
+    own=$(command -v "${program##*/}") || cannot "apt-get neither finds nor fetches ${program##*/} for the VM"
+    ln -s "$own" "$program"
+done
 
 version=${image#linux-image-}
 bin/busybox depmod -b kernel "$version"

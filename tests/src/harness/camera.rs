@@ -1,16 +1,18 @@
 //! A camera for programs under test, on machines that have none: `lab/fakecam.c` is compiled and loaded into them, so
 //! that they run the camera code that they would run with a real one.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use tempfile::TempDir;
 
+use super::skipped;
 use super::y4m::Recording;
 
 /// A camera that shows a clip.
@@ -33,6 +35,8 @@ pub enum State {
     Stalled,
     /// Its driver fails at each picture.
     Broken,
+    /// Its bus has room for compressed pictures only.
+    Crowded,
     /// Its rows and buffers are longer than its pictures.
     Padded,
 }
@@ -101,6 +105,7 @@ impl FakeCamera {
             State::Busy => "busy",
             State::Stalled => "stalled",
             State::Broken => "broken",
+            State::Crowded => "crowded",
             State::Padded => "padded",
         })
     }
@@ -111,12 +116,12 @@ fn library() -> Option<&'static Path> {
     static LIBRARY: OnceLock<Option<PathBuf>> = OnceLock::new();
     let compiled = LIBRARY.get_or_init(|| {
         if !cfg!(all(target_os = "linux", target_env = "gnu")) {
-            eprintln!("skipped: the fake camera is for Linux with glibc");
+            skipped("the fake camera is for Linux with glibc");
             return None;
         }
         let compiler = Command::new("cc").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
         if !compiler.is_ok_and(|status| status.success()) {
-            eprintln!("skipped: no cc to compile the fake camera with");
+            skipped("no cc to compile the fake camera with");
             return None;
         }
         let own = env::current_exe().expect("a running program has a path");
@@ -133,34 +138,42 @@ fn library() -> Option<&'static Path> {
     compiled.as_deref()
 }
 
-/// The clip's pictures as cameras compress them: full range, 4:2:2. Written once a test program, beside the clip.
-fn jpegs(clip: &Path) -> &'static Path {
-    static JPEGS: OnceLock<PathBuf> = OnceLock::new();
-    JPEGS.get_or_init(|| {
-        let mut recording = Recording::open(clip);
-        let (width, height) = (recording.width, recording.height);
-        let mut bytes = Vec::new();
-        for number in 0..recording.pictures {
-            let picture = recording.picture(number);
-            let (luma, chroma) = picture.split_at(width * height);
-            let (u, v) = chroma.split_at(chroma.len() / 2);
-            let mut pixels = Vec::with_capacity(luma.len() * 3);
-            for (at, y) in luma.iter().enumerate() {
-                let colour = at / width / 2 * (width / 2) + at % width / 2;
-                // From video to full range (BT.601, JFIF).
-                let widen = |value: u8, zero: f32, span: f32, middle: f32| {
-                    ((f32::from(value) - zero) * 255.0 / span + middle).round().clamp(0.0, 255.0) as u8
-                };
-                let [u, v] = [u, v].map(|plane| widen(plane[colour], 128.0, 224.0, 128.0));
-                pixels.extend([widen(*y, 16.0, 219.0, 0.0), u, v]);
-            }
-            let mut encoder = Encoder::new(&mut bytes, 90);
-            encoder.set_sampling_factor(SamplingFactor::R_4_2_2);
-            let encoded = encoder.encode(&pixels, width as u16, height as u16, ColorType::Ycbcr);
-            encoded.expect("pictures can be compressed");
+/// The clip's pictures as cameras compress them: full range, 4:2:2. Written once a test program for each clip, beside it.
+fn jpegs(clip: &Path) -> PathBuf {
+    static WRITTEN: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    let path = clip.with_extension("mjpeg");
+    // Locked until they are there; what a failed test left is not in the set.
+    let mut written = WRITTEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if written.contains(&path) {
+        return path;
+    }
+    fs::write(&path, compress(clip)).expect("the folder is writable");
+    written.insert(path.clone());
+    path
+}
+
+fn compress(clip: &Path) -> Vec<u8> {
+    let mut recording = Recording::open(clip);
+    let (width, height) = (recording.width, recording.height);
+    let mut bytes = Vec::new();
+    for number in 0..recording.pictures {
+        let picture = recording.picture(number);
+        let (luma, chroma) = picture.split_at(width * height);
+        let (u, v) = chroma.split_at(chroma.len() / 2);
+        let mut pixels = Vec::with_capacity(luma.len() * 3);
+        for (at, y) in luma.iter().enumerate() {
+            let colour = at / width / 2 * (width / 2) + at % width / 2;
+            // From video to full range (BT.601, JFIF).
+            let widen = |value: u8, zero: f32, span: f32, middle: f32| {
+                ((f32::from(value) - zero) * 255.0 / span + middle).round().clamp(0.0, 255.0) as u8
+            };
+            let [u, v] = [u, v].map(|plane| widen(plane[colour], 128.0, 224.0, 128.0));
+            pixels.extend([widen(*y, 16.0, 219.0, 0.0), u, v]);
         }
-        let path = clip.with_extension("mjpeg");
-        fs::write(&path, bytes).expect("the folder is writable");
-        path
-    })
+        let mut encoder = Encoder::new(&mut bytes, 90);
+        encoder.set_sampling_factor(SamplingFactor::R_4_2_2);
+        let encoded = encoder.encode(&pixels, width as u16, height as u16, ColorType::Ycbcr);
+        encoded.expect("pictures can be compressed");
+    }
+    bytes
 }

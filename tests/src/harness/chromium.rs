@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::media::Source;
 use super::page::Page;
-use super::{Guest, Server};
+use super::{Guest, Server, skipped};
 
 /// Names under which it is installed.
 const PROGRAMS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
@@ -37,7 +37,7 @@ const FLAGS: [&str; 15] = [
 #[track_caller]
 pub fn open(server: &Server, username: &str, source: &Source) -> Option<Guest> {
     let Some(program) = installed() else {
-        eprintln!("skipped: no Chromium is installed (Debian's package is chromium)");
+        skipped("no Chromium is installed (Debian's package is chromium)");
         return None;
     };
     let page = Page::listen();

@@ -116,7 +116,11 @@ impl Cli {
         command.env_remove("AHOY_LOG").envs(self.environment.iter().map(|(name, value)| (name, value)));
         Running {
             name: self.name.clone(),
-            process: Process::start(&self.name, &mut command),
+            process: if self.more.iter().any(|flag| flag == "--commands") {
+                Process::start_listening(&self.name, &mut command)
+            } else {
+                Process::start(&self.name, &mut command)
+            },
             _data: Arc::clone(&self.data),
         }
     }
@@ -166,6 +170,12 @@ impl Running {
     #[must_use]
     pub fn all(&self, name: &str) -> Vec<Event> {
         self.events().into_iter().filter(|event| event.name() == name).collect()
+    }
+
+    /// Tells one that was started with `--commands` what to do.
+    #[track_caller]
+    pub fn tell(&mut self, command: &str) {
+        self.process.write_line(command);
     }
 
     /// The process itself.

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use super::media::Source;
 use super::page::Page;
-use super::{Guest, Server};
+use super::{Guest, Server, skipped};
 
 /// Names under which it is installed.
 const PROGRAMS: [&str; 2] = ["firefox-esr", "firefox"];
@@ -39,7 +39,7 @@ pub fn open(server: &Server, username: &str, _source: &Source) -> Option<Guest> 
     let path = env::var_os("PATH").unwrap_or_default();
     let is_here = |program: &&str| env::split_paths(&path).any(|folder| folder.join(program).is_file());
     let Some(program) = PROGRAMS.into_iter().find(is_here) else {
-        eprintln!("skipped: no Firefox is installed (Debian's package is firefox-esr)");
+        skipped("no Firefox is installed (Debian's package is firefox-esr)");
         return None;
     };
     let page = Page::listen();

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ahoy_media::VideoCodec;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -27,9 +28,6 @@ pub enum Codec {
     /// VP8.
     Vp8,
 }
-
-/// The video codecs that the command-line peer has.
-pub const CODECS: &[Codec] = &[Codec::H264, Codec::Vp8];
 
 /// A running guest, signed in.
 #[derive(Debug)]
@@ -80,6 +78,15 @@ impl Codec {
             Self::H264 => "H264",
             Self::Vp8 => "VP8",
         }
+    }
+
+    /// Whether the command-line peer has it: one workspace is built with one set of features.
+    #[must_use]
+    pub fn is_available(self) -> bool {
+        VideoCodec::available().contains(match self {
+            Self::H264 => &VideoCodec::H264,
+            Self::Vp8 => &VideoCodec::Vp8,
+        })
     }
 }
 

@@ -1,5 +1,5 @@
-//! A path between two peers that is as bad as a test wants: what they send each other over UDP goes through here, is delayed,
-//! lost or queued, and noted down. It reads of a packet what is not encrypted, and changes nothing in it.
+//! A path between two peers that is as bad as a test wants: what they send each other over UDP goes through here, is delayed
+//! or lost, and noted down. It reads of a packet what is not encrypted, and changes nothing in it.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,10 +23,6 @@ pub struct Way {
     pub loss: f64,
     /// How many are lost one after the other each time; 0 and 1 are the same.
     pub burst: u32,
-    /// How fast packets get through, in bits a second; as fast as they come where it is missing.
-    pub rate_bps: Option<u64>,
-    /// How long a packet may wait for its turn where there is a rate. One that would wait longer is lost.
-    pub queue: Duration,
 }
 
 /// Whose side of the link something is on.
@@ -54,21 +50,12 @@ pub struct Passage {
 pub enum Kind {
     /// Sound or pictures.
     Rtp {
-        /// Whose.
-        ssrc: u32,
         /// In which codec, or that it is a retransmission.
         payload_type: u8,
         /// Its number.
         sequence: u16,
     },
-    /// RTCP, by the type and the count or format of the first packet in it.
-    Rtcp {
-        /// 205 for feedback about the transport.
-        packet_type: u8,
-        /// Of 205: 1 for NACK, 15 for reports on transport-wide numbers.
-        count: u8,
-    },
-    /// STUN and DTLS.
+    /// RTCP, STUN and DTLS.
     Other,
 }
 
@@ -184,8 +171,8 @@ impl Shared {
         let side = self.side(end);
         side.socket.set_read_timeout(Some(IDLE)).expect("the time is not zero");
         let mut buffer = [0; 65_536];
-        // When the last packet was through, and how many more are lost in this burst.
-        let (mut free_at, mut still_lost) = (Instant::now(), 0);
+        // How many more are lost in this burst.
+        let mut still_lost = 0;
         while !self.stopping.load(Ordering::Relaxed) {
             let Ok((length, _)) = side.socket.recv_from(&mut buffer) else { continue };
             let now = Instant::now();
@@ -195,17 +182,9 @@ impl Shared {
                 if still_lost == 0 && random.random_bool(way.loss / f64::from(way.burst.max(1))) {
                     still_lost = way.burst.max(1);
                 }
-                let takes = way.rate_bps.map_or(Duration::ZERO, |rate_bps| {
-                    Duration::from_secs_f64(packet.len() as f64 * 8.0 / rate_bps as f64)
-                });
-                let waits = free_at.saturating_duration_since(now);
-                let is_full = way.rate_bps.is_some() && waits > way.queue;
-                let is_lost = still_lost > 0 || is_full;
+                let is_lost = still_lost > 0;
                 still_lost = still_lost.saturating_sub(1);
-                if !is_lost {
-                    free_at = now + waits + takes;
-                }
-                (!is_lost).then(|| free_at.max(now) + way.delay)
+                (!is_lost).then(|| now + way.delay)
             };
             lock(&side.passages).push(Passage { at: now, kind: kind(packet), lost: through_at.is_none() });
             if let Some(through_at) = through_at {
@@ -230,14 +209,10 @@ impl Shared {
 
 fn kind(packet: &[u8]) -> Kind {
     match packet {
-        [first @ 128..=191, packet_type @ 192..=223, ..] => {
-            Kind::Rtcp { packet_type: *packet_type, count: first & 0x1f }
+        // Between 192 and 223 lie the types of RTCP.
+        [128..=191, second @ (0..192 | 224..), high, low, ..] => {
+            Kind::Rtp { payload_type: second & 0x7f, sequence: u16::from_be_bytes([*high, *low]) }
         }
-        [128..=191, second, high, low, _, _, _, _, ssrc @ ..] if ssrc.len() >= 4 => Kind::Rtp {
-            ssrc: u32::from_be_bytes([ssrc[0], ssrc[1], ssrc[2], ssrc[3]]),
-            payload_type: second & 0x7f,
-            sequence: u16::from_be_bytes([*high, *low]),
-        },
         _ => Kind::Other,
     }
 }

@@ -1,7 +1,7 @@
 //! A program under test: its two outputs are collected as lines, every wait has a deadline, and it dies with its owner.
 //! When the test is failing by then, everything that it said is printed.
 
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
@@ -39,8 +39,21 @@ impl Process {
     /// When it does not start.
     #[must_use]
     pub fn start(name: &str, command: &mut Command) -> Self {
+        Self::start_reading(name, Stdio::null(), command)
+    }
+
+    /// The same, of a program that reads what [`Self::write_line`] writes.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_listening(name: &str, command: &mut Command) -> Self {
+        Self::start_reading(name, Stdio::piped(), command)
+    }
+
+    fn start_reading(name: &str, input: Stdio, command: &mut Command) -> Self {
         let mut child = command
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -51,6 +64,16 @@ impl Process {
         collect(output, Arc::clone(&said), |lines| &mut lines.output);
         collect(errors, Arc::clone(&said), |lines| &mut lines.errors);
         Self { name: name.into(), child, said }
+    }
+
+    /// Writes a line to its standard input.
+    ///
+    /// # Panics
+    /// When it was not started to listen, or has ended.
+    #[track_caller]
+    pub fn write_line(&mut self, line: &str) {
+        let input = self.child.stdin.as_mut().unwrap_or_else(|| panic!("{} was not started to listen", self.name));
+        writeln!(input, "{line}").unwrap_or_else(|error| panic!("{} does not take {line:?}: {error}", self.name));
     }
 
     /// Waits until `found` makes something of the lines on standard output.

@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::process::Process;
+use super::skipped::skipped;
 
 /// How long the server may take for anything.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -36,8 +37,9 @@ impl Pulse {
     /// When it is there and does not start.
     #[must_use]
     pub fn start(lines: &[&str]) -> Option<Self> {
-        if Command::new("pulseaudio").arg("--version").stdout(Stdio::null()).status().is_err() {
-            eprintln!("skipped: this needs pulseaudio and pulseaudio-utils");
+        let is_here = |program| Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok();
+        if !["pulseaudio", "pactl"].into_iter().all(is_here) {
+            skipped("this needs pulseaudio and pulseaudio-utils");
             return None;
         }
         let folder = tempfile::tempdir().expect("there is a folder for temporary files");
@@ -124,11 +126,11 @@ impl Pulse {
     /// Asks the server for something, with `pactl`; its answer.
     ///
     /// # Panics
-    /// When the server refuses.
+    /// When the server refuses or does not answer.
     pub fn ask(&self, arguments: &[&str]) -> String {
-        let answer = self.command("pactl").args(arguments).output().expect("pactl comes with pulseaudio-utils");
-        assert!(answer.status.success(), "pactl {arguments:?}: {}", String::from_utf8_lossy(&answer.stderr));
-        String::from_utf8_lossy(&answer.stdout).trim().to_owned()
+        let (status, pactl) = self.pactl(arguments);
+        assert!(status.success(), "pactl {arguments:?}: {}", pactl.errors());
+        pactl.output().join("\n").trim().to_owned()
     }
 
     /// Plugs in a speaker, which is a microphone too: `NAME.monitor`. Returns what [`Self::unplug`] takes.
@@ -158,9 +160,15 @@ impl Pulse {
     }
 
     fn answers(&self) -> bool {
-        let asked = self.command("pactl").args(["list", "short", "sources"]).stderr(Stdio::null()).output();
+        let (_, pactl) = self.pactl(&["list", "short", "sources"]);
         let sinks = self.script.matches("module-null-sink").count();
         // Each null sink has a monitor: when all are there the script has run.
-        asked.is_ok_and(|answer| String::from_utf8_lossy(&answer.stdout).matches(".monitor").count() >= sinks)
+        pactl.output().iter().filter(|source| source.contains(".monitor")).count() >= sinks
+    }
+
+    /// Runs `pactl` to its end, which does not come by itself when the server hangs.
+    fn pactl(&self, arguments: &[&str]) -> (ExitStatus, Process) {
+        let mut pactl = Process::start("pactl", self.command("pactl").args(arguments));
+        (pactl.wait(DEADLINE), pactl)
     }
 }

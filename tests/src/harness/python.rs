@@ -11,7 +11,7 @@ use super::media::Source;
 use super::page::{self, Page};
 use super::process::Process;
 use super::programs::target_folder;
-use super::{Guest, Server};
+use super::{Guest, Server, skipped};
 
 /// A few dozen megabytes come over the network.
 const INSTALL_DEADLINE: Duration = Duration::from_secs(300);
@@ -25,7 +25,7 @@ pub fn open(server: &Server, username: &str, source: &Source) -> Option<Guest> {
     let python = match PYTHON.get_or_init(|| environment(&target_folder().join("python"))) {
         Ok(python) => python,
         Err(why) => {
-            eprintln!("skipped: no Python peer: {why}");
+            skipped(format_args!("no Python peer: {why}"));
             return None;
         }
     };

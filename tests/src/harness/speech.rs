@@ -77,6 +77,21 @@ pub fn rms(samples: &[f32]) -> f32 {
     (samples.iter().map(|sample| sample * sample).sum::<f32>() / samples.len().max(1) as f32).sqrt()
 }
 
+/// In a recording there is silence that is longer than a pause of the speech, with sound before and after.
+///
+/// # Panics
+/// When there is not.
+#[track_caller]
+pub fn assert_fell_silent(recorded: &Path) {
+    let heard = read_wav(recorded);
+    let tenths = heard.chunks(RATE_HZ / 10).map(|tenth| if rms(tenth) > 0.003 { '#' } else { '.' });
+    let shown: String = tenths.collect();
+    println!("{shown}");
+    let silence = shown.find(&".".repeat(15)).unwrap_or_else(|| panic!("no second and a half of silence: {shown}"));
+    assert!(shown[..silence].matches('#').count() > 10, "sound before: {shown}");
+    assert!(shown[silence..].matches('#').count() > 10, "sound after: {shown}");
+}
+
 fn telephone_band(samples: Vec<f32>, rate_hz: usize) -> Vec<f32> {
     let length = samples.len();
     let mut spectrum = transform(&samples, length);

@@ -1,6 +1,7 @@
 //! The thread that holds a camera: opens it, takes pictures until told to stop, and says why it ended. All of nokhwa is
 //! called from here, because it may block for ever (it waits for pictures without a deadline) and may panic (its Linux
-//! part does when a driver refuses to stop).
+//! part does when a driver refuses to stop). It hides how many bytes of a buffer are new (V4L2's `bytesused`): a raw
+//! picture that came too short shows rows of an older one, and a JPEG that was cut may borrow an older one's end.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -12,10 +13,10 @@ use nokhwa::utils::{CameraFormat, FrameFormat, RequestedFormat, RequestedFormatT
 use tracing::{debug, info};
 
 use super::device::{self, Device};
-use super::error::{CameraError, Failure, Trouble};
+use super::error::{CameraError, Failure};
 use super::hold::Hold;
 use super::offer::{Offer, PixelFormat, ranked};
-use super::{CameraFrame, Pictures, Taken, jpeg};
+use super::{CameraFrame, FIRST_PICTURE, Pictures, Taken, jpeg};
 use crate::Cause;
 use crate::convert::{nv12_to_i420, yuyv_to_i420};
 use crate::frame::VideoFrame;
@@ -25,6 +26,10 @@ use crate::rate::FrameRate;
 const MOST_ATTEMPTS: usize = 8;
 /// So many damaged pictures in a row are more than a moment's trouble.
 const MOST_DAMAGED: u32 = 10;
+/// A way of sending that has given nothing else for so long is not the right one.
+const MOST_TIME_DAMAGED: Duration = Duration::from_secs(1);
+/// No other way is begun so late: nobody would wait for its first picture.
+const LAST_ATTEMPT: Duration = FIRST_PICTURE.saturating_sub(Duration::from_secs(1));
 /// An older time stamp is not of our clock.
 const OLDEST_PICTURE: Duration = Duration::from_secs(1);
 
@@ -45,12 +50,14 @@ struct Stream {
     rate: FrameRate,
     /// From one row to the next, where the driver says so.
     row_bytes: Option<u32>,
+    /// When the last picture was taken.
+    last: Option<Instant>,
 }
 
 impl Capture {
     /// The thread's body.
     pub(super) fn run(self) {
-        let mut stream = match self.caught(|| self.start()) {
+        let mut stream = match self.start() {
             Ok(stream) => stream,
             Err(error) => return self.pictures.put(Err(error)),
         };
@@ -74,28 +81,43 @@ impl Capture {
         })
     }
 
-    /// Begins to send in the best way that the driver really takes.
+    /// Begins to send in the best way that the driver really takes: only a picture shows that it does.
     fn start(&self) -> Result<Stream, CameraError> {
-        let no_format = || CameraError::NoFormat { camera: self.name() };
-        let offers = ranked(&device::offers(&self.device).map_err(|failure| failure.of(&self.name()))?);
-        let mut refused = None;
-        for offer in offers.into_iter().take(MOST_ATTEMPTS) {
-            match self.start_with(offer) {
+        let began = Instant::now();
+        let offers = self.caught(|| device::offers(&self.device).map_err(|failure| failure.of(&self.name())))?;
+        let mut refused = CameraError::NoFormat { camera: self.name() };
+        for offer in ranked(&offers).into_iter().take(MOST_ATTEMPTS) {
+            if self.is_stopped() {
+                return Err(CameraError::Stopped);
+            }
+            if began.elapsed() > LAST_ATTEMPT {
+                break;
+            }
+            match self.caught(|| self.start_with(offer)) {
                 Ok(stream) => {
                     info!(camera = self.name(), ?offer, "the camera is on");
                     return Ok(stream);
                 }
-                Err(failure) if failure.trouble() == Trouble::Other => {
-                    debug!(?offer, ?failure, "the camera does not do what it offers");
-                    refused.get_or_insert(failure);
+                Err(error) if depends_on_offer(&error) => {
+                    debug!(?offer, ?error, "the camera does not do what it offers");
+                    if let CameraError::NoFormat { .. } = refused {
+                        refused = error;
+                    }
                 }
-                Err(failure) => return Err(failure.of(&self.name())),
+                Err(error) => return Err(error),
             }
         }
-        Err(refused.map_or_else(no_format, |failure| failure.of(&self.name())))
+        Err(refused)
     }
 
-    fn start_with(&self, offer: Offer) -> Result<Stream, Failure> {
+    /// Begins to send and hands on the first picture. The library asks the driver for that one only when it starts it.
+    fn start_with(&self, offer: Offer) -> Result<Stream, CameraError> {
+        let mut stream = self.stream(offer).map_err(|failure| failure.of(&self.name()))?;
+        self.next_picture(&mut stream, MOST_TIME_DAMAGED)?;
+        Ok(stream)
+    }
+
+    fn stream(&self, offer: Offer) -> Result<Stream, Failure> {
         let row_bytes = device::set(&self.device, offer)?;
         let rate = FrameRate::new(offer.fps, 1).unwrap_or(FrameRate::THIRTY);
         let format = frame_format(offer.format);
@@ -103,27 +125,39 @@ impl Capture {
         let request = RequestedFormatType::Exact(wanted);
         let mut camera = Camera::new(self.device.index.clone(), RequestedFormat::with_formats(request, &[format]))?;
         camera.open_stream()?;
-        Ok(Stream { camera, offer, rate, row_bytes })
+        Ok(Stream { camera, offer, rate, row_bytes, last: None })
     }
 
     /// Takes pictures until told to stop.
     fn pump(&self, stream: &mut Stream) -> Result<(), CameraError> {
+        while !self.is_stopped() {
+            self.next_picture(stream, Duration::MAX)?;
+        }
+        Ok(())
+    }
+
+    /// Hands on the next picture that can be read, if it is not told to stop before. Too many in a row that cannot, or
+    /// `at_most` of them, are an error.
+    fn next_picture(&self, stream: &mut Stream, at_most: Duration) -> Result<(), CameraError> {
         let mut damaged_in_a_row = 0;
-        while !self.stop.load(Ordering::Relaxed) {
+        let mut damaged_since = None;
+        while !self.is_stopped() {
             let buffer = stream.camera.frame().map_err(|error| Failure::from(error).of(&self.name()))?;
-            let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            let captured_at = taken_at(Instant::now(), wall, buffer.capture_timestamp());
+            let (now, wall) = (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+            let captured_at = taken_at(now, wall, buffer.capture_timestamp(), stream.last);
             match picture(buffer.buffer(), stream.offer, stream.row_bytes) {
                 Ok(frame) => {
-                    damaged_in_a_row = 0;
+                    stream.last = Some(captured_at);
                     let picture = CameraFrame { frame, captured_at };
                     self.pictures.put(Ok(Taken { picture, rate: stream.rate }));
+                    return Ok(());
                 }
                 Err(source) => {
                     debug!(%source, "a damaged picture was dropped");
                     self.damaged.fetch_add(1, Ordering::Relaxed);
                     damaged_in_a_row += 1;
-                    if damaged_in_a_row == MOST_DAMAGED {
+                    let since = *damaged_since.get_or_insert(now);
+                    if damaged_in_a_row == MOST_DAMAGED || now.duration_since(since) > at_most {
                         return Err(CameraError::Damaged { camera: self.name(), source });
                     }
                 }
@@ -132,8 +166,31 @@ impl Capture {
         Ok(())
     }
 
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
     fn name(&self) -> String {
         self.device.info.name.clone()
+    }
+}
+
+/// Whether the camera may work when it sends in another way.
+fn depends_on_offer(error: &CameraError) -> bool {
+    match error {
+        CameraError::Damaged { .. }
+        | CameraError::NoFormat { .. }
+        | CameraError::NoBandwidth { .. }
+        | CameraError::Driver { .. } => true,
+        CameraError::NoneConnected
+        | CameraError::Stuck
+        | CameraError::Unknown { .. }
+        | CameraError::Busy { .. }
+        | CameraError::Refused { .. }
+        | CameraError::Unplugged { .. }
+        | CameraError::Stalled { .. }
+        | CameraError::Stopped
+        | CameraError::Thread(_) => false,
     }
 }
 
@@ -152,10 +209,11 @@ fn picture(buffer: &[u8], offer: Offer, row_bytes: Option<u32>) -> Result<VideoF
 }
 
 /// When a picture was taken: by its stamp, which counts from 1970 as `wall` does, unless that is in the future or too old
-/// to be true.
-fn taken_at(now: Instant, wall: Duration, stamp: Option<Duration>) -> Instant {
+/// to be true. Never before the `last` one: a stamp may be too old to be true after a freeze, and the next one not.
+fn taken_at(now: Instant, wall: Duration, stamp: Option<Duration>, last: Option<Instant>) -> Instant {
     let age = stamp.and_then(|stamp| wall.checked_sub(stamp)).filter(|age| *age <= OLDEST_PICTURE);
-    age.and_then(|age| now.checked_sub(age)).unwrap_or(now)
+    let taken = age.and_then(|age| now.checked_sub(age)).unwrap_or(now);
+    last.map_or(taken, |last| last.max(taken))
 }
 
 fn frame_format(format: PixelFormat) -> FrameFormat {
@@ -175,10 +233,21 @@ mod tests {
         let now = Instant::now();
         let second = Duration::from_secs(1);
         let wall = second * 1_000_000;
-        assert_eq!(taken_at(now, wall, Some(wall - second / 20)), now - second / 20);
+        assert_eq!(taken_at(now, wall, Some(wall - second / 20), None), now - second / 20);
         for unusable in [None, Some(wall + second / 1000), Some(wall - second * 2), Some(Duration::ZERO)] {
-            assert_eq!(taken_at(now, wall, unusable), now, "{unusable:?}");
+            assert_eq!(taken_at(now, wall, unusable, None), now, "{unusable:?}");
         }
+    }
+
+    #[test]
+    fn no_picture_was_taken_before_the_one_that_came_before() {
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        let wall = second * 1_000_000;
+        let frozen = taken_at(now, wall, Some(wall - second * 2), None);
+        let next = taken_at(now + second / 30, wall + second / 30, Some(wall - second / 2), Some(frozen));
+        assert_eq!(next, frozen);
+        let later = taken_at(now + second, wall + second, Some(wall + second), Some(next));
+        assert_eq!(later, now + second);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Cameras of macOS and Windows, through nokhwa alone: AVFoundation and Media Foundation.
 
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use nokhwa::Camera;
@@ -36,15 +36,20 @@ pub(super) fn trouble(_os: i32) -> Trouble {
     Trouble::Other
 }
 
-/// Asks the user where the system wants that, once.
-pub(super) fn is_permitted() -> bool {
+/// Asks the user where the system wants that, once. No answer counts as no, also where `stop` says that none is wanted.
+pub(super) fn is_permitted(stop: &dyn Fn() -> bool) -> bool {
     nokhwa::nokhwa_check() || {
         let (answer, answered) = sync_channel(1);
         nokhwa::nokhwa_initialize(move |permitted| {
             // Nobody waits any more: the next question is answered at once.
             let _ = answer.try_send(permitted);
         });
-        answered.recv_timeout(ASKING).unwrap_or(false)
+        let answer = super::await_unless(stop, ASKING, |nap| match answered.recv_timeout(nap) {
+            Ok(permitted) => Some(permitted),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(false),
+        });
+        answer.ok().flatten().unwrap_or(false)
     }
 }
 

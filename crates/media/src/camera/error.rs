@@ -58,7 +58,10 @@ pub enum CameraError {
         source: Cause,
     },
     /// It gives only what nobody here reads.
-    #[error("{camera} offers no pictures that Ahoy reads (NV12, YUYV or MJPEG); choose another camera")]
+    #[error(
+        "{camera} offers no pictures that Ahoy reads (NV12, YUYV or MJPEG, a whole number of them a second); choose \
+         another camera"
+    )]
     NoFormat {
         /// Its name.
         camera: String,
@@ -78,6 +81,9 @@ pub enum CameraError {
         #[source]
         source: Cause,
     },
+    /// It is not wanted any more.
+    #[error("the camera was turned off while it was being opened")]
+    Stopped,
     /// The system gave no thread.
     #[error("there is no thread for the camera")]
     Thread(#[source] io::Error),
@@ -95,31 +101,38 @@ pub(super) enum Trouble {
     Refused,
     Gone,
     NoBandwidth,
+    Unreadable,
     Other,
 }
 
 /// What went wrong below, before it is said of which camera.
 #[derive(Debug)]
 pub(super) struct Failure {
-    /// The operating system's number, where there is one.
-    os: Option<i32>,
+    trouble: Trouble,
     cause: Cause,
 }
 
 impl Failure {
-    /// What it means for the user.
-    pub(super) fn trouble(&self) -> Trouble {
-        self.os.map_or(Trouble::Other, trouble)
+    /// The camera sends in a way that nobody here reads.
+    #[allow(dead_code, reason = "some systems tell less")]
+    pub(super) fn unreadable(why: String) -> Self {
+        Self { trouble: Trouble::Unreadable, cause: why.into() }
+    }
+
+    /// By the operating system's number, where there is one.
+    fn numbered(os: Option<i32>, cause: Cause) -> Self {
+        Self { trouble: os.map_or(Trouble::Other, trouble), cause }
     }
 
     /// The same, of that camera.
     pub(super) fn of(self, camera: &str) -> CameraError {
         let camera = camera.to_owned();
-        match self.trouble() {
+        match self.trouble {
             Trouble::Busy => CameraError::Busy { camera },
             Trouble::Refused => CameraError::Refused { camera },
             Trouble::Gone => CameraError::Unplugged { camera },
             Trouble::NoBandwidth => CameraError::NoBandwidth { camera },
+            Trouble::Unreadable => CameraError::NoFormat { camera },
             Trouble::Other => CameraError::Driver { camera, source: self.cause },
         }
     }
@@ -127,14 +140,14 @@ impl Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self { os: error.raw_os_error(), cause: error.into() }
+        Self::numbered(error.raw_os_error(), error.into())
     }
 }
 
 impl From<NokhwaError> for Failure {
     fn from(error: NokhwaError) -> Self {
         // It keeps errors as text only.
-        Self { os: os_number(&error.to_string()), cause: error.into() }
+        Self::numbered(os_number(&error.to_string()), error.into())
     }
 }
 
@@ -151,7 +164,7 @@ mod tests {
     #[test]
     fn the_number_is_found_in_the_words_around_it() {
         let busy = NokhwaError::OpenStreamError("Device or resource busy (os error 16)".into());
-        assert_eq!(Failure::from(busy).os, Some(16));
+        assert_eq!(os_number(&busy.to_string()), Some(16));
         for none in ["", "Failed to Fufill", "(os error )", "(os error 16", "os error 16"] {
             assert_eq!(os_number(none), None, "{none}");
         }

@@ -1,6 +1,7 @@
 //! The JPEGs of a camera: where one ends in a buffer that is longer, and what it shows. It comes from a device that may
 //! be broken, so that anything may be in it.
 
+use std::borrow::Cow;
 use std::io::Cursor;
 
 use zune_jpeg::JpegDecoder;
@@ -27,7 +28,8 @@ pub(super) enum JpegError {
 
 /// Decodes the JPEG at the beginning of `buffer`; what lies behind its end is what was there before.
 pub(super) fn decode(buffer: &[u8]) -> Result<VideoFrame, JpegError> {
-    let jpeg = whole_jpeg(buffer).ok_or(JpegError::Incomplete)?;
+    let Whole { jpeg, has_tables } = whole_jpeg(buffer).ok_or(JpegError::Incomplete)?;
+    let jpeg = if has_tables { Cow::Borrowed(jpeg) } else { Cow::Owned(with_standard_tables(jpeg)) };
     let options = DecoderOptions::default()
         .set_max_width(MAX_SIDE_PX as usize)
         .set_max_height(MAX_SIDE_PX as usize)
@@ -42,17 +44,37 @@ pub(super) fn decode(buffer: &[u8]) -> Result<VideoFrame, JpegError> {
     Ok(rgb_to_i420(&rgb, side(width), side(height))?)
 }
 
+/// Many cameras leave out the Huffman tables and mean the standard's (ITU-T T.81 §K.3), as in AVI files. The decoder has
+/// those, for JPEGs that bear the mark of such files.
+fn with_standard_tables(jpeg: &[u8]) -> Vec<u8> {
+    const MARK: &[u8] = b"\xff\xe0\x00\x07AVI1\0";
+    let (start, rest) = jpeg.split_at(SOI_BYTES.len());
+    [start, MARK, rest].concat()
+}
+
+const SOI_BYTES: [u8; 2] = [0xff, 0xd8];
+
+/// A JPEG with its end.
+#[derive(Debug, PartialEq, Eq)]
+struct Whole<'a> {
+    jpeg: &'a [u8],
+    /// Whether there are Huffman tables before the first scan.
+    has_tables: bool,
+}
+
 /// The JPEG that `buffer` begins with, to the end of its EOI marker (ITU-T T.81 annex B). Walks from marker to marker:
 /// a thumbnail inside a segment has an EOI of its own.
-fn whole_jpeg(buffer: &[u8]) -> Option<&[u8]> {
+fn whole_jpeg(buffer: &[u8]) -> Option<Whole<'_>> {
     const SOI: u8 = 0xd8;
     const EOI: u8 = 0xd9;
+    const DHT: u8 = 0xc4;
     const SOS: u8 = 0xda;
     const TEM: u8 = 0x01;
-    if !buffer.starts_with(&[0xff, SOI]) {
+    if !buffer.starts_with(&SOI_BYTES) {
         return None;
     }
-    let mut at = 2;
+    let mut at = SOI_BYTES.len();
+    let (mut has_tables, mut has_scan) = (false, false);
     loop {
         if *buffer.get(at)? != 0xff {
             return None;
@@ -64,12 +86,14 @@ fn whole_jpeg(buffer: &[u8]) -> Option<&[u8]> {
         let marker = *buffer.get(at)?;
         at += 1;
         match marker {
-            EOI => return buffer.get(..at),
+            EOI => return Some(Whole { jpeg: buffer.get(..at)?, has_tables }),
             TEM | 0xd0..=SOI => {}
             _ => {
                 let length = u16::from_be_bytes([*buffer.get(at)?, *buffer.get(at + 1)?]);
                 at += usize::from(length);
+                has_tables |= marker == DHT && !has_scan;
                 if marker == SOS {
+                    has_scan = true;
                     at += entropy_coded_len(buffer.get(at..)?)?;
                 }
             }
@@ -149,12 +173,27 @@ mod tests {
         let mut padded = jpeg.clone();
         padded.extend([0x17, 0xff, 0x00, 0xff, 0xd9, 0x80]);
         padded.resize(1 << 16, 0);
-        assert_eq!(whole_jpeg(&padded), Some(&jpeg[..]));
+        assert_eq!(whole_jpeg(&padded), Some(Whole { jpeg: &jpeg, has_tables: true }));
         assert_eq!(decode(&padded).unwrap(), whole);
         // A thumbnail in a segment, with fill bytes before the marker.
         let thumbnail = [&[0xff, 0xff, 0xe1, 0, 8, 0xff, 0xd8, 0xff, 0xd9, 0, 0][..]].concat();
         let with_thumbnail = [&jpeg[..2], &thumbnail[..], &jpeg[2..]].concat();
-        assert_eq!(whole_jpeg(&with_thumbnail).map(<[u8]>::len), Some(jpeg.len() + thumbnail.len()));
+        assert_eq!(whole_jpeg(&with_thumbnail).map(|whole| whole.jpeg.len()), Some(jpeg.len() + thumbnail.len()));
+    }
+
+    #[test]
+    fn without_huffman_tables_the_standard_ones_are_meant() {
+        for sampling in [SamplingFactor::R_4_2_2, SamplingFactor::R_4_2_0] {
+            let jpeg = jpeg(131, 77, sampling, ColorType::Ycbcr, false);
+            let mut stripped = jpeg.clone();
+            while let Some(at) = stripped.windows(2).position(|pair| pair == [0xff, 0xc4]) {
+                let length = usize::from(u16::from_be_bytes([stripped[at + 2], stripped[at + 3]]));
+                stripped.drain(at..at + 2 + length);
+            }
+            assert!(stripped.len() < jpeg.len() - 400, "there were tables");
+            assert_eq!(whole_jpeg(&stripped), Some(Whole { jpeg: &stripped, has_tables: false }));
+            assert_eq!(decode(&stripped).unwrap(), decode(&jpeg).unwrap());
+        }
     }
 
     #[test]

@@ -75,7 +75,7 @@ pub(super) fn trouble(os: i32) -> Trouble {
 }
 
 /// The rights to the device's node are all that Linux asks for.
-pub(super) fn is_permitted() -> bool {
+pub(super) fn is_permitted(_stop: &dyn Fn() -> bool) -> bool {
     true
 }
 
@@ -123,7 +123,10 @@ pub(super) fn set(device: &Device, offer: Offer) -> Result<Option<u32>, Failure>
     let fourcc = FORMATS.iter().find(|(format, _)| *format == offer.format).map(|(_, fourcc)| *fourcc);
     let fourcc = fourcc.ok_or_else(|| io::Error::from(io::ErrorKind::Unsupported))?;
     let set = opened.set_format(&Format::new(offer.width, offer.height, fourcc))?;
-    opened.set_params(&Parameters::with_fps(offer.fps))?;
+    let Parameters { interval, .. } = opened.set_params(&Parameters::with_fps(offer.fps))?;
+    if interval.numerator != 1 {
+        return Err(Failure::unreadable(format!("its rate is {}:{}", interval.denominator, interval.numerator)));
+    }
     Ok(Some(set.stride))
 }
 
@@ -170,21 +173,35 @@ fn sizes_of(steps: &Stepwise) -> Vec<(u32, u32)> {
     sizes
 }
 
-/// Pictures a second, whole numbers only: nokhwa takes no others. A driver that does not tell may do 30.
+/// Pictures a second, whole numbers only: nokhwa takes no others. A driver that does not tell may do 30, and one that
+/// tells of 29.97 only may do 30 when asked.
 fn rates(opened: &v4l::Device, fourcc: FourCC, width: u32, height: u32) -> Vec<u32> {
     let intervals = opened.enum_frameintervals(fourcc, width, height).unwrap_or_default();
     if intervals.is_empty() {
         return vec![WANTED_FPS];
     }
     let rate = |interval: FrameIntervalEnum| match interval {
-        FrameIntervalEnum::Discrete(every) => (every.numerator == 1).then_some(every.denominator),
+        FrameIntervalEnum::Discrete(every) => whole_rate(every),
         FrameIntervalEnum::Stepwise(steps) => {
             // The shortest interval is the highest rate.
             let fps = |every: v4l::Fraction| every.denominator.checked_div(every.numerator);
             Some(WANTED_FPS.max(fps(steps.max)?).min(fps(steps.min)?))
         }
     };
-    intervals.into_iter().filter_map(|interval| rate(interval.interval)).collect()
+    let is_whole = |interval: &FrameIntervalEnum| match interval {
+        FrameIntervalEnum::Discrete(every) => every.numerator == 1,
+        FrameIntervalEnum::Stepwise(_) => true,
+    };
+    let intervals = intervals.into_iter().map(|interval| interval.interval);
+    let (whole, broken): (Vec<_>, Vec<_>) = intervals.partition(is_whole);
+    // More ways that are none would only keep the camera from those that are.
+    let usable = if whole.is_empty() { broken } else { whole };
+    usable.into_iter().filter_map(rate).collect()
+}
+
+/// The whole number next to so many pictures a second.
+fn whole_rate(every: v4l::Fraction) -> Option<u32> {
+    every.denominator.checked_add(every.numerator / 2)?.checked_div(every.numerator)
 }
 
 #[cfg(test)]
@@ -215,6 +232,20 @@ mod tests {
             ["video0", "video12", "video", "video-dec0", "vide0", "media0"].map(node_number),
             [Some(0), Some(12), None, None, None, None]
         );
+    }
+
+    #[test]
+    fn a_rate_is_rounded_to_a_whole_one() {
+        for (numerator, denominator, wanted) in [
+            (1, 30, Some(30)),
+            (1001, 30_000, Some(30)),
+            (333_667, 10_000_000, Some(30)),
+            (2, 15, Some(8)),
+            (0, 30, None),
+            (u32::MAX, u32::MAX, None),
+        ] {
+            assert_eq!(whole_rate(v4l::Fraction::new(numerator, denominator)), wanted, "{denominator}:{numerator}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use cpal::DeviceDirection;
 use cpal::traits::{DeviceTrait as _, HostTrait as _};
 
 use super::SoundEnd;
+use super::abandoned::LISTERS;
 use super::error::SoundCardError;
 use super::host::{self, Host, HostKind};
 
@@ -52,13 +53,19 @@ pub(super) struct Found {
 /// # Errors
 /// If the sound system does not answer or there is none.
 pub fn list() -> Result<SoundDevices, SoundCardError> {
+    if LISTERS.is_full() {
+        return Err(SoundCardError::Stuck(SoundEnd::Speaker));
+    }
     let (sender, answer) = mpsc::sync_channel(1);
     let lister = thread::Builder::new().name("sound-list".into()).spawn(move || {
         // Nobody listens any more after the deadline.
         let _ = sender.send(list_now());
     });
-    lister.map_err(SoundCardError::Thread)?;
-    answer.recv_timeout(DEADLINE).unwrap_or(Err(SoundCardError::Stuck(SoundEnd::Speaker)))
+    let lister = lister.map_err(SoundCardError::Thread)?;
+    answer.recv_timeout(DEADLINE).unwrap_or_else(|_| {
+        LISTERS.add(lister);
+        Err(SoundCardError::Stuck(SoundEnd::Speaker))
+    })
 }
 
 fn list_now() -> Result<SoundDevices, SoundCardError> {

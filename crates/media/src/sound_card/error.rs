@@ -148,3 +148,8 @@ impl SoundCardError {
 pub(super) fn ends_the_stream(error: &cpal::Error) -> bool {
     !matches!(error.kind(), ErrorKind::Xrun | ErrorKind::DeviceChanged | ErrorKind::RealtimeDenied)
 }
+
+/// Whether it means that a sound server no longer knows the stream, while the connection lives.
+pub(super) fn kills_the_stream(error: &cpal::Error) -> bool {
+    error.kind() == ErrorKind::DeviceNotAvailable
+}

@@ -11,7 +11,7 @@ pub(super) struct Heartbeat {
     last_us: AtomicU64,
     /// Frames in all callbacks so far.
     frames: AtomicU64,
-    /// The most frames that one callback had.
+    /// The most frames that one callback had since that was last asked.
     longest: AtomicU64,
     /// When the end of the last callback's sound is in the air: was, for a microphone; will be, for a speaker.
     end_us: AtomicU64,
@@ -63,8 +63,9 @@ impl Heartbeat {
         self.frames.load(Relaxed)
     }
 
-    pub(super) fn longest(&self) -> u64 {
-        self.longest.load(Relaxed)
+    /// The most frames that one callback had since the last call; 0 if none came.
+    pub(super) fn take_longest(&self) -> u64 {
+        self.longest.swap(0, Relaxed)
     }
 
     /// How long ago the last callback was; nothing before the first.

@@ -49,7 +49,8 @@ pub struct Microphone {
 
 impl Microphone {
     /// Begins to open the microphone of this id ([`DEFAULT_ID`](super::DEFAULT_ID) for the system's). Does not wait:
-    /// what cannot be opened is told by [`Self::notice`], replaced by the default, and tried again.
+    /// what cannot be opened is told by [`Self::notice`] and tried again. The default stands in for one that is missing,
+    /// not for one that is busy, refused or silent.
     ///
     /// # Errors
     /// If the system gives no thread.

@@ -5,14 +5,14 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cpal::traits::StreamTrait as _;
 use tracing::{debug, warn};
 
 use super::SoundEnd;
 use super::devices::{self, Found};
-use super::error::{SoundCardError, ends_the_stream};
+use super::error::{SoundCardError, ends_the_stream, kills_the_stream};
 use super::format::StreamShape;
 use super::heartbeat::Heartbeat;
 use super::host::{self, Host, HostKind};
@@ -25,6 +25,9 @@ const PERIOD_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Words between threads that hardly ever speak; what finds no place is lost and nothing hangs on it.
 const FEW: usize = 8;
+
+/// How long the word that the server ended a stream may take: cpal asks every 100 ms.
+const LAST_WORD: Duration = Duration::from_millis(300);
 
 /// A larger buffer is an audible delay.
 const LONG_BUFFER_MS: u64 = 60;
@@ -56,11 +59,21 @@ impl OpenStream {
     }
 }
 
-/// The running thread, seen by its supervisor.
+/// The running thread, seen by its supervisor. Dropped, it is told to end.
 pub(super) struct Session<F> {
-    pub(super) thread: JoinHandle<()>,
+    thread: JoinHandle<()>,
     pub(super) events: Receiver<Event<F>>,
-    control: SyncSender<Control>,
+    leash: Leash,
+}
+
+/// Tells a session to end when it is dropped.
+struct Leash(SyncSender<Control>);
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        // A full queue holds reasons to end already.
+        let _ = self.0.try_send(Control::Stop);
+    }
 }
 
 /// What a session tells. A supervisor that has given it up hears nothing, and a late stream feeds nobody.
@@ -92,6 +105,17 @@ pub(super) enum Ending {
     Failed(SoundCardError),
 }
 
+impl Ending {
+    /// The device went, and the stream with it unless the server moved that.
+    fn is_gone(&self) -> bool {
+        match self {
+            Self::Superseded { gone } => *gone,
+            Self::Failed(error) => matches!(error, SoundCardError::Unplugged { .. }),
+            Self::Stopped => false,
+        }
+    }
+}
+
 enum Control {
     Stop,
     Broken(cpal::Error),
@@ -107,13 +131,13 @@ impl<F: Feed> Session<F> {
             host::quiet();
             Run { chosen, orders, broken, events: events_in }.run();
         })?;
-        Ok(Self { thread, events, control })
+        Ok(Self { thread, events, leash: Leash(control) })
     }
 
-    /// Tells it to end. Does not wait.
-    pub(super) fn stop(&self) {
-        // A full queue holds reasons to end already.
-        let _ = self.control.try_send(Control::Stop);
+    /// Tells it to end, and hears it no more. Does not wait; the thread can be waited for.
+    pub(super) fn stop(self) -> JoinHandle<()> {
+        drop(self.leash);
+        self.thread
     }
 }
 
@@ -128,27 +152,42 @@ impl<F: Feed> Run<F> {
     fn run(self) {
         let host = match host::connect() {
             Ok(host) => host,
-            Err(error) => return self.tell(Event::Ended(Ending::Failed(error))),
+            Err(error) => {
+                self.tell(Event::Ended(Ending::Failed(error)));
+                return;
+            }
         };
         let (stream, opened, feed) = match self.open(&host) {
             Ok(open) => open,
             Err(error) => return self.end(&host, Ending::Failed(error)),
         };
         // Before `play`, which blocks until a microphone behind a sound server delivers something.
-        self.tell(Event::Opened(opened.clone(), feed));
-        let ending = self.play_and_hold(&host, &stream, &opened);
-        let by_server = host.kind == HostKind::Server;
-        let was_killed = by_server && matches!(ending, Ending::Failed(SoundCardError::Unplugged { .. }));
+        if !self.tell(Event::Opened(opened.clone(), feed)) {
+            // Given up while it opened, perhaps long ago: a microphone must not begin to listen now.
+            return;
+        }
+        let (ending, is_killed) = match self.play_and_hold(&host, &stream, &opened) {
+            Ok(ending) => (ending, false),
+            Err(error) => {
+                debug!(%error, kind = ?error.kind(), "the stream broke");
+                let is_killed = kills_the_stream(&error);
+                let by_server = host.kind == HostKind::Server;
+                (Ending::Failed(SoundCardError::of_device(error, &opened.name, by_server)), is_killed)
+            }
+        };
+        let patience = if ending.is_gone() { LAST_WORD } else { Duration::ZERO };
         self.end(&host, ending);
-        if was_killed && F::END == SoundEnd::Speaker {
-            // The server ended this stream itself; cpal would wait without end for it to confirm the end.
+        let is_servers = host.kind == HostKind::Server && F::END == SoundEnd::Speaker;
+        if is_servers && (is_killed || self.is_killed_within(patience)) {
+            // The server ended this stream itself; cpal would wait without end for it to confirm the end. One that the
+            // server only moved elsewhere is alive, and while it is the server takes none beside it on this connection.
             std::mem::forget(stream);
         }
     }
 
-    fn tell(&self, event: Event<F>) {
-        // Nobody listens to a session that was given up.
-        let _ = self.events.try_send(event);
+    /// Whether somebody hears it: nobody listens to a session that was given up.
+    fn tell(&self, event: Event<F>) -> bool {
+        self.events.try_send(event).is_ok()
     }
 
     fn end(&self, host: &Host, ending: Ending) {
@@ -201,28 +240,44 @@ impl<F: Feed> Run<F> {
         F::build(&found.device, shape, Arc::clone(heartbeat), on_error, timeout)
     }
 
-    fn play_and_hold(&self, host: &Host, stream: &OpenStream, opened: &Opened) -> Ending {
+    /// An error is cpal's word that the stream broke.
+    fn play_and_hold(&self, host: &Host, stream: &OpenStream, opened: &Opened) -> Result<Ending, cpal::Error> {
         let by_server = host.kind == HostKind::Server;
-        let in_words = |error| SoundCardError::of_device(error, &opened.name, by_server);
+        match self.orders.try_recv() {
+            Ok(Control::Stop) => return Ok(Ending::Stopped),
+            Ok(Control::Broken(error)) => return Err(error),
+            Err(_) => {}
+        }
         if let Err(error) = stream.play() {
-            return Ending::Failed(in_words(error));
+            return Ok(Ending::Failed(SoundCardError::of_device(error, &opened.name, by_server)));
         }
         loop {
             match self.orders.recv_timeout(LOOK_AROUND) {
-                Ok(Control::Stop) | Err(RecvTimeoutError::Disconnected) => return Ending::Stopped,
-                Ok(Control::Broken(error)) => {
-                    debug!(%error, kind = ?error.kind(), "the stream broke");
-                    return Ending::Failed(in_words(error));
-                }
+                Ok(Control::Stop) => return Ok(Ending::Stopped),
+                Ok(Control::Broken(error)) => return Err(error),
+                // Never: `broken` is a sender of this very channel.
+                Err(RecvTimeoutError::Disconnected) => return Ok(Ending::Stopped),
                 // The kernel's devices tell when they go; asking for them opens each card.
                 Err(RecvTimeoutError::Timeout) if by_server || !opened.is_chosen => {
                     match self.superseded(host, opened) {
-                        Ok(Some(ending)) => return ending,
+                        Ok(Some(ending)) => return Ok(ending),
                         Ok(None) => {}
-                        Err(error) => return Ending::Failed(error),
+                        Err(error) => return Ok(Ending::Failed(error)),
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    /// Whether the server is known to have ended the stream, now or within this time.
+    fn is_killed_within(&self, patience: Duration) -> bool {
+        let began = Instant::now();
+        loop {
+            match self.orders.recv_timeout(patience.saturating_sub(began.elapsed())) {
+                Ok(Control::Broken(error)) if kills_the_stream(&error) => return true,
+                Ok(Control::Broken(_) | Control::Stop) => {}
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return false,
             }
         }
     }

@@ -54,7 +54,8 @@ pub struct Speaker {
 
 impl Speaker {
     /// Begins to open the speaker of this id ([`DEFAULT_ID`](super::DEFAULT_ID) for the system's). Does not wait: what
-    /// cannot be opened is told by [`Self::notice`], replaced by the default, and tried again.
+    /// cannot be opened is told by [`Self::notice`] and tried again. The default stands in for one that is missing, not
+    /// for one that is busy, refused or silent.
     ///
     /// # Errors
     /// If the system gives no thread.
@@ -121,7 +122,7 @@ pub(super) struct PlaybackFeed {
     heartbeat: Arc<Heartbeat>,
     /// Nothing if the device has our rate.
     resampler: Option<BlockResampler>,
-    margin: Margin,
+    reserve: Reserve,
 }
 
 impl PlaybackFeed {
@@ -146,12 +147,12 @@ impl PlaybackFeed {
             envelope: Envelope::new(rate_hz),
             state: Flow::NotBegun,
         };
-        Ok((Self { ring, rate_hz, heartbeat, resampler, margin: Margin::default() }, renderer))
+        Ok((Self { ring, rate_hz, heartbeat, resampler, reserve: Reserve::default() }, renderer))
     }
 
     fn is_due(&mut self, now: Instant) -> bool {
-        let periods = lasting(self.heartbeat.longest() as usize * 2, self.rate_hz);
-        let target = TARGET.max(periods) + self.margin.at(now, self.heartbeat.lapses());
+        let longest = usize::try_from(self.heartbeat.take_longest()).unwrap_or(usize::MAX);
+        let target = self.reserve.at(now, self.heartbeat.lapses(), lasting(longest, self.rate_hz));
         // A device with a period longer than the ring gets what the ring holds.
         self.filled() < target && self.ring.slots() > self.rate_hz as usize / 50
     }
@@ -196,26 +197,35 @@ impl Feed for PlaybackFeed {
 /// Two seconds at the highest rate: no device decides how much memory is taken.
 const MOST_SAMPLES: usize = 2 * 192_000;
 
-/// What lies ready beyond the least: grows with every underrun and shrinks while there are none.
+/// What should lie ready: grows with every underrun and every longer period, and shrinks while there are none.
 #[derive(Debug, Default)]
-struct Margin {
+struct Reserve {
     extra: Duration,
+    /// The longest period that is reckoned with.
+    period: Duration,
+    /// The longest since something was last taken back.
+    recent: Duration,
     lapses: u64,
     changed: Option<Instant>,
 }
 
-impl Margin {
-    fn at(&mut self, now: Instant, lapses: u64) -> Duration {
+impl Reserve {
+    /// `longest`: what one callback took at most since the last call.
+    fn at(&mut self, now: Instant, lapses: u64, longest: Duration) -> Duration {
+        self.recent = self.recent.max(longest);
+        self.period = self.period.max(longest);
         let changed = *self.changed.get_or_insert(now);
         if lapses > self.lapses {
             self.extra = (self.extra + TARGET_STEP).min(TARGET_EXTRA);
             self.changed = Some(now);
         } else if now.saturating_duration_since(changed) > CALM {
             self.extra = self.extra.saturating_sub(TARGET_STEP);
+            // One long callback, as a busy machine has now and then, is no delay for ever.
+            self.period = std::mem::take(&mut self.recent);
             self.changed = Some(now);
         }
         self.lapses = lapses;
-        self.extra
+        TARGET.max(self.period * 2) + self.extra
     }
 }
 
@@ -393,17 +403,33 @@ mod tests {
 
     #[test]
     fn every_underrun_buys_time_and_calm_gives_it_back() {
-        let (mut margin, start) = (Margin::default(), Instant::now());
+        let (mut reserve, start) = (Reserve::default(), Instant::now());
         let at = |s| start + Duration::from_secs(s);
-        assert_eq!(margin.at(start, 0), Duration::ZERO);
-        assert_eq!(margin.at(at(1), 1), TARGET_STEP);
-        assert_eq!(margin.at(at(2), 2), TARGET_STEP * 2);
-        assert_eq!(margin.at(at(20), 2), TARGET_STEP * 2);
-        assert_eq!(margin.at(at(23), 2), TARGET_STEP);
-        assert_eq!(margin.at(at(44), 2), Duration::ZERO);
+        assert_eq!(reserve.at(start, 0, Duration::ZERO), TARGET);
+        assert_eq!(reserve.at(at(1), 1, Duration::ZERO), TARGET + TARGET_STEP);
+        assert_eq!(reserve.at(at(2), 2, Duration::ZERO), TARGET + TARGET_STEP * 2);
+        assert_eq!(reserve.at(at(20), 2, Duration::ZERO), TARGET + TARGET_STEP * 2);
+        assert_eq!(reserve.at(at(23), 2, Duration::ZERO), TARGET + TARGET_STEP);
+        assert_eq!(reserve.at(at(44), 2, Duration::ZERO), TARGET);
         for lapses in 3..100 {
-            margin.at(at(50), lapses);
+            reserve.at(at(50), lapses, Duration::ZERO);
         }
-        assert_eq!(margin.at(at(51), 99), TARGET_EXTRA);
+        assert_eq!(reserve.at(at(51), 99, Duration::ZERO), TARGET + TARGET_EXTRA);
+    }
+
+    #[test]
+    fn one_long_callback_is_reckoned_with_only_until_calm_has_passed() {
+        let (mut reserve, start) = (Reserve::default(), Instant::now());
+        let at = |s| start + Duration::from_secs(s);
+        let ms = Duration::from_millis;
+        assert_eq!(reserve.at(start, 0, ms(10)), TARGET);
+        assert_eq!(reserve.at(at(1), 0, ms(80)), ms(160));
+        let mut target = Duration::ZERO;
+        for second in 2..=45 {
+            target = reserve.at(at(second), 0, ms(15));
+        }
+        assert_eq!(target, ms(30));
+        // The device's own period stays.
+        assert_eq!(reserve.at(at(90), 0, ms(15)), ms(30));
     }
 }

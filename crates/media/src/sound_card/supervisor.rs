@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
 use super::SoundEnd;
+use super::abandoned;
 use super::error::SoundCardError;
 use super::session::{Ending, Event, Feed, Opened, Session};
 use super::telling::Telling;
@@ -32,8 +33,11 @@ const CLOSING: Duration = Duration::from_millis(700);
 /// A device that worked for so long and broke is opened anew at once and without a word.
 const WORKED: Duration = Duration::from_secs(1);
 
-/// Threads that never came back from the sound system. With so many no further one is started.
-const MOST_ABANDONED: usize = 2;
+/// Over how long the pace of a device is measured.
+const WINDOW: Duration = Duration::from_secs(5);
+
+/// So much may come at once: a buffer that fills, or what a server kept back just short of [`SILENCE`].
+const BURST: Duration = Duration::from_secs(3);
 
 /// Notices that nobody fetches; what finds no place is lost.
 const NOTICES: usize = 16;
@@ -60,7 +64,6 @@ impl Supervisor {
             stop: Arc::clone(&stop),
             notices: sender,
             telling: Telling::new(chosen.to_owned()),
-            abandoned: Vec::new(),
         };
         let thread = Builder::new().name(F::END.to_string()).spawn(move || watch.run())?;
         Ok(Self { stop, thread: Some(thread), notices })
@@ -90,7 +93,6 @@ struct Watch<F> {
     stop: Arc<AtomicBool>,
     notices: SyncSender<SoundNotice>,
     telling: Telling,
-    abandoned: Vec<JoinHandle<()>>,
 }
 
 /// How a try ended, seen from here.
@@ -150,9 +152,8 @@ impl<F: Feed> Watch<F> {
     }
 
     fn attempt(&mut self) -> Outcome {
-        self.abandoned.retain(|thread| !thread.is_finished());
         let failed = |error| Outcome { ending: Ending::Failed(error), worked: None };
-        if self.abandoned.len() >= MOST_ABANDONED {
+        if abandoned::streams_of(F::END).is_full() {
             return failed(SoundCardError::Stuck(F::END));
         }
         let session = match Session::start(self.chosen.clone()) {
@@ -160,8 +161,7 @@ impl<F: Feed> Watch<F> {
             Err(error) => return failed(SoundCardError::Thread(error)),
         };
         let outcome = self.watch(&session);
-        session.stop();
-        self.close(session.thread);
+        close(F::END, session.stop());
         outcome
     }
 
@@ -170,6 +170,7 @@ impl<F: Feed> Watch<F> {
         let began = Instant::now();
         let mut opened: Option<(Opened, Instant)> = None;
         let mut working_since = None;
+        let mut pace = PaceWindow::default();
         let ending = loop {
             match session.events.recv_timeout(TICK) {
                 Ok(Event::Opened(device, feed)) => {
@@ -192,7 +193,7 @@ impl<F: Feed> Watch<F> {
                 }
                 continue;
             };
-            if let Some(error) = wrong_with(device, F::END, since.elapsed()) {
+            if let Some(error) = wrong_with(device, F::END, since.elapsed(), &mut pace) {
                 break Ending::Failed(error);
             }
             if working_since.is_none() && device.heartbeat.idle().is_some() {
@@ -203,33 +204,51 @@ impl<F: Feed> Watch<F> {
         };
         Outcome { ending, worked: working_since.map(|since| since.elapsed()) }
     }
+}
 
-    /// Waits for a thread that was told to end, but not for long.
-    fn close(&mut self, thread: JoinHandle<()>) {
-        let began = Instant::now();
-        while !thread.is_finished() && began.elapsed() < CLOSING {
-            thread::sleep(Duration::from_millis(5));
+/// Waits for a thread that was told to end, but not for long.
+fn close(end: SoundEnd, thread: JoinHandle<()>) {
+    let began = Instant::now();
+    while !thread.is_finished() && began.elapsed() < CLOSING {
+        thread::sleep(Duration::from_millis(5));
+    }
+    if thread.is_finished() {
+        if thread.join().is_err() {
+            tracing::error!(%end, "a thread of a sound device panicked");
         }
-        if thread.is_finished() {
-            if thread.join().is_err() {
-                tracing::error!(end = %F::END, "a thread of a sound device panicked");
-            }
-        } else {
-            warn!(end = %F::END, "the sound system does not let go of a device");
-            self.abandoned.push(thread);
-        }
+    } else {
+        warn!(%end, "the sound system does not let go of a device");
+        abandoned::streams_of(end).add(thread);
     }
 }
 
 /// What is wrong with a device that was opened so long ago, going by its callbacks.
-fn wrong_with(device: &Opened, end: SoundEnd, open_for: Duration) -> Option<SoundCardError> {
+fn wrong_with(device: &Opened, end: SoundEnd, open_for: Duration, pace: &mut PaceWindow) -> Option<SoundCardError> {
     let name = || device.name.clone();
     if device.heartbeat.idle().unwrap_or(open_for) > SILENCE {
         return Some(SoundCardError::Silent { end, name: name() });
     }
-    let plausible = f64::from(device.rate_hz) * (2.0 * open_for.as_secs_f64() + 1.0);
-    // A second in advance is a buffer that fills; more than twice the pace of sound is no sound.
-    (device.heartbeat.frames() as f64 > plausible).then(|| SoundCardError::Spinning { name: name() })
+    let is_too_fast = pace.is_too_fast(device.heartbeat.frames(), device.rate_hz, open_for);
+    is_too_fast.then(|| SoundCardError::Spinning { name: name() })
+}
+
+/// Where measuring began: after so long, at so many frames.
+#[derive(Debug, Default)]
+struct PaceWindow {
+    began: Duration,
+    frames: u64,
+}
+
+impl PaceWindow {
+    /// Whether this many frames since the opening are too many: more than twice the pace of sound is no sound.
+    fn is_too_fast(&mut self, frames: u64, rate_hz: u32, open_for: Duration) -> bool {
+        let time = open_for.saturating_sub(self.began);
+        let fresh = frames.saturating_sub(self.frames);
+        if time >= WINDOW {
+            *self = Self { began: open_for, frames };
+        }
+        fresh as f64 > f64::from(rate_hz) * (2 * time + BURST).as_secs_f64()
+    }
 }
 
 #[cfg(test)]
@@ -245,19 +264,40 @@ mod tests {
     #[test]
     fn a_device_that_never_delivers_is_given_two_and_a_half_seconds() {
         let device = device();
-        assert!(wrong_with(&device, SoundEnd::Microphone, Duration::from_millis(2500)).is_none());
-        let error = wrong_with(&device, SoundEnd::Microphone, Duration::from_millis(2501)).unwrap().to_string();
+        let mut pace = PaceWindow::default();
+        assert!(wrong_with(&device, SoundEnd::Microphone, Duration::from_millis(2500), &mut pace).is_none());
+        let error = wrong_with(&device, SoundEnd::Microphone, Duration::from_millis(2501), &mut pace);
+        let error = error.unwrap().to_string();
         assert!(error.contains("microphone \"Headset\"") && error.contains("does nothing"), "{error}");
     }
 
     #[test]
     fn a_device_that_runs_far_faster_than_sound_is_shut_off() {
         let device = device();
+        let mut pace = PaceWindow::default();
         device.heartbeat.captured(48_000 + 4_800, Duration::ZERO);
-        assert!(wrong_with(&device, SoundEnd::Microphone, Duration::from_millis(100)).is_none());
+        assert!(wrong_with(&device, SoundEnd::Microphone, Duration::from_millis(100), &mut pace).is_none());
         device.heartbeat.captured(2_000_000, Duration::ZERO);
-        let error = wrong_with(&device, SoundEnd::Microphone, Duration::from_millis(100)).unwrap();
+        let error = wrong_with(&device, SoundEnd::Microphone, Duration::from_millis(100), &mut pace).unwrap();
         assert!(matches!(error, SoundCardError::Spinning { .. }));
         assert!(error.retry_after() > Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_device_that_spins_after_an_hour_is_noticed_within_seconds_and_a_late_burst_is_none() {
+        let mut pace = PaceWindow::default();
+        let mut frames = 0;
+        for second in 1..=3600 {
+            frames += 48_000;
+            assert!(!pace.is_too_fast(frames, 48_000, Duration::from_secs(second)));
+        }
+        // What a server kept back for two and a half seconds.
+        frames += 120_000;
+        assert!(!pace.is_too_fast(frames, 48_000, Duration::from_millis(3_600_100)));
+        let noticed = (3601..3620).find(|second| {
+            frames += 4 * 48_000;
+            pace.is_too_fast(frames, 48_000, Duration::from_secs(*second))
+        });
+        assert!(noticed.is_some_and(|second| second <= 3610), "{noticed:?}");
     }
 }

@@ -51,7 +51,7 @@ fn stream(
     first_sequence: u16,
     rng: &mut StdRng,
 ) -> (Vec<Vec<u8>>, Vec<Vec<RtpPacket>>) {
-    let mut packetizer = FramePacketizer::new(first_sequence);
+    let mut packetizer = FramePacketizer::numbered_from(first_sequence);
     (0..count)
         .map(|index| {
             let length = rng.random_range(1..6_000);
@@ -108,7 +108,7 @@ fn under_random_loss_every_picture_handed_out_is_whole_and_follows_a_key_picture
     let mut rng = seeded();
     for format in FORMATS {
         for _ in 0..50 {
-            let mut packetizer = FramePacketizer::new(rng.random());
+            let mut packetizer = FramePacketizer::numbered_from(rng.random());
             let mut assembler = assembler(format);
             let mut sent: Vec<(bool, Vec<u8>)> = Vec::new();
             let mut wanted = true;
@@ -170,7 +170,7 @@ fn a_lost_packet_that_is_sent_again_in_time_costs_no_picture() {
 fn an_unrepaired_gap_withholds_pictures_until_the_next_key_picture_and_asks_for_one_with_growing_pauses() {
     let mut rng = seeded();
     for format in FORMATS {
-        let mut packetizer = FramePacketizer::new(7);
+        let mut packetizer = FramePacketizer::numbered_from(7);
         let mut assembler = assembler(format);
         let key = key_picture(format, 10, &mut rng);
         for packet in packetizer.packetize(format, &key, 0) {
@@ -212,7 +212,7 @@ fn an_unrepaired_gap_withholds_pictures_until_the_next_key_picture_and_asks_for_
 fn a_stream_joined_in_its_middle_begins_at_a_key_picture() {
     let mut rng = seeded();
     for format in FORMATS {
-        let mut packetizer = FramePacketizer::new(0);
+        let mut packetizer = FramePacketizer::numbered_from(0);
         let mut assembler = assembler(format);
         for packet in packetizer.packetize(format, &picture(format, 3_000, &mut rng), 0) {
             assembler.push(ms(0), packet);
@@ -234,7 +234,7 @@ fn a_key_picture_whose_packets_come_in_reverse_is_found() {
     let mut rng = seeded();
     for format in FORMATS {
         let unit = key_picture(format, 5_000, &mut rng);
-        let mut packets = FramePacketizer::new(65_534).packetize(format, &unit, 9);
+        let mut packets = FramePacketizer::numbered_from(65_534).packetize(format, &unit, 9);
         packets.reverse();
         let mut assembler = assembler(format);
         for packet in packets {
@@ -326,7 +326,7 @@ fn padding_between_pictures_is_passed_over() {
 fn a_failing_decoder_gets_nothing_until_a_key_picture_which_is_not_asked_for_in_a_storm() {
     let mut rng = seeded();
     for format in FORMATS {
-        let mut packetizer = FramePacketizer::new(0);
+        let mut packetizer = FramePacketizer::numbered_from(0);
         let mut assembler = assembler(format);
         let mut requests = 0;
         // Every picture is a key picture and fails, ten a second for ten seconds.
@@ -335,6 +335,7 @@ fn a_failing_decoder_gets_nothing_until_a_key_picture_which_is_not_asked_for_in_
             for packet in packetizer.packetize(format, &key_picture(format, 10, &mut rng), index) {
                 assembler.push(now, packet);
             }
+            requests += drain(&mut assembler).1;
             assembler.decoder_failed(now);
             requests += drain(&mut assembler).1;
         }
@@ -343,6 +344,36 @@ fn a_failing_decoder_gets_nothing_until_a_key_picture_which_is_not_asked_for_in_
             assembler.push(ms(10_000), packet);
         }
         assert!(drain(&mut assembler).0.is_empty());
+    }
+}
+
+#[test]
+fn what_waits_behind_a_picture_that_failed_is_dropped_up_to_the_next_key_picture() {
+    let mut rng = seeded();
+    for format in FORMATS {
+        let mut packetizer = FramePacketizer::numbered_from(0);
+        let mut assembler = assembler(format);
+        let push = |assembler: &mut FrameAssembler, packetizer: &mut FramePacketizer, unit: &[u8], timestamp| {
+            for packet in packetizer.packetize(format, unit, timestamp) {
+                assembler.push(ms(0), packet);
+            }
+        };
+        let (key, other) = (key_picture(format, 10, &mut rng), picture(format, 10, &mut rng));
+        for (timestamp, unit) in [&key, &other, &other, &key, &other].into_iter().enumerate() {
+            push(&mut assembler, &mut packetizer, unit, timestamp as u32);
+        }
+        assert!(matches!(assembler.poll_event(), Some(AssemblerEvent::Frame(frame)) if frame.rtp == 0));
+        assembler.decoder_failed(ms(0));
+        let (frames, requests) = drain(&mut assembler);
+        assert_eq!((frames.iter().map(|frame| frame.rtp).collect::<Vec<_>>(), requests), (vec![3, 4], 0));
+        assert_eq!(assembler.stats().frames, 3);
+        for timestamp in 5..8 {
+            push(&mut assembler, &mut packetizer, &other, timestamp);
+        }
+        assert!(matches!(assembler.poll_event(), Some(AssemblerEvent::Frame(frame)) if frame.rtp == 5));
+        assembler.decoder_failed(ms(0));
+        assert_eq!(drain(&mut assembler), (Vec::new(), 1));
+        assert_eq!(assembler.stats().frames, 4);
     }
 }
 
@@ -366,7 +397,7 @@ fn a_sender_that_begins_anew_with_other_numbers_is_followed() {
             let (frames, requests) = drain(&mut assembler);
             let lost_first = usize::from(frames.is_empty());
             assert!(frames.len() == units.len() || requests == lost_first, "jump {jump}: {frames:?}");
-            let mut packetizer = FramePacketizer::new(100u16.wrapping_add(jump).wrapping_add(500));
+            let mut packetizer = FramePacketizer::numbered_from(100u16.wrapping_add(jump).wrapping_add(500));
             for packet in packetizer.packetize(format, &key_picture(format, 100, &mut rng), 999) {
                 assembler.push(ms(500), packet);
             }
@@ -383,7 +414,7 @@ fn a_picture_without_end_is_given_up_at_the_limits() {
         for payload_bytes in [3, 1_000] {
             let mut assembler = FrameAssembler::new(format, config);
             let mut rng = seeded();
-            for packet in FramePacketizer::new(0).packetize(format, &key_picture(format, 10, &mut rng), 0) {
+            for packet in FramePacketizer::numbered_from(0).packetize(format, &key_picture(format, 10, &mut rng), 0) {
                 assembler.push(ms(0), packet);
             }
             for sequence in 2..5_000u16 {
@@ -493,7 +524,7 @@ fn decode(
 fn garbage_costs_one_request_and_ever_rarer_repetitions_until_a_key_picture_heals() {
     let mut rng = seeded();
     for format in [FORMATS; 10].concat() {
-        let mut packetizer = FramePacketizer::new(rng.random());
+        let mut packetizer = FramePacketizer::numbered_from(rng.random());
         let mut assembler = assembler(format);
         let (mut sent, mut shown, mut requests) = (BTreeMap::new(), Vec::new(), Vec::<Duration>::new());
         let mut requests_in_vain = 0;

@@ -19,7 +19,7 @@ fn payload(number: u8) -> Bytes {
 
 fn packets(count: u8) -> Vec<RtpPacket> {
     // Both counters wrap within the first packets.
-    let mut packetizer = OpusPacketizer::new(65_533, u32::MAX - 1_000);
+    let mut packetizer = OpusPacketizer::numbered_from(65_533, u32::MAX - 1_000);
     (0..count).map(|number| packetizer.packetize(payload(number), 960)).collect()
 }
 
@@ -160,7 +160,7 @@ fn doubled_packets_are_dropped_and_do_not_pass_for_late_ones() {
 
 #[test]
 fn a_pause_that_the_sender_made_is_silence_and_no_loss() {
-    let mut packetizer = OpusPacketizer::new(1, 1);
+    let mut packetizer = OpusPacketizer::numbered_from(1, 1);
     let first = packetizer.packetize(payload(0), 960);
     packetizer.skip(2 * 960);
     let second = packetizer.packetize(payload(1), 960);
@@ -173,7 +173,7 @@ fn a_pause_that_the_sender_made_is_silence_and_no_loss() {
 
 #[test]
 fn a_sender_that_rests_is_heard_as_comfort_noise_and_not_as_loss() {
-    let mut packetizer = OpusPacketizer::new(1, 1);
+    let mut packetizer = OpusPacketizer::numbered_from(1, 1);
     let mut all = vec![packetizer.packetize(payload(0), 960)];
     // A packet with nothing but a header, then nothing for 400 ms.
     all.push(packetizer.packetize(Bytes::from_static(&[9 << 3]), 960));
@@ -189,7 +189,7 @@ fn a_sender_that_rests_is_heard_as_comfort_noise_and_not_as_loss() {
 #[test]
 fn a_sender_that_rests_for_ever_is_silent_in_the_end() {
     let mut buffer = JitterBuffer::new();
-    let resting = OpusPacketizer::new(1, 1).packetize(Bytes::from_static(&[9 << 3]), 960);
+    let resting = OpusPacketizer::numbered_from(1, 1).packetize(Bytes::from_static(&[9 << 3]), 960);
     let played = play_with(&mut buffer, &[resting], ms(2_000), on_time);
     assert_eq!(played.last(), Some(&Playout::Silence));
 }
@@ -225,7 +225,7 @@ fn a_jump_of_the_time_stamps_begins_anew_either_way() {
         let all = packets(3);
         let mut buffer = started(&all);
         buffer.push(ms(45), all[1].clone());
-        let mut packetizer = OpusPacketizer::new(9, timestamp);
+        let mut packetizer = OpusPacketizer::numbered_from(9, timestamp);
         for number in 10..15 {
             buffer.push(ms(50), packetizer.packetize(payload(number), 960));
         }
@@ -238,7 +238,7 @@ fn a_jump_of_the_time_stamps_begins_anew_either_way() {
 #[test]
 fn packets_of_other_lengths_play_for_as_long_as_they_say() {
     let mut buffer = JitterBuffer::new();
-    let mut packetizer = OpusPacketizer::new(0, 0);
+    let mut packetizer = OpusPacketizer::numbered_from(0, 0);
     // 60 ms each.
     let long = |number: u8| Bytes::from(vec![11 << 3, 0, number]);
     for number in 0..2 {
@@ -265,7 +265,7 @@ fn it_is_known_what_plays_next_unless_that_is_open() {
 #[test]
 fn a_least_delay_is_kept_and_given_up_again() {
     let mut buffer = JitterBuffer::new();
-    let mut packetizer = OpusPacketizer::new(0, 0);
+    let mut packetizer = OpusPacketizer::numbered_from(0, 0);
     let mut queued = 0;
     let mut delay_after = |buffer: &mut JitterBuffer, blocks: std::ops::Range<u32>| {
         for block in blocks {
@@ -330,7 +330,7 @@ fn garbage_never_panics_and_the_buffer_stays_bounded() {
         assert!(buffer.stats().target <= ms(520), "{:?}", buffer.stats());
     }
     // Whatever came before, a proper stream is heard again.
-    let mut packetizer = OpusPacketizer::new(rng.random(), rng.random());
+    let mut packetizer = OpusPacketizer::numbered_from(rng.random(), rng.random());
     let proper: Vec<RtpPacket> = (0..200).map(|number| packetizer.packetize(self::payload(number), 960)).collect();
     let started = now + ms(10);
     for (index, packet) in proper.into_iter().enumerate() {

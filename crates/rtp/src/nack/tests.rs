@@ -8,7 +8,7 @@ const MS: Duration = Duration::from_millis(1);
 fn pushed(sequences: impl IntoIterator<Item = u16>) -> NackGenerator {
     let mut generator = NackGenerator::default();
     for sequence in sequences {
-        generator.push(Duration::ZERO, sequence);
+        generator.push(Duration::ZERO, sequence, Came::Itself);
     }
     generator
 }
@@ -18,9 +18,9 @@ fn a_gap_is_asked_for_once_two_more_packets_came_and_not_again_within_the_round_
     let mut generator = pushed([65_533, 2]);
     generator.set_round_trip(40 * MS);
     assert_eq!(generator.poll(Duration::ZERO), []);
-    assert_eq!(generator.push(MS, 3), Arrival::Newest);
+    assert_eq!(generator.push(MS, 3, Came::Itself), Arrival::Newest);
     assert_eq!(generator.poll(MS), []);
-    assert_eq!(generator.push(2 * MS, 4), Arrival::Newest);
+    assert_eq!(generator.push(2 * MS, 4, Came::Itself), Arrival::Newest);
     assert_eq!(generator.poll(2 * MS), [65_534, 65_535, 0, 1]);
     assert_eq!(generator.poll(41 * MS), []);
     // 40 ms, and four times the eighth of it that is the first guess of its variation.
@@ -39,10 +39,10 @@ fn a_gap_without_followers_is_asked_for_after_a_moment() {
 #[test]
 fn packets_that_only_changed_places_are_never_asked_for() {
     let mut generator = pushed([1, 3]);
-    generator.push(MS, 4);
-    assert_eq!(generator.push(2 * MS, 2), Arrival::Filled);
-    generator.push(2 * MS, 6);
-    assert_eq!(generator.push(3 * MS, 5), Arrival::Filled);
+    generator.push(MS, 4, Came::Itself);
+    assert_eq!(generator.push(2 * MS, 2, Came::Itself), Arrival::Filled);
+    generator.push(2 * MS, 6, Came::Itself);
+    assert_eq!(generator.push(3 * MS, 5, Came::Itself), Arrival::Filled);
     assert_eq!(generator.poll_timeout(), None);
     assert_eq!(generator.poll(MAX_AGE), []);
 }
@@ -51,16 +51,16 @@ fn packets_that_only_changed_places_are_never_asked_for() {
 fn what_came_again_is_not_asked_for_any_more() {
     let mut generator = pushed([1, 3, 4, 5]);
     assert_eq!(generator.poll(Duration::ZERO), [2]);
-    assert_eq!(generator.push(40 * MS, 2), Arrival::Filled);
-    assert_eq!(generator.push(41 * MS, 2), Arrival::Unneeded);
+    assert_eq!(generator.push(40 * MS, 2, Came::Again), Arrival::Filled);
+    assert_eq!(generator.push(41 * MS, 2, Came::Again), Arrival::Unneeded);
     assert_eq!(generator.poll_timeout(), None);
     assert_eq!(generator.poll(MAX_AGE), []);
     // The answer told how long one takes: 40 ms, and four times an eighth of that.
-    generator.push(MAX_AGE, 7);
-    generator.push(MAX_AGE, 9);
+    generator.push(MAX_AGE, 7, Came::Itself);
+    generator.push(MAX_AGE, 9, Came::Itself);
     assert_eq!(generator.poll(MAX_AGE), [6]);
     assert_eq!(generator.poll_timeout(), Some(MAX_AGE + REORDER_WAIT), "of packet 8");
-    generator.push(MAX_AGE, 8);
+    generator.push(MAX_AGE, 8, Came::Itself);
     assert_eq!(generator.poll_timeout(), Some(MAX_AGE + 60 * MS));
 }
 
@@ -82,7 +82,7 @@ fn a_packet_that_never_comes_is_asked_for_five_times_at_growing_distances() {
 fn an_outage_is_not_asked_for_packet_by_packet() {
     let mut generator = pushed([1, 2, 4, 300, 301, 302]);
     assert_eq!(generator.poll(MAX_AGE / 2), []);
-    generator.push(MAX_AGE / 2, 304);
+    generator.push(MAX_AGE / 2, 304, Came::Itself);
     assert_eq!(generator.poll(MAX_AGE / 2 + REORDER_WAIT), [303]);
 }
 
@@ -91,8 +91,36 @@ fn a_stream_that_counts_anew_is_followed() {
     let mut generator = pushed([5_000, 5_002, 100, 101, 103]);
     assert_eq!(generator.poll(REORDER_WAIT), [102]);
     // A packet that is merely old changes nothing.
-    assert_eq!(generator.push(REORDER_WAIT, 60), Arrival::Unneeded);
-    assert_eq!(generator.push(REORDER_WAIT, 102), Arrival::Filled);
+    assert_eq!(generator.push(REORDER_WAIT, 60, Came::Itself), Arrival::Unneeded);
+    assert_eq!(generator.push(REORDER_WAIT, 102, Came::Itself), Arrival::Filled);
+}
+
+#[test]
+fn a_single_packet_from_far_away_or_an_old_retransmission_does_not_end_the_repair() {
+    let mut generator = pushed([5_000, 5_002]);
+    for stray in [100, 30_000, 5_400] {
+        assert_eq!(generator.push(MS, stray, Came::Itself), Arrival::Unneeded);
+    }
+    for old in [4_700, 100, 101, 102, 9_000, 9_001] {
+        assert_eq!(generator.push(MS, old, Came::Again), Arrival::Unneeded);
+    }
+    // Late, but not from far away: nothing to follow, even in a row.
+    for late in [4_500, 4_501, 4_502] {
+        assert_eq!(generator.push(MS, late, Came::Itself), Arrival::Unneeded);
+    }
+    assert_eq!(generator.push(2 * MS, 5_003, Came::Itself), Arrival::Newest);
+    assert_eq!(generator.poll(REORDER_WAIT), [5_001]);
+}
+
+#[test]
+fn a_packet_that_was_only_late_tells_nothing_of_the_round_trip() {
+    let mut generator = pushed([1, 3, 4, 5]);
+    assert_eq!(generator.poll(Duration::ZERO), [2]);
+    assert_eq!(generator.push(MS, 2, Came::Itself), Arrival::Filled);
+    generator.push(MS, 7, Came::Itself);
+    assert_eq!(generator.poll(10 * MS), [6]);
+    // What is assumed while nothing is known.
+    assert_eq!(generator.poll_timeout(), Some(110 * MS));
 }
 
 #[test]
@@ -110,7 +138,7 @@ fn whatever_numbers_come_requests_and_memory_stay_bounded_and_time_goes_on() {
             1 => sequence.wrapping_sub(rng.random_range(0..600)),
             _ => sequence.wrapping_add(rng.random_range(0..300)),
         };
-        generator.push(now, sequence);
+        generator.push(now, sequence, if rng.random_bool(0.8) { Came::Itself } else { Came::Again });
         if rng.random_bool(0.1) {
             generator.set_round_trip(Duration::from_millis(rng.random_range(0..100_000)));
         }
@@ -124,18 +152,18 @@ fn whatever_numbers_come_requests_and_memory_stay_bounded_and_time_goes_on() {
 /// them in order, as a queue does.
 struct Path {
     rng: StdRng,
-    arrivals: VecDeque<(Duration, u16)>,
+    arrivals: VecDeque<(Duration, u16, Came)>,
     last: Duration,
 }
 
 impl Path {
     /// Whether the packet gets through.
-    fn send(&mut self, at: Duration, sequence: u16) -> bool {
+    fn send(&mut self, at: Duration, sequence: u16, came: Came) -> bool {
         let arrives_at = at + Duration::from_micros(self.rng.random_range(20_000..24_000));
         self.last = self.last.max(arrives_at);
         let arrives = !self.loses();
         if arrives {
-            self.arrivals.push_back((self.last, sequence));
+            self.arrivals.push_back((self.last, sequence, came));
         }
         arrives
     }
@@ -159,17 +187,17 @@ fn three_percent_of_loss_cost_hardly_more_than_one_retransmission_each() {
         // A picture of 5 packets each 33 ms: 1.5 Mb/s.
         for index in (0..5).filter(|_| millis % 33 == 0) {
             let sequence = (millis / 33 * 5 + index) as u16;
-            if !path.send(now, sequence) {
+            if !path.send(now, sequence, Came::Itself) {
                 lost += 1;
                 lost_at.insert(sequence, now);
             }
         }
         while let Some((_, sequence)) = requests.pop_front_if(|(at, _)| *at <= now) {
             retransmissions += 1;
-            path.send(now, sequence);
+            path.send(now, sequence, Came::Again);
         }
-        while let Some((at, sequence)) = path.arrivals.pop_front_if(|(at, _)| *at <= now) {
-            if generator.push(at, sequence) == Arrival::Filled
+        while let Some((at, sequence, came)) = path.arrivals.pop_front_if(|(at, ..)| *at <= now) {
+            if generator.push(at, sequence, came) == Arrival::Filled
                 && let Some(lost_at) = lost_at.remove(&sequence)
             {
                 repaired_in.push(at.saturating_sub(lost_at));

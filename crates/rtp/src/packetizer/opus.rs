@@ -1,6 +1,7 @@
 //! Opus packets as RTP (RFC 7587): one packet a payload, on a clock that runs on through silence.
 
 use crate::packet::RtpPacket;
+use crate::packetizer::first_sequence;
 use bytes::Bytes;
 
 /// Numbers and stamps the Opus packets of one stream.
@@ -12,9 +13,14 @@ pub struct OpusPacketizer {
 }
 
 impl OpusPacketizer {
-    /// Starts a stream. Both numbers should be random (RFC 3550 §5.1).
-    pub fn new(first_sequence: u16, first_timestamp: u32) -> Self {
-        Self { sequence: first_sequence, timestamp: first_timestamp, after_silence: true }
+    /// Starts a stream. Both numbers should be random (RFC 3550 §5.1); the first is taken as [`first_sequence`] has it.
+    pub fn new(sequence: u16, timestamp: u32) -> Self {
+        Self::numbered_from(first_sequence(sequence), timestamp)
+    }
+
+    /// Goes on at any numbers.
+    pub(crate) fn numbered_from(sequence: u16, timestamp: u32) -> Self {
+        Self { sequence, timestamp, after_silence: true }
     }
 
     /// The packet for one Opus payload that plays for `samples` at 48 kHz.
@@ -40,7 +46,7 @@ mod tests {
 
     #[test]
     fn silence_moves_the_clock_but_not_the_count_and_the_next_packet_is_marked() {
-        let mut packetizer = OpusPacketizer::new(65_535, u32::MAX - 959);
+        let mut packetizer = OpusPacketizer::numbered_from(65_535, u32::MAX - 959);
         let first = packetizer.packetize(Bytes::from_static(b"a"), 960);
         let second = packetizer.packetize(Bytes::from_static(b"b"), 960);
         packetizer.skip(1_920);

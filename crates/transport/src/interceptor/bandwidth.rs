@@ -10,7 +10,7 @@ use crate::agreement::Agreement;
 use crate::codecs::Ssrcs;
 use crate::feedback::Feedback;
 use rtc::interceptor::{BandwidthEstimator, Gcc, History, Packet, convert_twcc};
-use rtc::rtcp::transport_feedbacks::transport_layer_cc::TransportLayerCc;
+use rtc::rtcp::transport_feedbacks::transport_layer_cc::{PacketStatusChunk, TransportLayerCc};
 use rtc::rtp;
 use rtc::shared::marshal::MarshalSize;
 use std::sync::Arc;
@@ -28,6 +28,16 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 /// Over how long it is measured what the peer receives.
 const WINDOW: Duration = Duration::from_millis(500);
 
+/// Reports that come further apart leave a pause between them, over which nothing can be measured.
+const LONGEST_WINDOW: Duration = Duration::from_secs(1);
+
+/// How long an estimate is good for that no report confirms: after that the path may be another one.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(5);
+
+/// Packets that a report may name beyond those that wait for one: what libwebrtc reports a second time because of a late
+/// packet is half a second's, and more are not sent in that time at [`MAX_BPS`].
+const REPORTED_AGAIN: usize = 1_000;
+
 /// What can be believed beyond what was received, as libwebrtc has it.
 const BELIEVED_FACTOR: f64 = 1.5;
 const BELIEVED_BPS: f64 = 10_000.0;
@@ -40,6 +50,8 @@ pub(crate) struct Bandwidth {
     sent: History,
     estimate: Gcc,
     window: Window,
+    /// When the estimate is unknown again.
+    forgotten_at: Option<Instant>,
     pruned_at: Instant,
 }
 
@@ -64,6 +76,7 @@ impl Bandwidth {
             sent: History::new(),
             estimate: Gcc::new(INITIAL_BPS, MIN_BPS, MAX_BPS),
             window: Window { since: now, bytes: 0 },
+            forgotten_at: None,
             pruned_at: now,
         }
     }
@@ -90,7 +103,11 @@ impl Bandwidth {
     }
 
     fn reported(&mut self, now: Instant, report: &TransportLayerCc) {
-        for acknowledgement in convert_twcc(report) {
+        // A few bytes of run lengths can name more packets than were ever sent.
+        if named(report) > self.sent.len() + REPORTED_AGAIN {
+            return;
+        }
+        for acknowledgement in convert_twcc(report).into_iter().take(usize::from(report.packet_status_count)) {
             self.sent.on_twcc_feedback(now, acknowledgement);
         }
         let reports = self.sent.take_reports();
@@ -100,13 +117,25 @@ impl Bandwidth {
         self.estimate.on_reports(now, &reports);
         self.window.bytes += reports.iter().filter(|report| report.arrived).map(|report| report.size).sum::<usize>();
         let elapsed = now.saturating_duration_since(self.window.since);
-        if elapsed >= WINDOW {
+        if elapsed > LONGEST_WINDOW {
+            self.window = Window { since: now, bytes: 0 };
+        } else if elapsed >= WINDOW {
             let received_bps = self.window.bytes as f64 * 8.0 / elapsed.as_secs_f64();
             self.window = Window { since: now, bytes: 0 };
             let believed = self.estimate.target_bitrate().min(received_bps * BELIEVED_FACTOR + BELIEVED_BPS);
             self.feedback.available_bps.set(believed as u64);
+            self.forgotten_at = Some(now + FORGOTTEN_AFTER);
         }
     }
+}
+
+/// How many packets the chunks of a report name.
+fn named(report: &TransportLayerCc) -> usize {
+    let in_chunk = |chunk: &PacketStatusChunk| match chunk {
+        PacketStatusChunk::RunLengthChunk(run) => usize::from(run.run_length),
+        PacketStatusChunk::StatusVectorChunk(vector) => vector.symbol_list.len(),
+    };
+    report.packet_chunks.iter().map(in_chunk).sum()
 }
 
 impl Part for Bandwidth {
@@ -118,5 +147,16 @@ impl Part for Bandwidth {
         if let Packet::Rtp(packet) = packet {
             self.number(now, packet);
         }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        if self.forgotten_at.is_some_and(|at| at <= now) {
+            self.forgotten_at = None;
+            self.feedback.available_bps.set(0);
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.forgotten_at
     }
 }

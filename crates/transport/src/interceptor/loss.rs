@@ -9,7 +9,7 @@ use super::Part;
 use crate::agreement::{Agreement, Stream};
 use crate::feedback::Feedback;
 use crate::track::Track;
-use ahoy_rtp::{Arrival, NackGenerator};
+use ahoy_rtp::{Arrival, Came, NackGenerator};
 use rtc::interceptor::Packet;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::{
     NackPair, TransportLayerNack, nack_pairs_from_sequence_numbers,
@@ -78,7 +78,11 @@ impl LossRequests {
             incoming.round_trip = round_trip;
             round_trip.into_iter().for_each(|round_trip| incoming.generator.set_round_trip(round_trip));
         }
-        let arrival = incoming.generator.push(since, sequence);
+        let came = match stream {
+            Stream::Media => Came::Itself,
+            Stream::Retransmissions => Came::Again,
+        };
+        let arrival = incoming.generator.push(since, sequence, came);
         if stream == Stream::Retransmissions {
             let numbers = self.feedback.track(track);
             numbers.retransmissions_received.add(1);

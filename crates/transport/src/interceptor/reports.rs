@@ -48,6 +48,15 @@ struct Outgoing {
 struct Incoming {
     ssrc: u32,
     reception: Reception,
+    /// Packets that should have come under the SSRCs before: what came under them is counted on as well.
+    expected_before: i64,
+}
+
+impl Incoming {
+    /// Packets of the track that should have come by now, under whatever SSRC.
+    fn expected(&self) -> i64 {
+        self.expected_before + self.reception.expected()
+    }
 }
 
 impl Reports {
@@ -69,15 +78,17 @@ impl Reports {
             return;
         };
         let slot = &mut self.incoming[track.index()];
+        let expected_before = slot.as_ref().map_or(0, Incoming::expected);
         if slot.as_ref().is_some_and(|incoming| incoming.ssrc != ssrc) {
             *slot = None;
         }
-        let incoming = slot.get_or_insert_with(|| Incoming { ssrc, reception: Reception::new(track.clock_hz(), now) });
+        let reception = || Reception::new(track.clock_hz(), now);
+        let incoming = slot.get_or_insert_with(|| Incoming { ssrc, reception: reception(), expected_before });
         incoming.reception.packet_came(now, packet.header.sequence_number, packet.header.timestamp);
         let numbers = self.feedback.track(track);
         numbers.packets_received.add(1);
         numbers.bytes_received.add(packet.payload.len() as u64);
-        numbers.packets_expected.set(u64::try_from(incoming.reception.expected()).unwrap_or(0));
+        numbers.packets_expected.set(u64::try_from(incoming.expected()).unwrap_or(0));
         numbers.jitter_us.set(u64::try_from(incoming.reception.jitter().as_micros()).unwrap_or(u64::MAX));
         self.due.get_or_insert(now + INTERVAL);
     }

@@ -1,8 +1,12 @@
-//! Sends packets again that the peer asks for, by retransmission (RFC 4588) where that was agreed on. A peer that asks too
-//! often or for too much does not get it: each packet once a round trip, and all together no more than is sent anyway.
+//! Sends packets again that the peer asks for, by retransmission (RFC 4588), if that was agreed on. A peer that asks too often
+//! or for too much does not get it: each packet once a round trip, and all together no more than is sent anyway.
+//!
+//! Never in the packet's own stream: its transport-wide number would be another one the second time, and AES-GCM must not be
+//! used for different packets under the same SSRC and sequence number (RFC 7714 §8.2). Without retransmissions a peer that
+//! misses a packet has to ask for a key frame.
 
 use super::{Part, rtcp_of};
-use crate::agreement::{Agreement, Sending};
+use crate::agreement::Agreement;
 use crate::codecs::Ssrcs;
 use crate::feedback::Feedback;
 use crate::track::Track;
@@ -47,20 +51,24 @@ struct Kept {
 
 impl Resends {
     pub(crate) fn new(ssrcs: Ssrcs, agreement: watch::Receiver<Agreement>, feedback: Arc<Feedback>) -> Self {
-        let tracks =
-            Track::ALL.map(|_| History { kept: Vec::new(), rtx_sequence: rand::random(), budget_bytes: BURST_BYTES });
+        let tracks = Track::ALL.map(|_| History {
+            kept: Vec::new(),
+            rtx_sequence: ahoy_rtp::first_sequence(rand::random()),
+            budget_bytes: BURST_BYTES,
+        });
         Self { ssrcs, agreement, feedback, tracks, packets: VecDeque::new() }
     }
 
-    fn sending(&self, track: Track) -> Option<Sending> {
-        self.agreement.borrow().track(track).sending.filter(|sending| sending.nack)
+    /// The payload type of retransmissions, if the peer may ask for them.
+    fn rtx_payload_type(&self, track: Track) -> Option<u8> {
+        self.agreement.borrow().track(track).sending.filter(|sending| sending.nack)?.rtx_payload_type
     }
 
     fn asked(&mut self, now: Instant, nack: &TransportLayerNack) {
         let Some(track) = self.ssrcs.track(nack.media_ssrc) else {
             return;
         };
-        let Some(sending) = self.sending(track) else {
+        let Some(payload_type) = self.rtx_payload_type(track) else {
             return;
         };
         let pause = self.pause();
@@ -69,10 +77,7 @@ impl Resends {
             let Some(packet) = history.take_again(now, sequence, pause) else {
                 continue;
             };
-            let packet = match sending.rtx_payload_type {
-                Some(payload_type) => history.retransmission(packet, payload_type, self.ssrcs.rtx[track.index()]),
-                None => packet,
-            };
+            let packet = history.retransmission(packet, payload_type, self.ssrcs.rtx[track.index()]);
             self.feedback.track(track).packets_resent.add(1);
             self.packets.push_back(Packet::Rtp(packet));
         }
@@ -92,7 +97,7 @@ impl Part for Resends {
     fn sent(&mut self, _now: Instant, packet: &mut Packet) {
         if let Packet::Rtp(packet) = packet
             && let Some(track) = self.ssrcs.track(packet.header.ssrc)
-            && self.sending(track).is_some()
+            && self.rtx_payload_type(track).is_some()
         {
             self.tracks[track.index()].keep(packet);
         }

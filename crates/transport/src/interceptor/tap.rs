@@ -5,6 +5,7 @@ use super::{Part, rtcp_of};
 use crate::agreement::{Agreement, Stream};
 use crate::codecs::Ssrcs;
 use crate::feedback::{Feedback, RemoteReport};
+use crate::track::Track;
 use crate::wall_clock::from_short_units;
 use ahoy_rtp::clock::duration;
 use rtc::interceptor::Packet;
@@ -25,16 +26,31 @@ pub(crate) struct Tap {
     ssrcs: Ssrcs,
     agreement: watch::Receiver<Agreement>,
     feedback: Arc<Feedback>,
+    /// Who sent the last FIR for a track, and its sequence number.
+    last_fir: [Option<(u32, u8)>; Track::ALL.len()],
 }
 
 impl Tap {
     pub(crate) fn new(ssrcs: Ssrcs, agreement: watch::Receiver<Agreement>, feedback: Arc<Feedback>) -> Self {
-        Self { ssrcs, agreement, feedback }
+        Self { ssrcs, agreement, feedback, last_fir: [None; Track::ALL.len()] }
     }
 
     fn key_frame_wanted(&self, ssrc: u32) {
         if let Some(track) = self.ssrcs.track(ssrc) {
             self.feedback.want_key_frame(track);
+        }
+    }
+
+    /// A FIR that comes again under its number is a repetition, not another wish (RFC 5104 §4.3.1.2).
+    fn fir_came(&mut self, request: &FullIntraRequest) {
+        for entry in &request.fir {
+            let Some(track) = self.ssrcs.track(entry.ssrc) else {
+                continue;
+            };
+            let fir = Some((request.sender_ssrc, entry.sequence_number));
+            if std::mem::replace(&mut self.last_fir[track.index()], fir) != fir {
+                self.feedback.want_key_frame(track);
+            }
         }
     }
 
@@ -77,8 +93,7 @@ impl Tap {
 impl Part for Tap {
     fn received(&mut self, now: Instant, packet: &Packet) {
         rtcp_of::<PictureLossIndication>(packet).for_each(|request| self.key_frame_wanted(request.media_ssrc));
-        let entries = rtcp_of::<FullIntraRequest>(packet).flat_map(|request| &request.fir);
-        entries.for_each(|entry| self.key_frame_wanted(entry.ssrc));
+        rtcp_of::<FullIntraRequest>(packet).for_each(|request| self.fir_came(request));
         rtcp_of::<TransportLayerNack>(packet).for_each(|nack| self.nacked(nack));
         let by_receivers = rtcp_of::<ReceiverReport>(packet).flat_map(|report| &report.reports);
         let by_senders = rtcp_of::<SenderReport>(packet).flat_map(|report| &report.reports);

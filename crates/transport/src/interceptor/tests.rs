@@ -26,6 +26,8 @@ const REMOTE: u32 = 120;
 const REMOTE_RTX: u32 = 121;
 const RTX_PAYLOAD_TYPE: u8 = 103;
 const TRANSPORT_CC: u8 = 4;
+/// Over how long it is measured what the peer receives.
+const WINDOW_OF_REPORTS: Duration = Duration::from_millis(500);
 
 /// What was agreed on: everything, for each track.
 fn agreement(rtx: bool) -> watch::Receiver<Agreement> {
@@ -152,13 +154,12 @@ fn what_is_asked_for_is_resent_once_a_round_trip_in_its_own_stream() {
 }
 
 #[test]
-fn without_retransmissions_the_packet_itself_is_sent_again() {
+fn without_retransmissions_nothing_is_sent_again() {
     let now = Instant::now();
     let mut resends = Resends::new(SSRCS, agreement(false), feedback(now));
-    let packet = media(20, 7, b"picture");
-    resends.sent(now, &mut Packet::Rtp(packet.clone()));
+    resends.sent(now, &mut Packet::Rtp(media(20, 7, b"picture")));
     resends.received(now, &nack(7, 0));
-    assert_eq!(resent(&mut resends), [packet]);
+    assert_eq!(resent(&mut resends), []);
 }
 
 #[test]
@@ -256,12 +257,17 @@ fn what_the_peer_wants_and_what_it_is_asked_is_counted_for_its_track() {
     let request = |media_ssrc| PictureLossIndication { sender_ssrc: 1, media_ssrc };
     let fir = [20, 99].map(|ssrc| FirEntry { ssrc, sequence_number: 1 }).to_vec();
     let fir = FullIntraRequest { sender_ssrc: 1, media_ssrc: 0, fir };
-    tap.received(now, &Packet::Rtcp(vec![Box::new(request(30)), Box::new(request(30)), Box::new(fir)]));
+    // The second time it is a repetition.
+    tap.received(now, &Packet::Rtcp(vec![Box::new(fir.clone()), Box::new(request(30)), Box::new(request(30))]));
+    tap.received(now, &Packet::Rtcp(vec![Box::new(fir)]));
     tap.received(now, &nack(7, 0b101));
     tap.sent(now, &mut Packet::Rtcp(vec![Box::new(request(REMOTE))]));
     let key_frames = Track::ALL.map(|track| feedback.track(track).key_frame_requests.value());
     assert_eq!(key_frames, [0, 1, 2]);
+    let next = FullIntraRequest { sender_ssrc: 1, media_ssrc: 0, fir: vec![FirEntry { ssrc: 20, sequence_number: 2 }] };
+    tap.received(now, &Packet::Rtcp(vec![Box::new(next)]));
     let camera = feedback.track(Track::Camera);
+    assert_eq!(camera.key_frame_requests.value(), 2);
     assert_eq!((camera.packets_nacked_by_peer.value(), camera.key_frames_asked.value()), (3, 1));
     // Below zero in 24 bits: more came double than was lost.
     let report = ReceptionReport { ssrc: 20, total_lost: 0xff_ffff, ..Default::default() };
@@ -306,10 +312,65 @@ fn packets_are_numbered_through_and_reports_on_them_give_an_estimate() {
     }
     let available = feedback.available_bps.value();
     assert!((1_000_000..3_100_000).contains(&available), "{available}");
+    // After a pause it is not measured by what came before it and after.
+    let pause = Duration::from_secs(3);
+    let later = began + Duration::from_secs(4) + pause;
+    bandwidth.sent(later, &mut Packet::Rtp(media(20, number, &[0; 1_000])));
+    bandwidth.received(later + 40 * MS, &all_came(number, 1, 7_020));
+    assert_eq!(feedback.available_bps.value(), available);
+    // Nothing more is reported: it is unknown.
+    let due = bandwidth.poll_timeout().unwrap();
+    bandwidth.handle_timeout(due);
+    assert_eq!((feedback.available_bps.value(), bandwidth.poll_timeout()), (0, None));
     // What is no stream of ours is left alone.
     let mut stranger = Packet::Rtp(media(99, 1, &[]));
     bandwidth.sent(began, &mut stranger);
     assert_eq!(stranger, Packet::Rtp(media(99, 1, &[])));
+}
+
+#[test]
+fn a_report_on_more_packets_than_were_sent_is_not_looked_at() {
+    let now = Instant::now();
+    let feedback = feedback(now);
+    let mut bandwidth = Bandwidth::new(SSRCS, agreement(true), Arc::clone(&feedback), now);
+    for number in 0..10 {
+        bandwidth.sent(now, &mut Packet::Rtp(media(20, number, &[0; 1_000])));
+    }
+    // 65,535 packets in nine runs, of which the first did come; and one packet in a run of 8,191.
+    for (count, runs) in [(u16::MAX, 9), (1, 1)] {
+        let mut raw = vec![0x8f, 205, 0, 0, 0, 0, 0, 1, 0, 0, 0, 20, 0, 0];
+        raw.extend(count.to_be_bytes());
+        raw.extend([0, 0, 0, 0]);
+        raw.extend((0..runs).flat_map(|_| 0x7fff_u16.to_be_bytes()));
+        raw.resize(raw.len().next_multiple_of(4), 0);
+        raw[3] = (raw.len() / 4 - 1) as u8;
+        let report = TransportLayerCc::unmarshal(&mut &raw[..]).unwrap();
+        assert_eq!((report.packet_status_count, report.packet_chunks.len()), (count, runs));
+        bandwidth.received(now + WINDOW_OF_REPORTS, &Packet::Rtcp(vec![Box::new(report)]));
+        assert_eq!(feedback.available_bps.value(), 0);
+    }
+    bandwidth.received(now + WINDOW_OF_REPORTS, &all_came(0, 10, 20));
+    assert!(feedback.available_bps.value() > 0);
+}
+
+#[test]
+fn losses_stay_right_where_a_track_comes_under_another_ssrc() {
+    let now = Instant::now();
+    let feedback = feedback(now);
+    let (agreed, changing) = watch::channel(agreement(true).borrow().clone());
+    let mut reports = Reports::new(SSRCS, changing, Arc::clone(&feedback));
+    for sequence in (0..1_000).filter(|sequence| *sequence != 7) {
+        reports.received(now, &Packet::Rtp(media(REMOTE, sequence, &[])));
+    }
+    agreed.send_replace(Agreement::new(|track| TrackAgreement {
+        receiving: Receiving { ssrc: (track == Track::Camera).then_some(777), ..Default::default() },
+        ..Default::default()
+    }));
+    for sequence in (500..510).filter(|sequence| *sequence != 505) {
+        reports.received(now, &Packet::Rtp(media(777, sequence, &[])));
+    }
+    let numbers = feedback.track(Track::Camera);
+    assert_eq!((numbers.packets_received.value(), numbers.packets_expected.value()), (1_008, 1_010));
 }
 
 #[test]

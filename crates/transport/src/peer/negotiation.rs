@@ -5,9 +5,11 @@ use crate::candidate::{CandidateKind, CheckedCandidate};
 use crate::description::{
     DescriptionError, Direction, DtlsRole, Media, RemoteDescription, Rtp, RtpCodec, SectionFate, TRANSPORT_CC_EXTENSION,
 };
+use crate::sockets::Sockets;
 use crate::track::{Track, VideoCodec};
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// The state that one negotiation leaves to the next.
@@ -23,6 +25,7 @@ pub(super) struct Negotiation {
     /// What is known of video codecs, the preferred first.
     pub(super) video_codecs: Vec<VideoCodec>,
     agreement: watch::Sender<Agreement>,
+    sockets: Arc<Sockets>,
 }
 
 /// An offer of ours that waits for its answer.
@@ -32,7 +35,11 @@ pub(super) struct PendingOffer {
 }
 
 impl Negotiation {
-    pub(super) fn new(video_codecs: Vec<VideoCodec>, agreement: watch::Sender<Agreement>) -> Self {
+    pub(super) fn new(
+        video_codecs: Vec<VideoCodec>,
+        agreement: watch::Sender<Agreement>,
+        sockets: Arc<Sockets>,
+    ) -> Self {
         Self {
             pending_offer: None,
             remote_ufrag: None,
@@ -42,6 +49,7 @@ impl Negotiation {
             signalled: HashMap::new(),
             video_codecs,
             agreement,
+            sockets,
         }
     }
 
@@ -64,6 +72,7 @@ impl Negotiation {
         for candidate in &remote.candidates {
             self.note_candidate(candidate);
         }
+        self.sockets.expect_control(remote.takes_data());
         self.agreement.send_replace(Agreement::new(|track| remote.agreement(track, &self.video_codecs)));
     }
 
@@ -99,6 +108,11 @@ impl RemoteDescription {
     /// The peer's side of the DTLS connection, by its answer.
     pub(super) fn dtls_role(&self) -> DtlsRole {
         if self.setup == "active" { DtlsRole::Active } else { DtlsRole::Passive }
+    }
+
+    /// Whether there will be data channels.
+    fn takes_data(&self) -> bool {
+        self.sections.iter().any(|section| matches!(section.media, Media::Application { .. }) && !section.refused)
     }
 
     /// What our answer says of the section `mid`.

@@ -15,7 +15,7 @@ const RETRY: Duration = Duration::from_secs(1);
 const NAP: Duration = Duration::from_millis(50);
 
 /// Starts the thread, which waits for the one `before` it to let go of the device. It ends within a picture's time once it
-/// is told to, two seconds where none comes, seven while a camera is being opened.
+/// is told to; within a second or so while a camera is being opened, three where one that was on gives none any more.
 ///
 /// # Errors
 /// When the system gives no thread.
@@ -30,6 +30,10 @@ fn run(spec: &SourceSpec, input: &PictureInput, stop: &Stop) {
     let mut failed = false;
     while !stop.is_requested() {
         let Err(failure) = capture(spec, input, &mut failed, stop) else { return };
+        // What goes wrong with a camera that nobody wants any more is no news.
+        if stop.is_requested() {
+            return;
+        }
         // Once until it works again, not each second: that an unplugged camera is not there is no news.
         if !std::mem::replace(&mut failed, true) {
             input.shared.media_failed(failure);
@@ -44,7 +48,8 @@ fn run(spec: &SourceSpec, input: &PictureInput, stop: &Stop) {
 
 /// Hands on pictures until it is told to stop.
 fn capture(spec: &SourceSpec, input: &PictureInput, failed: &mut bool, stop: &Stop) -> Result<(), String> {
-    let Some(mut source) = PictureSource::open(spec).map_err(|e| in_words(&e))? else { return Ok(()) };
+    let opened = PictureSource::open_unless(spec, &|| stop.is_requested());
+    let Some(mut source) = opened.map_err(|e| in_words(&e))? else { return Ok(()) };
     let rate = source.rate();
     while !stop.is_requested() {
         let captured = source.next_frame().map_err(|e| in_words(&e))?;
