@@ -1,7 +1,7 @@
 //! Cameras: which there are, and pictures from one of them as I420. Capture runs on a thread of its own, because a driver
 //! may never answer; what is asked here always answers. A camera that failed stays failed: open it again.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError, mpsc};
 use std::thread::{self, JoinHandle};
@@ -119,11 +119,6 @@ impl Camera {
         self.rate
     }
 
-    /// How many pictures were dropped because they were damaged.
-    pub fn damaged_frames(&self) -> u64 {
-        self.thread.damaged.load(Ordering::Relaxed)
-    }
-
     /// Waits for the next picture, 2 seconds at most. A caller that comes late gets the newest; the ones before are lost.
     ///
     /// # Errors
@@ -148,7 +143,6 @@ type Pictures = Latest<Result<Taken, CameraError>>;
 /// The thread that holds the device.
 struct CaptureThread {
     pictures: Pictures,
-    damaged: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
     ticket: Ticket,
     thread: Option<JoinHandle<()>>,
@@ -156,18 +150,12 @@ struct CaptureThread {
 
 impl CaptureThread {
     fn start(device: Device, hold: Hold) -> Result<Self, CameraError> {
-        let (pictures, damaged, stop) = (Pictures::new(), Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
+        let (pictures, stop) = (Pictures::new(), Arc::<AtomicBool>::default());
         let ticket = hold.ticket();
-        let capture = Capture {
-            device,
-            pictures: pictures.clone(),
-            damaged: Arc::clone(&damaged),
-            stop: Arc::clone(&stop),
-            _hold: hold,
-        };
+        let capture = Capture { device, pictures: pictures.clone(), stop: Arc::clone(&stop), _hold: hold };
         let thread = thread::Builder::new().name("capture".into()).spawn(move || capture.run());
         let thread = Some(thread.map_err(CameraError::Thread)?);
-        Ok(Self { pictures, damaged, stop, ticket, thread })
+        Ok(Self { pictures, stop, ticket, thread })
     }
 
     fn next(&self, camera: &str, within: Duration) -> Result<Taken, CameraError> {
@@ -269,6 +257,7 @@ fn find_among(connected: Vec<Device>, id: &str) -> Result<Device, CameraError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::AtomicU64;
 
     #[test]
     fn waiting_ends_with_an_answer_or_the_time_or_when_told_to_stop() {

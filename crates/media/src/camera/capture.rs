@@ -5,7 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nokhwa::Camera;
@@ -37,7 +37,6 @@ const OLDEST_PICTURE: Duration = Duration::from_secs(1);
 pub(super) struct Capture {
     pub(super) device: Device,
     pub(super) pictures: Pictures,
-    pub(super) damaged: Arc<AtomicU64>,
     pub(super) stop: Arc<AtomicBool>,
     /// Last, so that nobody takes the camera before it is closed.
     pub(super) _hold: Hold,
@@ -154,7 +153,6 @@ impl Capture {
                 }
                 Err(source) => {
                     debug!(%source, "a damaged picture was dropped");
-                    self.damaged.fetch_add(1, Ordering::Relaxed);
                     damaged_in_a_row += 1;
                     let since = *damaged_since.get_or_insert(now);
                     if damaged_in_a_row == MOST_DAMAGED || now.duration_since(since) > at_most {
