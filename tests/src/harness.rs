@@ -1,9 +1,14 @@
-//! Processes under test, peers made by hand, and the measures by which pictures and speech are compared.
+//! Processes under test, desktops for those with a window, peers made by hand, and the measures by which pictures and
+//! speech are compared.
 
+pub mod bus;
 pub mod camera;
 pub mod chromium;
 pub mod cli;
+pub mod desktop;
+pub mod display;
 pub mod ear;
+pub mod family;
 pub mod firefox;
 pub mod gate;
 pub mod guest;
@@ -23,6 +28,8 @@ pub mod skipped;
 pub mod speech;
 pub mod ssim;
 pub mod vm;
+pub mod webdriver;
+pub mod window;
 pub mod y4m;
 
 pub use cli::{Cli, Running};

@@ -36,7 +36,7 @@ impl Person {
         let pulse = Pulse::with_devices()?;
         let camera = FakeCamera::new(&source.clip, "YUYV 640 480 30")?;
         let speech = folder.join(format!("long-{}", source.speech.file_name()?.display()));
-        repeat(&source.speech, &speech, seconds + 10);
+        speech::repeat(&source.speech, &speech, Duration::from_secs(seconds + 10));
         Some(Self { pulse, camera, speech })
     }
 
@@ -177,16 +177,4 @@ fn resident_kb(process: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     line.and_then(|line| line.trim().split(' ').next()?.parse().ok()).unwrap_or(0)
-}
-
-/// The same speech over and over.
-fn repeat(from: &Path, to: &Path, seconds: u64) {
-    let mut wav = hound::WavReader::open(from).expect("the speech is there");
-    let spec = wav.spec();
-    let speech: Vec<i16> = wav.samples().map(|sample| sample.expect("the speech is whole")).collect();
-    let mut long = hound::WavWriter::create(to, spec).expect("the folder is writable");
-    for sample in speech.iter().cycle().take(seconds as usize * spec.sample_rate as usize) {
-        long.write_sample(*sample).expect("there is room");
-    }
-    long.finalize().expect("there is room");
 }

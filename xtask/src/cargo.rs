@@ -1,8 +1,10 @@
 //! Commands that run in the repository's root, `cargo` among them.
 
 use std::env;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use anyhow::Context;
 
 /// The `cargo` that runs this program, with `arguments`, separated by spaces.
 pub(crate) fn cargo(arguments: &str) -> Command {
@@ -26,6 +28,12 @@ pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
 /// The repository's root.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the repository")
+}
+
+/// Where cargo builds: this program lies two folders below.
+pub(crate) fn target() -> anyhow::Result<PathBuf> {
+    let own = env::current_exe().context("where this program is")?;
+    Ok(own.ancestors().nth(2).context("this program is in no target folder")?.to_owned())
 }
 
 /// Whether `cargo run` set the variable to describe this program. A nested cargo must not see it: build scripts that watch such

@@ -8,7 +8,7 @@ use crate::cargo::cargo;
 use crate::report::Outcome;
 
 /// Which of our own crates each of them may import. A crate that is not here may not exist.
-const MAY_IMPORT: [(&str, &[&str]); 8] = [
+const MAY_IMPORT: [(&str, &[&str]); 10] = [
     ("ahoy-protocol", &[]),
     ("ahoy-rtp", &[]),
     ("ahoy-media", &[]),
@@ -17,15 +17,18 @@ const MAY_IMPORT: [(&str, &[&str]); 8] = [
     ("ahoy-server", &["ahoy-protocol"]),
     ("ahoy-client", &["ahoy-call", "ahoy-media", "ahoy-protocol", "ahoy-rtp", "ahoy-transport"]),
     ("ahoy-cli", &["ahoy-client"]),
+    ("ahoy-app", &["ahoy-client"]),
+    ("ahoy", &["ahoy-app"]),
 ];
 
 /// They import what they check, and nothing imports them.
 const CHECKERS: [&str; 2] = ["ahoy-tests", "xtask"];
 
 /// Crates of others that only one of ours may reach, so that they can be replaced there. A `*` at the end stands for anything.
-const FENCES: [(&str, &[&str]); 2] = [
+const FENCES: [(&str, &[&str]); 3] = [
     ("ahoy-transport", &["webrtc", "webrtc-*", "rtc", "rtc-*"]),
     ("ahoy-media", &["openh264", "openh264-sys2", "opus", "opusic-sys", "sonora", "nokhwa", "v4l", "cpal", "alsa"]),
+    ("ahoy", &["tauri", "tauri-*", "wry", "tao", "gtk", "webkit2gtk", "notify-rust"]),
 ];
 
 /// Passes if the workspace, with its build and test dependencies on every system, obeys.
@@ -214,6 +217,14 @@ mod tests {
 0 ahoy-transport v0.1.0 (/ahoy/crates/transport) (*)
 
 0 xtask v0.1.0 (/ahoy/xtask)
+
+0 ahoy v0.1.0 (/ahoy/src-tauri)
+1 ahoy-app v0.1.0 (/ahoy/crates/app)
+2 ahoy-client v0.1.0 (/ahoy/crates/client) (*)
+1 tauri v2.12.5
+2 wry v0.57.1
+
+0 ahoy-app v0.1.0 (/ahoy/crates/app) (*)
 ";
 
     fn violations_of(tree: &str) -> Vec<String> {
@@ -247,8 +258,8 @@ mod tests {
     fn a_fenced_crate_is_found_also_behind_others_and_by_its_parts() {
         let behind = GOOD.replace("4 serde v1.0.0\n", "4 serde v1.0.0\n5 sly v1.0.0\n6 rtc-rtp v0.21.1\n");
         let found = violations_of(&behind);
-        // The protocol crate and the four above it; the client also reaches it by its own way through the transport.
-        assert_eq!(found.len(), 5, "{found:#?}");
+        // The protocol crate and the six above it; the client also reaches it by its own way through the transport.
+        assert_eq!(found.len(), 7, "{found:#?}");
         assert!(found.contains(
             &"only ahoy-transport may reach this: ahoy-protocol v0.1.0 -> serde v1.0.0 -> sly v1.0.0 -> rtc-rtp v0.21.1"
                 .to_owned()
@@ -258,6 +269,11 @@ mod tests {
             "1 openh264-sys2 v0.9.9\n1 ahoy-client v0.1.0 (/ahoy/crates/client)\n",
         );
         assert_eq!(violations_of(&direct), ["only ahoy-media may reach this: ahoy-cli v0.1.0 -> openh264-sys2 v0.9.9"]);
+        let window = GOOD.replace(
+            "2 ahoy-client v0.1.0 (/ahoy/crates/client) (*)\n1 tauri",
+            "2 ahoy-client v0.1.0 (/ahoy/crates/client) (*)\n2 tauri v2.12.5\n1 tauri",
+        );
+        assert_eq!(violations_of(&window), ["only ahoy may reach this: ahoy-app v0.1.0 -> tauri v2.12.5"]);
     }
 
     #[test]

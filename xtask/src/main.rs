@@ -6,29 +6,52 @@
 use std::env;
 use std::process::ExitCode;
 
+mod bench;
 mod cargo;
+mod children;
 mod clocks;
 mod deny;
 mod import_rule;
+mod node;
+mod package;
+mod page;
 mod report;
+mod run;
 mod setup;
 mod test;
 
 const USAGE: &str = "\
 usage: cargo xtask TASK
 
-  setup   install what building and testing need and this machine lacks (Debian, Ubuntu; elsewhere: say what)
-  test    set up, then check everything: format, imports, licences, clippy, all tests";
+  run [--two] [-- ARGUMENTS]   set up what building needs, build, and start a server, an echo to call, and the app;
+                               --two: two windows, alice and bob. ARGUMENTS go to the app
+  test                         set up, then check everything: format, imports, licences, clippy, the page, all tests
+  setup                        install what building and testing need and this machine lacks (Debian, Ubuntu;
+                               elsewhere: say what)
+  page                         build the page, ui/dist
+  package [--dev]              make the .deb and the .rpm; --dev: of the quickly built program, for tests
+  bench window                 measure the window: how soon, how smooth, at what cost
+  screens                      picture every screen into docs/screens
+  icons                        make the icons anew, from icons/ahoy.svg";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
+    let (arguments, extra) = split_extra(&arguments);
     let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;
         }
-        ["setup"] => setup::run().map(|()| true),
-        ["test"] => test::run(),
+        ["run"] => run::run(false, extra),
+        ["run", "--two"] => run::run(true, extra),
+        ["test"] if extra.is_empty() => test::run(),
+        ["setup"] if extra.is_empty() => setup::run().map(|()| true),
+        ["page"] if extra.is_empty() => page::build().map(|()| true),
+        ["package"] if extra.is_empty() => package::run(package::Build::Release).map(|()| true),
+        ["package", "--dev"] if extra.is_empty() => package::run(package::Build::Dev).map(|()| true),
+        ["bench", "window"] if extra.is_empty() => bench::window(),
+        ["screens"] if extra.is_empty() => page::screens(),
+        ["icons"] if extra.is_empty() => page::icons(),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -41,5 +64,27 @@ fn main() -> ExitCode {
             eprintln!("xtask: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// What is for this program, and what comes after `--`.
+fn split_extra(arguments: &[String]) -> (&[String], &[String]) {
+    match arguments.iter().position(|argument| argument == "--") {
+        Some(at) => (&arguments[..at], &arguments[at + 1..]),
+        None => (arguments, &[]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_after_two_dashes_is_for_the_app() {
+        let arguments = ["run", "--two", "--", "--camera", "none", "--"].map(str::to_owned);
+        let (ours, theirs) = split_extra(&arguments);
+        assert_eq!(ours, ["run", "--two"]);
+        assert_eq!(theirs, ["--camera", "none", "--"]);
+        assert_eq!(split_extra(&arguments[..2]), (&arguments[..2], &[][..]));
     }
 }

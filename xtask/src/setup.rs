@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail, ensure};
 
 use crate::cargo::{cargo, command};
-use crate::deny;
+use crate::{deny, node};
 
 /// Something that must be on the machine, and the Debian package that brings it.
 struct Need {
@@ -55,6 +55,24 @@ const NEEDS: &[Need] = &[
     #[cfg(target_os = "linux")]
     Need::to_build(Sign::Libclang, "libclang-dev", "reads the headers of cameras (V4L2) and of libvpx"),
     #[cfg(target_os = "linux")]
+    Need::to_build(Sign::Library("webkit2gtk-4.1"), "libwebkit2gtk-4.1-dev", "draws the page in the window, with GTK"),
+    #[cfg(target_os = "linux")]
+    Need::to_build(Sign::Library("dbus-1"), "libdbus-1-dev", "asks the desktop whether it is light or dark"),
+    #[cfg(target_os = "linux")]
+    Need::to_build(
+        Sign::Library("ayatana-appindicator3-0.1"),
+        "libayatana-appindicator3-dev",
+        "shows the icon in the tray",
+    ),
+    #[cfg(target_os = "linux")]
+    Need::to_test(Sign::Program("Xvfb"), "xvfb", "is the screen of the tests"),
+    #[cfg(target_os = "linux")]
+    Need::to_test(Sign::Program("WebKitWebDriver"), "webkit2gtk-driver", "presses the buttons in the window"),
+    #[cfg(target_os = "linux")]
+    Need::to_test(Sign::Program("dbus-run-session"), "dbus", "carries notifications and second starts"),
+    #[cfg(target_os = "linux")]
+    Need::to_test(Sign::Program("gio"), "libglib2.0-bin", "starts the installed app from its entry in the menu"),
+    #[cfg(target_os = "linux")]
     Need::to_test(Sign::Program("pulseaudio"), "pulseaudio", "is the sound card of the tests"),
     #[cfg(target_os = "linux")]
     Need::to_test(Sign::Program("pactl"), "pulseaudio-utils", "plugs and unplugs it, speaks into it and listens to it"),
@@ -91,21 +109,33 @@ const COMPONENTS: [(&str, &str); 2] = [("fmt", "rustfmt"), ("clippy", "clippy")]
 
 /// Leaves the machine ready to build and test, or says in its error what is missing.
 pub(crate) fn run() -> anyhow::Result<()> {
-    install_packages()?;
+    install_packages(NEEDS.iter().collect())?;
+    node::install()?;
     install_components()?;
     deny::install()?;
     println!("set-up: everything needed is here");
     Ok(())
 }
 
-fn install_packages() -> anyhow::Result<()> {
-    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !need.is_here()).collect();
+/// The same for building alone: what somebody needs who wants to run the app.
+pub(crate) fn to_build() -> anyhow::Result<()> {
+    install_packages(NEEDS.iter().filter(|need| need.to_build).collect())?;
+    node::install()
+}
+
+/// Installs packages with apt-get, where that can be done here.
+pub(crate) fn apt_install_all(packages: &[&str]) -> anyhow::Result<()> {
+    apt_get_install(packages, &mut Lists::FromBefore)
+}
+
+fn install_packages(needs: Vec<&Need>) -> anyhow::Result<()> {
+    let missing: Vec<&Need> = needs.into_iter().filter(|need| !need.is_here()).collect();
     if missing.is_empty() {
         return Ok(());
     }
     println!("This machine lacks:");
     for need in &missing {
-        println!("  {:<17} {}", need.package, need.why);
+        println!("  {:<29} {}", need.package, need.why);
     }
     let (to_build, to_test): (Vec<&Need>, Vec<&Need>) = missing.into_iter().partition(|need| need.to_build);
     let mut lists = Lists::FromBefore;
@@ -131,6 +161,14 @@ enum Lists {
 
 fn apt_install(needs: &[&Need], lists: &mut Lists) -> anyhow::Result<()> {
     let packages: Vec<&str> = needs.iter().map(|need| need.package).collect();
+    apt_get_install(&packages, lists)?;
+    match needs.iter().find(|need| !need.is_here()) {
+        Some(need) => bail!("{:?} is still not here, though {} was installed", need.sign, need.package),
+        None => Ok(()),
+    }
+}
+
+fn apt_get_install(packages: &[&str], lists: &mut Lists) -> anyhow::Result<()> {
     let packages = packages.join(" ");
     ensure!(
         is_on_path("apt-get"),
@@ -155,10 +193,7 @@ fn apt_install(needs: &[&Need], lists: &mut Lists) -> anyhow::Result<()> {
             .context("cannot run sh")?;
         ensure!(status.success(), "`{line}` failed ({status}); its output above says why");
     }
-    match needs.iter().find(|need| !need.is_here()) {
-        Some(need) => bail!("{:?} is still not here, though {} was installed", need.sign, need.package),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 fn install_components() -> anyhow::Result<()> {
@@ -193,7 +228,8 @@ fn succeeds(command: &mut Command) -> bool {
     status.is_ok_and(|status| status.success())
 }
 
-fn is_on_path(program: &str) -> bool {
+/// Whether the shell would find `program`.
+pub(crate) fn is_on_path(program: &str) -> bool {
     let file = format!("{program}{}", env::consts::EXE_SUFFIX);
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).any(|folder| folder.join(&file).is_file())

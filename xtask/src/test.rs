@@ -2,7 +2,7 @@
 
 use crate::cargo::{cargo, root};
 use crate::report::{self, Outcome, Report};
-use crate::{clocks, deny, import_rule, setup};
+use crate::{clocks, deny, import_rule, page, setup};
 
 /// Sets up, then runs every check, quick ones first, and says whether all passed. An error: the set-up failed, nothing was checked.
 pub(crate) fn run() -> anyhow::Result<bool> {
@@ -13,6 +13,9 @@ pub(crate) fn run() -> anyhow::Result<bool> {
     steps.step("clocks: pure crates take the time as an argument", || clocks::check(root()));
     steps.step("licences, bans, sources: cargo deny", deny::check);
     steps.step("advisories: cargo deny", deny::check_advisories);
+    // Before anything that compiles the app: it carries the page inside it.
+    steps.step("page: build", || page::build().map(|()| Outcome::Passed));
+    steps.step("page: types, and every screen in Chromium", page::test);
     steps.step("clippy", || report::run(&mut cargo("clippy --workspace --all-targets --keep-going -- -D warnings")));
     steps.step("documentation: cargo doc", || {
         report::run(cargo("doc --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings"))

@@ -1,10 +1,12 @@
 //! The command line: its grammar, and what it means as a client's configuration.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ahoy_client::{
-    Account, Config, IceServer, MediaConfig, ServerUrl, SinkSpec, SourceSpec, Timers, Username, VideoCodec,
+    Account, ChosenDevices, Config, IceServer, MediaConfig, MediaDevices, NoFrames, ServerUrl, SinkSpec, SourceSpec,
+    Timers, Username, VideoCodec,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -72,7 +74,8 @@ pub(crate) struct Options {
     /// Report each captured and shown picture too.
     #[arg(long, requires = "events")]
     frame_events: bool,
-    /// Read commands for a connected call from standard input, one a line: mute, unmute, camera-off, camera-on, hang-up.
+    /// Read commands for a call from standard input, one a line: mute, unmute, camera-off, camera-on, use-camera SRC,
+    /// use-microphone SRC, use-speaker SINK, hang-up.
     #[arg(long)]
     pub(crate) commands: bool,
     /// How long this device rings, in milliseconds.
@@ -155,6 +158,7 @@ impl Options {
         if let Some(ms) = self.dial_timeout_ms {
             timers.dial = Duration::from_millis(ms);
         }
+        let chosen = ChosenDevices { camera: self.camera, microphone: self.microphone, speaker: self.speaker };
         Ok(Config {
             server: self.server,
             account: Account::from_typed(self.user.as_deref(), self.guest)?,
@@ -167,9 +171,7 @@ impl Options {
             relay_only: self.relay_only,
             loopback: self.loopback,
             media: MediaConfig {
-                camera: self.camera,
-                microphone: self.microphone,
-                speaker: self.speaker,
+                devices: MediaDevices::new(chosen, Arc::new(NoFrames)),
                 display: self.display,
                 video_codecs,
                 echo,

@@ -1,18 +1,20 @@
-//! `--commands`: what a script, or somebody at the keyboard, wants of a call while it goes on, a line each on standard input.
+//! `--commands`: what a script, or somebody at the keyboard, wants of a call while it goes on, a line each on standard
+//! input.
 
 use std::io::{BufRead as _, Read as _};
 use std::str::FromStr;
 
+use ahoy_client::{ChosenDevices, SinkSpec, SourceSpec};
 use tokio::sync::mpsc;
 
 /// Commands that may wait.
 const QUEUE: usize = 16;
 
-/// Bytes of a line at most; what is longer is none.
-const LONGEST_LINE: u64 = 256;
+/// Bytes of a line at most; what is longer is none. A path has 4096 at most.
+const LONGEST_LINE: u64 = 4_096 + 64;
 
 /// One line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LiveCommand {
     /// `mute`: the microphone is not sent.
     Mute,
@@ -22,28 +24,65 @@ pub(crate) enum LiveCommand {
     CameraOff,
     /// `camera-on`
     CameraOn,
+    /// `use-camera SRC`, `use-microphone SRC` or `use-speaker SINK`: another device from now on.
+    Use(Device),
     /// `hang-up`
     HangUp,
+}
+
+/// A device in place of the one before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Device {
+    Camera(SourceSpec),
+    Microphone(SourceSpec),
+    Speaker(SinkSpec),
+}
+
+impl Device {
+    /// What is chosen then.
+    pub(crate) fn among(self, mut chosen: ChosenDevices) -> ChosenDevices {
+        match self {
+            Self::Camera(camera) => chosen.camera = camera,
+            Self::Microphone(microphone) => chosen.microphone = microphone,
+            Self::Speaker(speaker) => chosen.speaker = speaker,
+        }
+        chosen
+    }
 }
 
 impl FromStr for LiveCommand {
     type Err = String;
 
     fn from_str(line: &str) -> Result<Self, String> {
-        Ok(match line.trim() {
-            "mute" => Self::Mute,
-            "unmute" => Self::Unmute,
-            "camera-off" => Self::CameraOff,
-            "camera-on" => Self::CameraOn,
-            "hang-up" => Self::HangUp,
-            other => {
-                return Err(format!(
-                    "\"{}\" is no command; there are mute, unmute, camera-off, camera-on and hang-up",
-                    other.escape_debug()
-                ));
-            }
+        let line = line.trim();
+        Ok(match line.split_once(' ').unwrap_or((line, "")) {
+            ("mute", "") => Self::Mute,
+            ("unmute", "") => Self::Unmute,
+            ("camera-off", "") => Self::CameraOff,
+            ("camera-on", "") => Self::CameraOn,
+            ("hang-up", "") => Self::HangUp,
+            (device, id) if !id.is_empty() => Self::Use(device_of(device, id).ok_or_else(|| no_command(line))?),
+            _ => return Err(no_command(line)),
         })
     }
+}
+
+fn device_of(word: &str, id: &str) -> Option<Device> {
+    let id = id.trim();
+    Some(match word {
+        "use-camera" => Device::Camera(id.parse().ok()?),
+        "use-microphone" => Device::Microphone(id.parse().ok()?),
+        "use-speaker" => Device::Speaker(id.parse().ok()?),
+        _ => return None,
+    })
+}
+
+fn no_command(line: &str) -> String {
+    let line = line.escape_debug();
+    format!(
+        "\"{line}\" is no command; there are mute, unmute, camera-off, camera-on, use-camera SRC, use-microphone SRC, \
+         use-speaker SINK and hang-up"
+    )
 }
 
 /// Reads standard input until it ends; what is no command is told on standard error. The thread ends with the program.
@@ -57,8 +96,11 @@ pub(crate) fn read() -> std::io::Result<mpsc::Receiver<LiveCommand>> {
         let mut line = Vec::new();
         while let Ok(1..) = (&mut input).take(LONGEST_LINE).read_until(b'\n', &mut line) {
             match String::from_utf8_lossy(&line).parse() {
-                Ok(command) if commands.blocking_send(command).is_err() => return,
-                Ok(_) => {}
+                Ok(command) => {
+                    if commands.blocking_send(command).is_err() {
+                        return;
+                    }
+                }
                 Err(message) => eprintln!("ahoy-cli: {message}"),
             }
             line.clear();
@@ -76,6 +118,11 @@ mod tests {
     fn a_line_is_a_command_or_is_told_what_commands_there_are() {
         assert_eq!(" mute\r".parse(), Ok(LiveCommand::Mute));
         assert_eq!("hang-up".parse(), Ok(LiveCommand::HangUp));
+        let device = Device::Speaker(SinkSpec::File("a b.wav".into()));
+        assert_eq!("use-speaker file:a b.wav\n".parse(), Ok(LiveCommand::Use(device)));
+        for line in ["use-speaker", "use-screen 1", "mute now"] {
+            assert!(line.parse::<LiveCommand>().is_err(), "{line}");
+        }
         let refused = "sing\u{1b}".parse::<LiveCommand>().unwrap_err();
         assert!(refused.contains("camera-off") && !refused.contains('\u{1b}'), "{refused}");
     }

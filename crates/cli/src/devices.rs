@@ -21,7 +21,7 @@ struct Device {
 /// When nobody reads it.
 pub(crate) fn print(json: bool) -> std::io::Result<()> {
     let hardware = devices::list();
-    for problem in &hardware.problems {
+    for problem in hardware.camera_problem.iter().chain(&hardware.sound_problem) {
         eprintln!("ahoy-cli: {problem}");
     }
     let devices: Vec<Device> = of_the_machine(hardware).into_iter().chain(of_every_machine()).collect();
@@ -38,7 +38,7 @@ pub(crate) fn print(json: bool) -> std::io::Result<()> {
 }
 
 fn of_the_machine(hardware: Hardware) -> Vec<Device> {
-    let Hardware { cameras, microphones, speakers, problems: _ } = hardware;
+    let Hardware { cameras, microphones, speakers, camera_problem: _, sound_problem: _ } = hardware;
     let groups = [("camera", cameras), ("microphone", microphones), ("speaker", speakers)];
     let devices =
         groups.into_iter().flat_map(|(option, devices)| devices.into_iter().map(move |device| (option, device)));

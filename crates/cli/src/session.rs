@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ahoy_client::{CallId, Client, Event, Sending, StartError, Username};
+use ahoy_client::{CallId, Client, Event, MediaDevices, Sending, StartError, Username};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -52,6 +52,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Outcome> {
         eprintln!("ahoy-cli: {why}");
         return Ok(Outcome::Usage);
     }
+    let devices = config.media.devices.clone();
     let mut report = Report::open(events.as_deref())?;
     let mut client = match Client::start(config).await {
         Ok(client) => client,
@@ -65,7 +66,8 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Outcome> {
     };
     let commands = if reads_commands { Some(commands::read()?) } else { None };
     let sending = Sending { audio: true, video: plan.video, screen: false };
-    let mut run = Run { plan, phase: Phase::SigningIn, sending, commands, stopping: false, last_link_error: None };
+    let mut run =
+        Run { plan, phase: Phase::SigningIn, sending, devices, commands, stopping: false, last_link_error: None };
     let outcome = run.until_over(&mut client, &mut report).await;
     client.stop().await;
     outcome
@@ -141,6 +143,7 @@ struct Run {
     phase: Phase,
     /// What this side sends, as the last command left it.
     sending: Sending,
+    devices: MediaDevices,
     commands: Option<mpsc::Receiver<LiveCommand>>,
     stopping: bool,
     last_link_error: Option<String>,
@@ -225,6 +228,7 @@ impl Run {
             LiveCommand::Unmute => self.sending.audio = true,
             LiveCommand::CameraOff => self.sending.video = false,
             LiveCommand::CameraOn => self.sending.video = true,
+            LiveCommand::Use(device) => return self.devices.choose(device.among(self.devices.chosen())),
             LiveCommand::HangUp if matches!(self.phase, Phase::Ringing { .. }) => return client.decline(call).await,
             LiveCommand::HangUp => return client.hang_up(call).await,
         }
@@ -325,7 +329,9 @@ impl Run {
                 eprintln!("ahoy-cli: {message}");
                 None
             }
-            Event::Ended { call, reason, message, connected } => self.handle_ended(call, reason, &message, connected),
+            Event::Ended { call, reason, message, connected, .. } => {
+                self.handle_ended(call, reason, &message, connected)
+            }
             Event::Missed { from, .. } => {
                 eprintln!("ahoy-cli: {from} called while this device was away");
                 None

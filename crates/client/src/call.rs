@@ -11,7 +11,6 @@ mod recording;
 mod send;
 mod shared;
 mod task;
-mod worker;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -27,6 +26,7 @@ use tracing::{Instrument as _, error, info_span};
 
 use crate::config::MediaConfig;
 use crate::event::{Event, Stamped};
+pub(crate) use send::PictureInput;
 
 /// Commands waiting for a call's task. A call takes some tens in all, and 64 candidates.
 const COMMANDS: usize = 256;
@@ -98,11 +98,12 @@ impl CallTask {
 /// What cannot be used, why, and what can, in words.
 pub(crate) fn check_media(media: &MediaConfig) -> Result<(), String> {
     let is_device = |spec: &SourceSpec| matches!(spec, SourceSpec::Device(_));
-    if !media.echo && !is_device(&media.camera) {
-        PictureSource::open(&media.camera).map_err(|e| in_words(&e))?;
+    let chosen = media.devices.chosen();
+    if !media.echo && !is_device(&chosen.camera) {
+        PictureSource::open(&chosen.camera).map_err(|e| in_words(&e))?;
     }
-    if !media.echo && !is_device(&media.microphone) {
-        SoundSource::open(&media.microphone).map_err(|e| in_words(&e))?;
+    if !media.echo && !is_device(&chosen.microphone) {
+        SoundSource::open(&chosen.microphone).map_err(|e| in_words(&e))?;
     }
     if let SinkSpec::Device(_) = media.display {
         ahoy_media::PictureSink::open(&media.display, ahoy_media::FrameRate::THIRTY).map_err(|e| in_words(&e))?;
@@ -113,13 +114,7 @@ pub(crate) fn check_media(media: &MediaConfig) -> Result<(), String> {
 /// The codecs of pictures that this build has, the preferred first.
 #[must_use]
 pub fn video_codecs() -> Vec<VideoCodec> {
-    let available = ahoy_media::VideoCodec::available().iter();
-    available
-        .map(|codec| match codec {
-            ahoy_media::VideoCodec::H264 => VideoCodec::H264,
-            ahoy_media::VideoCodec::Vp8 => VideoCodec::Vp8,
-        })
-        .collect()
+    ahoy_media::VideoCodec::available().iter().copied().map(codec::agreed).collect()
 }
 
 /// An error and its causes in one line.

@@ -1,6 +1,8 @@
 //! The handle that a window, a command line or a test holds: commands in, events and the view out. The work is the
 //! driver's, in a task of its own.
 
+use std::collections::BTreeSet;
+
 use ahoy_call::{Command, View};
 use ahoy_protocol::control::Sending;
 use ahoy_protocol::id::{CallId, Username};
@@ -19,7 +21,8 @@ const COMMANDS: usize = 64;
 /// Events waiting for the owner. Pictures' events are dropped when it is full; the others wait in the driver.
 const EVENTS: usize = 1_024;
 
-/// A running client: signed in, or trying to. Dropped, it is gone at once; [`Client::stop`] hangs up and signs out first.
+/// A running client: signed in, or trying to. Dropped, it is gone at once; [`Client::stop`] hangs up and signs out
+/// first.
 #[derive(Debug)]
 pub struct Client {
     commands: mpsc::Sender<Command>,
@@ -97,6 +100,12 @@ impl Client {
     /// Chooses what is sent: microphone, camera, screen.
     pub async fn set_sending(&self, call: CallId, sending: Sending) {
         self.command(Command::SetSending { call, sending }).await;
+    }
+
+    /// Replaces whom the user knows: their devices may prepare the path while this one rings, and are told of when they
+    /// come and go.
+    pub async fn set_contacts(&self, contacts: BTreeSet<Username>) {
+        self.command(Command::SetContacts(contacts)).await;
     }
 
     /// Hangs up, signs out, closes files and devices. Waits at most a few seconds.

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use ahoy_call::Timers;
-use ahoy_media::spec::{SinkSpec, SourceSpec};
+use ahoy_media::spec::SinkSpec;
 use ahoy_protocol::id::{IdError, Username};
 use ahoy_transport::{IceServer, VideoCodec};
 use url::Url;
+
+use crate::media_devices::MediaDevices;
 
 /// Everything that a client needs to know before it starts.
 #[derive(Debug, Clone)]
@@ -38,13 +40,9 @@ pub struct Config {
 /// Where pictures and sound come from and go to.
 #[derive(Debug, Clone)]
 pub struct MediaConfig {
-    /// The camera.
-    pub camera: SourceSpec,
-    /// The microphone.
-    pub microphone: SourceSpec,
-    /// What plays the other side's sound.
-    pub speaker: SinkSpec,
-    /// What shows the other side's picture.
+    /// Camera, microphone and speaker.
+    pub devices: MediaDevices,
+    /// What records the other side's picture.
     pub display: SinkSpec,
     /// What pictures may be coded in, the preferred first; of [`crate::video_codecs`].
     pub video_codecs: Vec<VideoCodec>,

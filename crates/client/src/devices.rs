@@ -20,8 +20,8 @@ pub struct DeviceChoice {
 /// # Errors
 /// That it is missing, and what there is, in words.
 pub fn check_camera(media: &MediaConfig) -> Result<(), String> {
-    match &media.camera {
-        SourceSpec::Device(id) if !media.echo => camera::find(id).map(drop).map_err(|error| in_words(&error)),
+    match media.devices.chosen().camera {
+        SourceSpec::Device(id) if !media.echo => camera::find(&id).map(drop).map_err(|error| in_words(&error)),
         SourceSpec::Device(_) | SourceSpec::File(_) | SourceSpec::Pattern | SourceSpec::Tone | SourceSpec::None => {
             Ok(())
         }
@@ -37,8 +37,10 @@ pub struct Hardware {
     pub microphones: Vec<DeviceChoice>,
     /// Speakers.
     pub speakers: Vec<DeviceChoice>,
-    /// What could not be listed, and why, in words.
-    pub problems: Vec<String>,
+    /// Why cameras could not be listed, in words.
+    pub camera_problem: Option<String>,
+    /// Why microphones and speakers could not be listed, in words.
+    pub sound_problem: Option<String>,
 }
 
 /// Asks the system. Takes up to a few seconds where a sound server does not answer; not for a task's thread.
@@ -50,7 +52,7 @@ pub fn list() -> Hardware {
             let choice = |camera: camera::CameraInfo| DeviceChoice { id: camera.id, name: camera.name };
             hardware.cameras = cameras.into_iter().map(choice).collect();
         }
-        Err(error) => hardware.problems.push(in_words(&error)),
+        Err(error) => hardware.camera_problem = Some(in_words(&error)),
     }
     match sound_card::list() {
         Ok(sound) => {
@@ -60,7 +62,7 @@ pub fn list() -> Hardware {
             hardware.microphones = choices(sound.microphones);
             hardware.speakers = choices(sound.speakers);
         }
-        Err(error) => hardware.problems.push(in_words(&error)),
+        Err(error) => hardware.sound_problem = Some(in_words(&error)),
     }
     hardware
 }

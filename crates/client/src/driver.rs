@@ -375,7 +375,9 @@ impl Driver {
                 Event::Incoming { call, from, name, video, verified }
             }
             CoreEvent::Missed { call, from, video } => Event::Missed { call, from, video },
-            CoreEvent::Refused { call, from, reason } => Event::Refused { call, from, message: refusal(reason) },
+            CoreEvent::Refused { call, from, reason } => {
+                Event::Refused { call, from, message: refusal(reason), why: reason }
+            }
             CoreEvent::Accepted { call, by, video } => Event::Accepted { call, by, video },
             CoreEvent::Connected { call, path } => {
                 self.connected = Some(call);
@@ -388,7 +390,8 @@ impl Driver {
             CoreEvent::GaveWay { dialled, to } => Event::GaveWay { dialled, to },
             CoreEvent::Ended { call, reason } => {
                 let connected = self.connected.take_if(|connected| *connected == call).is_some();
-                Event::Ended { call, reason: reason.code(), message: shown(&reason.to_string()), connected }
+                let message = shown(&reason.to_string());
+                Event::Ended { call, reason: reason.code(), message, connected, why: reason }
             }
             CoreEvent::Pin { username, key } => return self.pin(&username, key),
         };

@@ -1,5 +1,6 @@
 //! What a client tells its owner, and when it happened. As JSON (`event` names the kind) it is what `--events` writes.
 
+use ahoy_call::{EndReason, RefusedReason};
 use ahoy_protocol::id::{CallId, DeviceAddress, SessionId, Username};
 use serde::Serialize;
 use tracing::{info, trace};
@@ -93,6 +94,9 @@ pub enum Event {
         from: Username,
         /// Why, in one sentence.
         message: String,
+        /// The same as data.
+        #[serde(skip)]
+        why: RefusedReason,
     },
     /// Both dialled at once: the dialled call goes on as the other's. `Ended` never comes for `dialled`.
     GaveWay {
@@ -122,7 +126,7 @@ pub enum Event {
         /// Which call.
         call: CallId,
     },
-    /// The first picture of the other side was decoded and shown.
+    /// The first picture of the other side was shown: decoded, or given to the sink's decoder when it was due.
     FirstFrame {
         /// Which call.
         call: CallId,
@@ -154,6 +158,9 @@ pub enum Event {
         message: String,
         /// Whether it had connected.
         connected: bool,
+        /// The reason as data.
+        #[serde(skip)]
+        why: EndReason,
     },
     /// Something in the media failed; the call goes on without it.
     MediaFailed {
@@ -176,7 +183,7 @@ pub enum Event {
         /// The RTP time stamp that it is sent with.
         rtp: u32,
     },
-    /// A picture of the other side was decoded and shown.
+    /// A picture of the other side was shown: decoded, or given to the sink's decoder when it was due.
     FrameShown {
         /// The RTP time stamp that it was sent with.
         rtp: u32,
@@ -227,6 +234,8 @@ pub struct Stats {
     pub sent_bytes: u64,
     /// Bytes received, everything above UDP.
     pub received_bytes: u64,
+    /// Packets received, those that were sent again in a stream of their own left out.
+    pub packets_received: u64,
     /// Packets that the path lost on the way in; negative where more came twice than were missing.
     pub packets_lost: i64,
     /// Of those, how many came when they were asked for again.
@@ -247,7 +256,7 @@ pub struct Stats {
     pub frames_captured: u64,
     /// Pictures sent.
     pub frames_sent: u64,
-    /// Pictures decoded and shown.
+    /// Pictures shown.
     pub frames_shown: u64,
     /// Key frames asked for.
     pub key_frames_requested: u64,
@@ -261,15 +270,19 @@ pub struct Stats {
     pub sound_early_ms: Option<i64>,
 }
 
+/// The clock of [`Stamped::t_ns`], for others who write in the same file.
 #[cfg(unix)]
-fn monotonic_ns() -> u64 {
+#[must_use]
+pub fn monotonic_ns() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
+/// The clock of [`Stamped::t_ns`], for others who write in the same file.
 #[cfg(not(unix))]
-fn monotonic_ns() -> u64 {
+#[must_use]
+pub fn monotonic_ns() -> u64 {
     // No portable reading of the system's counter: since the first event, which is enough within one process.
     static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
     let elapsed = START.get_or_init(std::time::Instant::now).elapsed();

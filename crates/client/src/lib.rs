@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod alert;
 mod call;
 mod client;
 mod clock;
@@ -11,18 +12,30 @@ mod config;
 pub mod devices;
 mod driver;
 mod event;
+mod frame_sink;
+mod media_devices;
 mod random;
 mod signaling;
 mod storage;
+mod worker;
 
-pub use ahoy_call::{Timers, View};
-pub use ahoy_media::{SinkSpec, SourceSpec};
+pub use ahoy_call::{EndReason, Failure, RefusedReason, Side, Timers, View};
+pub use ahoy_media::convert::{ConvertError, Scaler, fit_within, to_rgba};
+pub use ahoy_media::{SinkSpec, SourceSpec, VideoFrame};
 pub use ahoy_protocol::control::Sending;
+pub use ahoy_protocol::description::ProofError;
 pub use ahoy_protocol::id::{CallId, DeviceAddress, SessionId, Username};
 pub use ahoy_transport::{IceServer, VideoCodec};
 pub use call::video_codecs;
 pub use client::{Client, StartError};
 pub use config::{Account, AccountError, Config, MediaConfig, ServerUrl, ServerUrlError};
-pub use event::{Event, Stamped, Stats};
+pub use event::{Event, Stamped, Stats, monotonic_ns};
+pub use frame_sink::{FrameSink, NoFrames, Picture, PictureForm, PictureView, ShownPicture};
+pub use media_devices::{ChosenDevices, DeviceKind, DeviceProblem, Levels, MediaDevices};
 pub use random::RandomError;
 pub use storage::{StorageError, default_data_dir};
+
+/// What a [`View`] is made of.
+pub mod view {
+    pub use ahoy_call::{CallView, ContactView, Counters, Gate, LinkView, PathKind, PathState, PeopleView, Trust};
+}

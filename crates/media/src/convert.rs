@@ -87,13 +87,12 @@ pub fn fit_within(width: u32, height: u32, max_width: u32, max_height: u32) -> (
     (side(width), side(height))
 }
 
-/// Writes the picture as RGBA, rows packed, into `rgba`, which takes its length from it.
+/// Writes the picture as RGBA, rows packed, into `rgba`, which takes four bytes a pixel.
 ///
 /// # Errors
-/// If the converter refuses; a valid [`VideoFrame`] gives it no reason to.
-pub fn to_rgba(frame: &VideoFrame, rgba: &mut Vec<u8>) -> Result<(), ConvertError> {
+/// If `rgba` is too short; a valid [`VideoFrame`] gives the converter no other reason.
+pub fn to_rgba(frame: &VideoFrame, rgba: &mut [u8]) -> Result<(), ConvertError> {
     let (y, u, v) = frame.planes();
-    rgba.resize(frame.width() as usize * frame.height() as usize * 4, 0);
     let image = YuvPlanarImage {
         y_plane: y,
         y_stride: frame.width(),
@@ -326,7 +325,7 @@ mod tests {
 
     #[test]
     fn white_black_and_red_come_out_as_such() {
-        let mut rgba = Vec::new();
+        let mut rgba = vec![0; 322 * 6 * 4];
         let near = |rgba: &[u8], wanted: [u8; 4]| {
             rgba.chunks_exact(4).all(|pixel| pixel.iter().zip(wanted).all(|(a, b)| a.abs_diff(b) <= 2))
         };
@@ -336,8 +335,8 @@ mod tests {
             ((81, 90, 240), [255, 0, 0, 255]),
         ] {
             to_rgba(&plain(322, 6, yuv), &mut rgba).unwrap();
-            assert_eq!(rgba.len(), 322 * 6 * 4);
             assert!(near(&rgba, wanted), "{yuv:?} gave {:?}", &rgba[..4]);
         }
+        assert!(to_rgba(&plain(322, 6, (81, 90, 240)), &mut rgba[1..]).is_err(), "a byte too few");
     }
 }

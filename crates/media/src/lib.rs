@@ -19,6 +19,7 @@ pub mod sound_card;
 pub mod source;
 pub mod spec;
 pub mod tone;
+pub mod tones;
 pub mod video;
 
 /// What a library below a module's error says went wrong. Its type is nobody's business outside.

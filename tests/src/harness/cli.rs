@@ -85,6 +85,13 @@ impl Cli {
         self
     }
 
+    /// Speaks over the machine's network, as people do, and not over 127.0.0.1.
+    #[must_use]
+    pub fn over_the_network(mut self) -> Self {
+        self.more.retain(|flag| flag != "--loopback");
+        self
+    }
+
     /// Sets environment variables.
     #[must_use]
     pub fn with_environment(mut self, variables: impl IntoIterator<Item = (&'static str, PathBuf)>) -> Self {
@@ -114,15 +121,12 @@ impl Cli {
         command.args(self.options.iter().flat_map(|(option, value)| [option, value]));
         command.args(&self.more).args(words.split_whitespace());
         command.env_remove("AHOY_LOG").envs(self.environment.iter().map(|(name, value)| (name, value)));
-        Running {
-            name: self.name.clone(),
-            process: if self.more.iter().any(|flag| flag == "--commands") {
-                Process::start_listening(&self.name, &mut command)
-            } else {
-                Process::start(&self.name, &mut command)
-            },
-            _data: Arc::clone(&self.data),
-        }
+        let process = if self.more.iter().any(|flag| flag == "--commands") {
+            Process::start_listening(&self.name, &mut command)
+        } else {
+            Process::start(&self.name, &mut command)
+        };
+        Running::new(&self.name, process, Arc::clone(&self.data))
     }
 
     /// Runs a command and waits until it is signed in.
@@ -142,6 +146,11 @@ impl Cli {
 }
 
 impl Running {
+    /// A program that reports with `--events -`, and whose files are in `data`.
+    pub(super) fn new(name: &str, process: Process, data: Arc<TempDir>) -> Self {
+        Self { name: name.into(), process, _data: data }
+    }
+
     /// Waits for the first event called `name`.
     #[track_caller]
     pub fn wait_for(&self, name: &str) -> Event {

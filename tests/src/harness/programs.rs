@@ -31,6 +31,20 @@ pub fn target_folder() -> PathBuf {
     own_build().0
 }
 
+/// The cargo that runs this test, in its own crate.
+#[must_use]
+pub fn cargo() -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What describes this test must not reach the nested cargo: build scripts that watch it (ring's) would run anew each time.
+    for (name, _) in
+        env::vars().filter(|(name, _)| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+    {
+        command.env_remove(name);
+    }
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command
+}
+
 /// All programs, as an assignment of the shell for a test that runs elsewhere: it takes these and builds none.
 #[must_use]
 pub fn list() -> String {
@@ -52,22 +66,13 @@ fn named((name, path): (&str, &str)) -> (String, PathBuf) {
 
 fn build() -> HashMap<String, PathBuf> {
     let (target, profile) = own_build();
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    // What describes this test must not reach the nested cargo: build scripts that watch it (ring's) would run anew each time.
-    for (name, _) in
-        env::vars().filter(|(name, _)| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
-    {
-        command.env_remove(name);
-    }
-    let output = command
+    let output = cargo()
         // The whole workspace's programs, as `cargo xtask test` builds them: fewer would mean other features, and
         // dependencies built once more.
         .args(["build", "--workspace", "--bins", "--examples", "--message-format=json-render-diagnostics"])
         .args(["--profile", &profile])
         .arg("--target-dir")
         .arg(target)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stdin(Stdio::null())
         .output()
         .expect("cargo runs");

@@ -4,6 +4,7 @@
 
 use std::ops::RangeInclusive;
 use std::path::Path;
+use std::time::Duration;
 
 use rustfft::FftPlanner;
 use rustfft::num_complex::Complex32;
@@ -69,6 +70,21 @@ pub fn read_wav(path: &Path) -> Vec<f32> {
     assert_eq!((spec.channels, spec.bits_per_sample, rate_hz % RATE_HZ), (1, 16, 0), "{}", path.display());
     let samples = wav.into_samples::<i16>().map(|sample| f32::from(sample.expect("a whole file")) / 32768.0).collect();
     telephone_band(samples, rate_hz).into_iter().step_by(rate_hz / RATE_HZ).collect()
+}
+
+/// Writes the same speech over and over.
+///
+/// # Panics
+/// When `from` is no WAV file or there is no room.
+pub fn repeat(from: &Path, to: &Path, length: Duration) {
+    let mut wav = hound::WavReader::open(from).expect("the speech is there");
+    let spec = wav.spec();
+    let speech: Vec<i16> = wav.samples().map(|sample| sample.expect("the speech is whole")).collect();
+    let mut long = hound::WavWriter::create(to, spec).expect("the folder is writable");
+    for sample in speech.iter().cycle().take(length.as_secs() as usize * spec.sample_rate as usize) {
+        long.write_sample(*sample).expect("there is room");
+    }
+    long.finalize().expect("there is room");
 }
 
 /// The root of the mean square.

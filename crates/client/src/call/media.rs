@@ -1,5 +1,5 @@
-//! The media of one call: what runs follows the gate. Nothing is opened before the gate allows it, no camera stays open
-//! once this side's pictures are not to be sent.
+//! The media of one call: what runs follows the gate. Nothing is opened for it before the gate allows it, and once this
+//! side's pictures are not to be sent it wants no camera.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,10 +10,11 @@ use ahoy_media::SinkSpec;
 use ahoy_transport::{Peer, ReceivedMedia, Track};
 
 use super::audio::{Audio, Ends};
-use super::receive::VideoReceive;
+use super::receive::{Outlets, VideoReceive};
 use super::send::VideoSend;
 use super::shared::Shared;
 use crate::config::MediaConfig;
+use crate::media_devices::DevicesInCall;
 
 /// The running parts of a call's media.
 pub(crate) struct CallMedia {
@@ -24,6 +25,8 @@ pub(crate) struct CallMedia {
     send: Option<VideoSend>,
     receive: Option<VideoReceive>,
     audio: Option<Audio>,
+    /// Let go of when the rest is closed.
+    devices: Arc<DevicesInCall>,
 }
 
 impl CallMedia {
@@ -35,7 +38,8 @@ impl CallMedia {
         shared: Arc<Shared>,
     ) -> Self {
         let waiting = Some((received, recordings));
-        Self { config, shared, waiting, send: None, receive: None, audio: None }
+        let devices = Arc::new(config.devices.for_call(shared.call));
+        Self { config, shared, waiting, send: None, receive: None, audio: None, devices }
     }
 
     /// Starts and stops what the gate says. What cannot be opened is told once; the call goes on without it.
@@ -46,12 +50,9 @@ impl CallMedia {
             self.start_pictures(received.camera, peer, number).unwrap_or_else(|why| self.shared.media_failed(why));
             self.start_sound(received.microphone, peer, number).unwrap_or_else(|why| self.shared.media_failed(why));
         }
-        let Some(send) = &mut self.send else { return };
-        if !gate.send.video || self.config.echo {
-            send.close_camera();
-        } else if let Err(error) = send.open_camera(&self.config.camera) {
-            self.shared.media_failed(format!("no thread for the camera: {error}"));
-        }
+        let sends = gate.send.audio || gate.send.video;
+        let camera = self.send.as_ref().filter(|_| gate.send.video && !self.config.echo);
+        self.devices.follow(sends, camera.map(VideoSend::input));
     }
 
     /// The other side cannot go on without a key frame.
@@ -65,20 +66,19 @@ impl CallMedia {
         let no_thread = |e: std::io::Error| format!("no thread for pictures: {e}");
         let shared = || Arc::clone(&self.shared);
         let send = VideoSend::start(peer.sender(Track::Camera), shared(), seed()?).map_err(no_thread)?;
-        let echo = self.config.echo.then(|| send.input());
-        let display = numbered(self.config.display.clone(), number);
-        let receive = VideoReceive::start(packets, peer.clone(), &display, echo, shared());
+        let outlets = Outlets {
+            sink: self.devices.sink(),
+            display: numbered(self.config.display.clone(), number),
+            echo: self.config.echo.then(|| send.input()),
+        };
+        let receive = VideoReceive::start(packets, peer.clone(), outlets, shared());
         self.receive = Some(receive.map_err(no_thread)?);
         self.send = Some(send);
         Ok(())
     }
 
     fn start_sound(&mut self, packets: super::Packets, peer: &Peer, number: u32) -> Result<(), String> {
-        let ends = Ends {
-            microphone: self.config.microphone.clone(),
-            speaker: numbered(self.config.speaker.clone(), number),
-            echo: self.config.echo,
-        };
+        let ends = Ends { devices: Arc::clone(&self.devices), number, echo: self.config.echo };
         let audio = Audio::start(ends, peer.sender(Track::Microphone), packets, Arc::clone(&self.shared), seed()?)?;
         self.audio = Some(audio);
         Ok(())
@@ -106,7 +106,7 @@ fn seed() -> Result<u64, String> {
 }
 
 /// The file of the first call as it was asked for; `name-2.wav` and so on for later ones.
-fn numbered(sink: SinkSpec, number: u32) -> SinkSpec {
+pub(super) fn numbered(sink: SinkSpec, number: u32) -> SinkSpec {
     match sink {
         SinkSpec::File(path) if number > 1 => SinkSpec::File(numbered_path(&path, number)),
         SinkSpec::File(_) | SinkSpec::None | SinkSpec::Device(_) => sink,

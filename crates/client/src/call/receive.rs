@@ -1,5 +1,5 @@
-//! Pictures on their way in: packets → assembler → decoder → the moment when their sound is heard → display, all on the
-//! decoder's thread.
+//! Pictures on their way in: packets → assembler → decoder, here or behind the sink → the moment when their sound is
+//! heard → sink, all on the decoder's thread.
 
 mod echo;
 mod reports;
@@ -9,7 +9,7 @@ mod waiting;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ahoy_media::{SinkSpec, VideoFrame};
+use ahoy_media::SinkSpec;
 use ahoy_transport::{Codec, Peer, ReceivedPacket, Track};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
@@ -18,15 +18,26 @@ use tracing::debug;
 use super::recording::Recording;
 use super::send::PictureInput;
 use super::shared::Shared;
-use super::worker::{Stop, Worker};
 use crate::event::Event;
+use crate::frame_sink::{FrameSink, Picture, PictureForm, PictureView, ShownPicture};
+use crate::worker::{Stop, Worker};
 use echo::Echo;
 use reports::Reports;
 use stream::{Stream, StreamEvent};
-use waiting::{Picture, Waiting};
+use waiting::{Waiter, Waiting};
 
 /// How long the thread waits for a packet before it looks whether it should stop.
 const IDLE: Duration = Duration::from_millis(100);
+
+/// Where pictures go.
+pub(crate) struct Outlets {
+    /// To be seen.
+    pub(crate) sink: Arc<dyn FrameSink>,
+    /// To be recorded.
+    pub(crate) display: SinkSpec,
+    /// Back to where they came from.
+    pub(crate) echo: Option<PictureInput>,
+}
 
 /// The receiving side of the camera's track, for the length of a call.
 pub(crate) struct VideoReceive {
@@ -34,12 +45,11 @@ pub(crate) struct VideoReceive {
 }
 
 impl VideoReceive {
-    /// Starts to decode and show. `echo` gets each picture too.
+    /// Starts to decode and show, on `outlets`.
     pub(crate) fn start(
         packets: super::Packets,
         peer: Peer,
-        display: &SinkSpec,
-        echo: Option<PictureInput>,
+        outlets: Outlets,
         shared: Arc<Shared>,
     ) -> std::io::Result<Self> {
         let decoding = Decoding {
@@ -50,8 +60,9 @@ impl VideoReceive {
             streams: Vec::new(),
             current: 0,
             waiting: Waiting::default(),
-            recording: Recording::new(display.clone()),
-            echo: echo.map(Echo::new),
+            sink: outlets.sink,
+            recording: Recording::new(outlets.display),
+            echo: outlets.echo.map(Echo::new),
             shared,
             shown_one: false,
         };
@@ -77,6 +88,7 @@ struct Decoding {
     /// Which of them came last.
     current: usize,
     waiting: Waiting,
+    sink: Arc<dyn FrameSink>,
     recording: Recording,
     echo: Option<Echo>,
     shared: Arc<Shared>,
@@ -102,8 +114,8 @@ impl Decoding {
                 }
             }
             self.decode();
-            while let Some(picture) = self.waiting.due(self.shared.now()) {
-                self.show(&picture);
+            while let Some(waiter) = self.waiting.due(self.shared.now()) {
+                self.show(waiter);
             }
         }
         if let Err(message) = self.recording.finish() {
@@ -121,6 +133,11 @@ impl Decoding {
     fn take(&mut self, received: ReceivedPacket) {
         let ReceivedPacket { codec, packet } = received;
         let Some(index) = self.stream(codec) else { return };
+        if self.current != index
+            && let Some(before) = self.streams.get_mut(self.current)
+        {
+            before.lose_sink();
+        }
         self.current = index;
         if let Some(stream) = self.streams.get_mut(index) {
             stream.push(self.shared.now(), self.shared.round_trip(), packet);
@@ -143,13 +160,21 @@ impl Decoding {
     }
 
     fn decode(&mut self) {
+        let is_needed_here = self.recording.is_on() || self.echo.is_some();
         while let Some(stream) = self.streams.get_mut(self.current) {
-            match stream.poll(self.shared.now()) {
-                Some(StreamEvent::Picture { frame, rtp }) => {
+            let mut is_seen = false;
+            let codec = (!is_needed_here).then_some(stream.video());
+            let event = stream.poll(self.shared.now(), || {
+                let form = self.sink.form(PictureView::Remote, codec);
+                is_seen = form != PictureForm::Nothing;
+                if is_needed_here { PictureForm::Raw } else { form }
+            });
+            match event {
+                Some(StreamEvent::Picture { picture, size, rtp }) => {
                     self.reports.pass_on(&self.shared.lip_sync);
                     let at = self.shared.lip_sync.picture_ready(rtp, self.shared.now());
-                    if let Some(crowded_out) = self.waiting.push(Picture { frame, rtp, at }) {
-                        self.show(&crowded_out);
+                    if let Some(crowded_out) = self.waiting.push(Waiter { picture, size, rtp, is_seen, at }) {
+                        self.show(crowded_out);
                     }
                 }
                 Some(StreamEvent::KeyFrameWanted) => {
@@ -161,23 +186,31 @@ impl Decoding {
         }
     }
 
-    fn show(&mut self, picture: &Picture) {
-        let Picture { frame, rtp, at: _ } = picture;
+    fn show(&mut self, waiter: Waiter) {
+        let Waiter { picture, size, rtp, is_seen, at: _ } = waiter;
         // Decoded so that the next picture has its reference, but not to be seen yet.
         if !self.shared.gate().play {
+            // What a decoder elsewhere does not get it will miss.
+            if let Some(stream) = self.streams.get_mut(self.current) {
+                stream.lose_sink();
+            }
             return;
         }
-        if let Err(message) = self.recording.show(frame, *rtp, self.shared.now()) {
-            self.shared.media_failed(message);
+        if let Picture::Raw(frame) = &picture {
+            if let Err(message) = self.recording.show(frame, rtp, self.shared.now()) {
+                self.shared.media_failed(message);
+            }
+            if let Some(echo) = &mut self.echo {
+                echo.put(frame.clone(), rtp);
+            }
         }
-        self.tell_shown(frame, *rtp);
-        if let Some(echo) = &mut self.echo {
-            echo.put(frame.clone(), *rtp);
+        if is_seen {
+            self.sink.show(ShownPicture { view: PictureView::Remote, rtp, captured_at: None, picture });
         }
+        self.tell_shown(size, rtp);
     }
 
-    fn tell_shown(&mut self, frame: &VideoFrame, rtp: u32) {
-        let (width, height) = (frame.width(), frame.height());
+    fn tell_shown(&mut self, (width, height): (u32, u32), rtp: u32) {
         if !self.shown_one {
             self.shown_one = true;
             self.shared.tell(Event::FirstFrame { call: self.shared.call, rtp, width, height });

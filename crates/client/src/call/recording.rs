@@ -48,6 +48,14 @@ impl Recording {
         Self { spec, timestamps: TimestampUnwrapper::default(), last: None, state }
     }
 
+    /// Whether pictures are recorded.
+    pub(crate) fn is_on(&self) -> bool {
+        match self.state {
+            State::Waiting(_) | State::Recording(_) => true,
+            State::Off => false,
+        }
+    }
+
     /// Records one picture; `rtp` is its time stamp at 90 kHz, `now` the time since any fixed moment.
     ///
     /// # Errors

@@ -1,21 +1,20 @@
 //! Pictures on their way out: camera thread → latest → encoder thread → packets. Pictures never queue: the encoder
-//! takes the newest.
+//! takes the newest. The camera belongs to [`crate::MediaDevices`].
 
-mod camera;
 mod encoding;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use ahoy_media::{FrameRate, Latest, SourceSpec, VideoFrame};
+use ahoy_media::{FrameRate, Latest, VideoFrame};
 use ahoy_rtp::RtpClock;
 use ahoy_rtp::clock::VIDEO_CLOCK_HZ;
 use ahoy_transport::MediaSender;
 
 use super::shared::Shared;
-use super::worker::Worker;
 use crate::event::Event;
+use crate::worker::Worker;
 use encoding::Encoding;
 
 /// A picture waiting for the encoder.
@@ -36,15 +35,42 @@ pub(crate) struct PictureInput {
 }
 
 impl PictureInput {
-    /// Hands a picture to the encoder, in place of one that it has not taken yet, if the camera may be seen now.
-    pub(crate) fn put(&self, frame: VideoFrame, taken_at: Instant, rate: FrameRate) {
+    /// Hands a picture to the encoder, in place of one that it has not taken yet, if the camera may be seen now. The
+    /// time stamp that it is sent with, if it is.
+    pub(crate) fn put(&self, frame: VideoFrame, taken_at: Instant, rate: FrameRate) -> Option<u32> {
         if !self.shared.gate().send.video {
-            return;
+            return None;
         }
         let rtp = self.clock.at(taken_at.saturating_duration_since(self.began));
         let number = self.shared.meters.frames_captured.count();
         self.shared.tell_frame(Event::FrameCaptured { number, rtp });
         self.latest.put(Captured { rtp, taken_at, rate, frame });
+        Some(rtp)
+    }
+
+    /// Tells the call that no pictures come.
+    pub(crate) fn tell_failed(&self, message: String) {
+        self.shared.media_failed(message);
+    }
+
+    /// Tells the call that they come again.
+    pub(crate) fn tell_recovered(&self, message: &str) {
+        self.shared.tell(Event::DeviceChanged { call: self.shared.call, message: message.into() });
+    }
+}
+
+#[cfg(test)]
+impl PictureInput {
+    /// Of a call with this gate, without anybody who takes the pictures.
+    pub(crate) fn behind(gate: tokio::sync::watch::Receiver<ahoy_call::Gate>, call: ahoy_protocol::id::CallId) -> Self {
+        let (reports, _) = tokio::sync::mpsc::channel(1);
+        let shared = Arc::new(Shared::new(call, gate, reports, None));
+        Self { latest: Latest::new(), clock: RtpClock::new(VIDEO_CLOCK_HZ, 7), began: Instant::now(), shared }
+    }
+
+    /// How many pictures were let in.
+    pub(crate) fn captured(&self) -> u64 {
+        self.shared.meters.frames_captured.read()
     }
 }
 
@@ -52,14 +78,11 @@ impl PictureInput {
 pub(crate) struct VideoSend {
     input: PictureInput,
     key_frame_wanted: Arc<AtomicBool>,
-    camera: Option<Worker>,
-    /// The one before, which may still be letting go of the device.
-    closing: Option<Worker>,
     encoder: Worker,
 }
 
 impl VideoSend {
-    /// Starts the encoder; the camera stays off.
+    /// Starts the encoder.
     pub(crate) fn start(sender: MediaSender, shared: Arc<Shared>, seed: u64) -> std::io::Result<Self> {
         let latest = Latest::new();
         let clock = RtpClock::new(VIDEO_CLOCK_HZ, seed as u32);
@@ -68,10 +91,10 @@ impl VideoSend {
         let wanted = Arc::clone(&key_frame_wanted);
         let encoder = Encoding::new(latest, sender, shared, wanted, (seed >> 32) as u16);
         let worker = Worker::start("encoder", move |stop| encoder.run(&stop))?;
-        Ok(Self { input, key_frame_wanted, camera: None, closing: None, encoder: worker })
+        Ok(Self { input, key_frame_wanted, encoder: worker })
     }
 
-    /// Where an echo puts the other side's pictures.
+    /// Where the camera, or an echo, puts pictures.
     pub(crate) fn input(&self) -> PictureInput {
         self.input.clone()
     }
@@ -81,30 +104,8 @@ impl VideoSend {
         self.key_frame_wanted.store(true, Ordering::Relaxed);
     }
 
-    /// Turns the camera on where it is not. Its thread opens it and tells what goes wrong.
-    ///
-    /// # Errors
-    /// When the system gives no thread.
-    pub(crate) fn open_camera(&mut self, spec: &SourceSpec) -> std::io::Result<()> {
-        if self.camera.is_none() {
-            self.camera = Some(camera::start(spec.clone(), self.input.clone(), self.closing.take())?);
-        }
-        Ok(())
-    }
-
-    /// Closes the camera, without waiting for it.
-    pub(crate) fn close_camera(&mut self) {
-        if let Some(camera) = self.camera.take() {
-            camera.request_stop();
-            self.closing = Some(camera);
-        }
-    }
-
-    /// Camera and encoder end soon, without waiting for it.
+    /// The encoder ends soon, without waiting for it.
     pub(crate) fn request_stop(&self) {
-        if let Some(camera) = &self.camera {
-            camera.request_stop();
-        }
         self.encoder.request_stop();
     }
 }

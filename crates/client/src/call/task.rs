@@ -210,6 +210,7 @@ fn figures(path: &PeerStats, shared: &Shared) -> Stats {
         available_send_bps: path.available_send_bps,
         sent_bytes: path.bytes_sent,
         received_bytes: path.bytes_received,
+        packets_received: sum(|track| track.packets_received),
         packets_lost: Track::ALL.iter().map(|track| path.track(*track).packets_lost).sum(),
         packets_recovered: sum(|track| track.packets_recovered),
         packets_nacked: sum(|track| track.packets_nacked),

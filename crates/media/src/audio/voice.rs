@@ -75,6 +75,11 @@ impl Voice {
         }
     }
 
+    /// Learns anew, for another room: a speaker elsewhere, for one.
+    pub fn forget(&mut self) {
+        *self = Self::new(self.config);
+    }
+
     /// By how much the stages delay the sound.
     pub fn delay(&self) -> Duration {
         if self.stages.is_some() { STAGES_DELAY } else { Duration::ZERO }

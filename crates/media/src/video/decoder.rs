@@ -21,8 +21,24 @@ pub trait VideoDecoder: Send {
     /// If it is damaged, or needs a key frame that has not come.
     fn decode(&mut self, coded: &[u8]) -> Result<Option<VideoFrame>, DecodeError>;
 
+    /// Looks at a coded picture for a decoder elsewhere, as this one does before the codec sees it, and decodes nothing.
+    /// Nothing if it held no picture.
+    ///
+    /// # Errors
+    /// If no decoder should have it.
+    fn screen(&self, coded: &[u8]) -> Result<Option<ScreenedPicture>, DecodeError>;
+
     /// Forgets everything; the next picture comes out of the next key frame.
     fn reset(&mut self);
+}
+
+/// A coded picture that a decoder elsewhere may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScreenedPicture {
+    /// The picture, without what no picture needs.
+    pub data: Vec<u8>,
+    /// Width and height of a key frame, in pixels.
+    pub size: Option<(u32, u32)>,
 }
 
 /// Why there is no picture. After any of these the stream goes on with the next key frame, which the caller should ask the

@@ -262,3 +262,19 @@ fn damaged_streams_never_crash_and_never_outlast_a_key_frame() {
         assert!(errors > 1000, "{errors}");
     }
 }
+
+#[test]
+fn a_screened_picture_tells_its_size_and_decodes_to_the_same() {
+    for codec in codecs() {
+        // Neither side is a multiple of 16.
+        let frames = encode(codec, &noisy_pictures(648, 360, 3), 500_000, 10);
+        let (mut plain, mut screened) = (codec.decoder().unwrap(), codec.decoder().unwrap());
+        for (number, frame) in frames.iter().enumerate() {
+            let seen = screened.screen(&frame.data).unwrap().unwrap();
+            assert_eq!(seen.size, (number == 0).then_some((648, 360)));
+            assert_eq!(screened.decode(&seen.data).unwrap(), plain.decode(&frame.data).unwrap());
+        }
+        let huge = vec![0; MAX_CODED_BYTES + 1];
+        assert!(matches!(plain.screen(&huge), Err(DecodeError::TooLong(_))));
+    }
+}

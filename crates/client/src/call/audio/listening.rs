@@ -6,12 +6,11 @@ use std::time::Duration;
 use ahoy_media::audio::opus::OpusError;
 use ahoy_media::audio::speech::SpeechDecoder;
 use ahoy_media::audio::stretch::{self, Stretcher};
-use ahoy_media::{AudioBlock, BLOCK_SAMPLES, SAMPLE_RATE_HZ, SoundSink};
+use ahoy_media::{AudioBlock, BLOCK_SAMPLES, SAMPLE_RATE_HZ, SoundNotice, SoundSink};
 use ahoy_rtp::jitter::STEP_SAMPLES;
 use ahoy_rtp::{JitterBuffer, Playout, Pull, Stretch};
 
 use super::super::shared::Shared;
-use super::tell;
 
 const STEP_MS: u64 = STEP_SAMPLES as u64 * 1000 / SAMPLE_RATE_HZ as u64;
 
@@ -38,13 +37,22 @@ impl Listening {
         })
     }
 
+    /// Plays on this one from now on, and gives back the one before.
+    pub(super) fn use_speaker(&mut self, speaker: SoundSink) -> SoundSink {
+        std::mem::replace(&mut self.speaker, speaker)
+    }
+
+    /// What the speaker has to say.
+    pub(super) fn notice(&mut self) -> Option<SoundNotice> {
+        self.speaker.notice()
+    }
+
     /// Plays a block if one is due, and returns it.
     pub(super) fn step(&mut self, shared: &Shared) -> Option<AudioBlock> {
         let now = shared.now();
         while let Ok(received) = self.packets.try_recv() {
             self.jitter.push(now, received.packet);
         }
-        tell(self.speaker.notice(), shared);
         if !self.speaker.is_due() {
             return None;
         }

@@ -1,17 +1,19 @@
 //! Sound on its way out: microphone → voice (echo, noise, level) → Opus → packets.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ahoy_media::audio::opus::{FRAME_SAMPLES, OpusError};
 use ahoy_media::audio::voice::{Voice, VoiceConfig};
-use ahoy_media::{AudioBlock, BLOCK_SAMPLES, OpusEncoder, SoundSource, SourceSpec};
+use ahoy_media::source::SourceError;
+use ahoy_media::{AudioBlock, BLOCK_SAMPLES, OpusEncoder, SoundNotice, SoundSource, SourceSpec};
 use ahoy_rtp::OpusPacketizer;
 use ahoy_rtp::jitter::STEP_SAMPLES;
 use ahoy_transport::MediaSender;
 use tracing::{debug, trace};
 
 use super::super::shared::Shared;
-use super::tell;
+use crate::media_devices::{DevicesInCall, LevelMeter, voice_of};
 
 /// Blocks that are sent in one go: a machine that is too slow for its microphone still plays.
 const MOST_BLOCKS: usize = 10;
@@ -21,6 +23,7 @@ const FRAME: Duration = Duration::from_millis(20);
 
 /// The way out.
 pub(super) struct Talking {
+    devices: Arc<DevicesInCall>,
     microphone: Microphone,
     voice: Voice,
     encoder: OpusEncoder,
@@ -43,15 +46,17 @@ enum Microphone {
 }
 
 impl Talking {
-    pub(super) fn new(spec: SourceSpec, echo: bool, sender: MediaSender, seed: u64) -> Result<Self, OpusError> {
-        // What a file or an echo brings is to arrive as it is.
-        let voice = match spec {
-            SourceSpec::Device(_) if !echo => VoiceConfig::default(),
-            SourceSpec::Device(_) | SourceSpec::File(_) | SourceSpec::Pattern | SourceSpec::Tone | SourceSpec::None => {
-                VoiceConfig::OFF
-            }
-        };
+    pub(super) fn new(
+        spec: SourceSpec,
+        echo: bool,
+        sender: MediaSender,
+        devices: Arc<DevicesInCall>,
+        seed: u64,
+    ) -> Result<Self, OpusError> {
+        // An echo is to arrive as it is.
+        let voice = if echo { VoiceConfig::OFF } else { voice_of(&spec) };
         Ok(Self {
+            devices,
             microphone: if echo { Microphone::Echo } else { Microphone::Shut(spec) },
             voice: Voice::new(voice),
             encoder: OpusEncoder::new()?,
@@ -60,6 +65,28 @@ impl Talking {
             sender,
             open_since: None,
         })
+    }
+
+    /// Hears by another microphone, as soon as anybody may hear it, and gives back the one before.
+    pub(super) fn use_microphone(&mut self, spec: SourceSpec) -> Option<SoundSource> {
+        self.voice = Voice::new(voice_of(&spec));
+        match std::mem::replace(&mut self.microphone, Microphone::Shut(spec)) {
+            Microphone::Open(before) => Some(before),
+            Microphone::Shut(_) | Microphone::Echo | Microphone::Absent => None,
+        }
+    }
+
+    /// What is played is heard otherwise from now on.
+    pub(super) fn forget_echo(&mut self) {
+        self.voice.forget();
+    }
+
+    /// What the microphone has to say.
+    pub(super) fn notice(&mut self) -> Option<SoundNotice> {
+        match &mut self.microphone {
+            Microphone::Open(source) => source.notice(),
+            Microphone::Shut(_) | Microphone::Echo | Microphone::Absent => None,
+        }
     }
 
     /// Takes note of a block that was handed to the speaker: its echo is to be known in the microphone.
@@ -71,37 +98,37 @@ impl Talking {
         }
     }
 
+    /// Opens the microphone, once anybody may hear it.
+    ///
+    /// # Errors
+    /// If it cannot even be tried; told once.
+    pub(super) fn open(&mut self, shared: &Shared) -> Result<(), SourceError> {
+        let Microphone::Shut(spec) = &self.microphone else { return Ok(()) };
+        if !shared.gate().send.audio {
+            return Ok(());
+        }
+        let opened = self.devices.open_microphone(spec);
+        self.microphone = Microphone::Absent;
+        if let Some(source) = opened? {
+            self.microphone = Microphone::Open(source);
+        }
+        Ok(())
+    }
+
     /// Sends what the microphone has heard since.
-    pub(super) fn speak(&mut self, shared: &Shared) {
-        self.open(shared);
+    pub(super) fn speak(&mut self, shared: &Shared, meter: &mut LevelMeter) {
         let mut block = [0.0; BLOCK_SAMPLES];
         for _ in 0..MOST_BLOCKS {
-            let Some(age) = self.read(&mut block, shared) else { return };
+            let Microphone::Open(source) = &mut self.microphone else { return };
+            if !source.read(&mut block) {
+                return;
+            }
+            // How long ago its last sample was heard.
+            let age = source.delay();
             self.voice.capture(&mut block);
+            meter.hear(&block, !shared.gate().send.audio);
             self.send(&block, age + self.voice.delay(), shared);
         }
-    }
-
-    fn open(&mut self, shared: &Shared) {
-        let Microphone::Shut(spec) = &self.microphone else { return };
-        if !shared.gate().send.audio {
-            return;
-        }
-        self.microphone = match SoundSource::open(spec) {
-            Ok(Some(source)) => Microphone::Open(source),
-            Ok(None) => Microphone::Absent,
-            Err(error) => {
-                shared.media_failed(super::super::in_words(&error));
-                Microphone::Absent
-            }
-        };
-    }
-
-    /// Fills `block` if one is due, and tells how long ago its last sample was heard.
-    fn read(&mut self, block: &mut AudioBlock, shared: &Shared) -> Option<Duration> {
-        let Microphone::Open(source) = &mut self.microphone else { return None };
-        tell(source.notice(), shared);
-        source.read(block).then(|| source.delay())
     }
 
     fn send(&mut self, block: &AudioBlock, age: Duration, shared: &Shared) {

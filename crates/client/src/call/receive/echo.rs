@@ -26,6 +26,6 @@ impl Echo {
         // A peer's time stamps may be anything; one from before the first, or beyond all time, counts as the first.
         let since_first = u64::try_from(ticks.saturating_sub(first)).unwrap_or(0);
         let taken_at = began.checked_add(duration(since_first, VIDEO_CLOCK_HZ)).unwrap_or(began);
-        self.input.put(frame, taken_at, FrameRate::THIRTY);
+        let _ = self.input.put(frame, taken_at, FrameRate::THIRTY);
     }
 }

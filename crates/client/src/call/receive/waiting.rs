@@ -1,40 +1,44 @@
-//! Pictures that are decoded and wait for the moment when their sound is heard.
+//! Pictures that are complete and wait for the moment when their sound is heard.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use ahoy_media::VideoFrame;
+use crate::frame_sink::Picture;
 
 /// Pictures held at most: what the lip sync holds back at 30 pictures a second, and a few more. 22 MB at 720p.
 const MOST: usize = 16;
 
-/// A decoded picture.
-pub(super) struct Picture {
-    pub(super) frame: VideoFrame,
+/// A picture that waits.
+pub(super) struct Waiter {
+    pub(super) picture: Picture,
+    /// Width and height, in pixels.
+    pub(super) size: (u32, u32),
     pub(super) rtp: u32,
+    /// Somebody is to see it; else it is recorded or sent back.
+    pub(super) is_seen: bool,
     /// When to show it.
     pub(super) at: Duration,
 }
 
 /// In the order in which they came, which is that of showing.
 #[derive(Default)]
-pub(super) struct Waiting(VecDeque<Picture>);
+pub(super) struct Waiting(VecDeque<Waiter>);
 
 impl Waiting {
     /// Adds a picture. Gives back the oldest where there are too many: it is to be shown at once.
-    pub(super) fn push(&mut self, picture: Picture) -> Option<Picture> {
-        self.0.push_back(picture);
+    pub(super) fn push(&mut self, waiter: Waiter) -> Option<Waiter> {
+        self.0.push_back(waiter);
         if self.0.len() > MOST { self.0.pop_front() } else { None }
     }
 
     /// When the next one is to be shown.
     pub(super) fn next(&self) -> Option<Duration> {
-        self.0.front().map(|picture| picture.at)
+        self.0.front().map(|waiter| waiter.at)
     }
 
     /// Takes the next picture, if its moment has come.
-    pub(super) fn due(&mut self, now: Duration) -> Option<Picture> {
-        self.0.pop_front_if(|picture| picture.at <= now)
+    pub(super) fn due(&mut self, now: Duration) -> Option<Waiter> {
+        self.0.pop_front_if(|waiter| waiter.at <= now)
     }
 }
 
@@ -42,9 +46,9 @@ impl Waiting {
 mod tests {
     use super::*;
 
-    fn picture(rtp: u32, at_ms: u64) -> Picture {
-        let frame = VideoFrame::new(2, 2, vec![0; 6]).unwrap();
-        Picture { frame, rtp, at: Duration::from_millis(at_ms) }
+    fn picture(rtp: u32, at_ms: u64) -> Waiter {
+        let picture = Picture::Raw(ahoy_media::VideoFrame::new(2, 2, vec![0; 6]).unwrap());
+        Waiter { picture, size: (2, 2), rtp, is_seen: true, at: Duration::from_millis(at_ms) }
     }
 
     #[test]

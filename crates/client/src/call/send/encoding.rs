@@ -14,8 +14,8 @@ use tracing::{debug, trace};
 use super::super::codec::of_pictures;
 use super::super::in_words;
 use super::super::shared::Shared;
-use super::super::worker::Stop;
 use super::Captured;
+use crate::worker::Stop;
 
 /// How long the thread waits for a picture before it looks whether it should stop.
 const IDLE: Duration = Duration::from_millis(100);

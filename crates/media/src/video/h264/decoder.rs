@@ -8,7 +8,7 @@ use openh264::formats::YUVSource;
 use super::annex_b::{self, IDR_SLICE, PPS, SLICE, SPS, START_CODE};
 use super::sps;
 use crate::frame::VideoFrame;
-use crate::video::decoder::{DecodeError, DecodedPlanes, MAX_CODED_BYTES, VideoDecoder, allowed_size};
+use crate::video::decoder::{DecodeError, DecodedPlanes, MAX_CODED_BYTES, ScreenedPicture, VideoDecoder, allowed_size};
 
 /// Turns access units into pictures.
 #[derive(Default)]
@@ -24,6 +24,11 @@ impl VideoDecoder for H264Decoder {
             self.reset();
         }
         decoded
+    }
+
+    fn screen(&self, access_unit: &[u8]) -> Result<Option<ScreenedPicture>, DecodeError> {
+        let Screened { stream, picture, size, .. } = Screened::new(access_unit)?;
+        Ok(picture.then_some(ScreenedPicture { data: stream, size }))
     }
 
     fn reset(&mut self) {
@@ -59,6 +64,8 @@ struct Screened {
     stream: Vec<u8>,
     picture: bool,
     key: bool,
+    /// By the last parameter set.
+    size: Option<(u32, u32)>,
 }
 
 impl Screened {
@@ -66,13 +73,14 @@ impl Screened {
         if access_unit.len() > MAX_CODED_BYTES {
             return Err(DecodeError::TooLong(access_unit.len()));
         }
-        let mut screened = Self { stream: Vec::with_capacity(access_unit.len()), picture: false, key: false };
+        let stream = Vec::with_capacity(access_unit.len());
+        let mut screened = Self { stream, picture: false, key: false, size: None };
         for unit in annex_b::nal_units(access_unit) {
             match annex_b::unit_type(unit) {
                 SLICE => screened.picture = true,
                 IDR_SLICE => (screened.picture, screened.key) = (true, true),
-                SPS if !allowed(unit) => return Err(DecodeError::Format),
-                SPS | PPS => {}
+                SPS => screened.size = Some(allowed_pixels(unit).ok_or(DecodeError::Format)?),
+                PPS => {}
                 _ => continue,
             }
             screened.stream.extend(START_CODE);
@@ -82,8 +90,10 @@ impl Screened {
     }
 }
 
-fn allowed(sps: &[u8]) -> bool {
-    sps::coded_size(sps).is_some_and(|size| allowed_size(size.width_mbs, size.height_mbs))
+/// Width and height that a parameter set asks for, if pictures may be so large.
+fn allowed_pixels(sps: &[u8]) -> Option<(u32, u32)> {
+    let size = sps::coded_size(sps).filter(|size| allowed_size(size.width_mbs, size.height_mbs))?;
+    Some((size.width_px, size.height_px))
 }
 
 fn planes<'a>(picture: &'a DecodedYUV<'_>) -> DecodedPlanes<'a> {

@@ -1,11 +1,13 @@
 //! How large the pictures of a sequence parameter set are (H.264 §7.3.2.1.1), read before the
 //! decoder sees it, so that a hostile one allocates nothing. Everything else in it is skipped.
 
-/// The size a sequence parameter set asks for, before cropping, in macroblocks of 16x16.
+/// The size a sequence parameter set asks for: before cropping in macroblocks of 16x16, after it in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CodedSize {
     pub(crate) width_mbs: u32,
     pub(crate) height_mbs: u32,
+    pub(crate) width_px: u32,
+    pub(crate) height_px: u32,
 }
 
 /// Profiles that carry the fields on colour format and scaling.
@@ -29,7 +31,22 @@ pub(crate) fn coded_size(unit: &[u8]) -> Option<CodedSize> {
     let width_mbs = bits.golomb()?.checked_add(1)?;
     let height_units = bits.golomb()?.checked_add(1)?;
     let fields = 2 - bits.take(1)?; // frame_mbs_only_flag: else the height counts pairs of rows
-    Some(CodedSize { width_mbs, height_mbs: height_units.checked_mul(fields)? })
+    let height_mbs = height_units.checked_mul(fields)?;
+    bits.take(fields)?; // mb_adaptive_frame_field_flag, where there are fields, and direct_8x8_inference_flag
+    let (columns, rows) = cropped(&mut bits)?;
+    // Cropping is told in pixels of the colours: of two columns, and of two rows of each field.
+    let width_px = width_mbs.saturating_mul(16).saturating_sub(columns.saturating_mul(2));
+    let height_px = height_mbs.saturating_mul(16).saturating_sub(rows.saturating_mul(2 * fields));
+    Some(CodedSize { width_mbs, height_mbs, width_px, height_px })
+}
+
+/// How many columns and rows are cut off, in units.
+fn cropped(bits: &mut Bits<'_>) -> Option<(u32, u32)> {
+    if bits.take(1)? == 0 {
+        return Some((0, 0));
+    }
+    let (left, right, top, bottom) = (bits.golomb()?, bits.golomb()?, bits.golomb()?, bits.golomb()?);
+    Some((left.saturating_add(right), top.saturating_add(bottom)))
 }
 
 fn skip_high_profile_fields(bits: &mut Bits<'_>) -> Option<()> {
@@ -178,7 +195,10 @@ pub(crate) mod tests {
 
     #[test]
     fn sizes_are_read_from_baseline_and_high_profile() {
-        let size = |width_mbs, height_mbs| Some(CodedSize { width_mbs, height_mbs });
+        let size = |width_mbs: u32, height_mbs: u32| {
+            let (width_px, height_px) = (width_mbs.saturating_mul(16), height_mbs.saturating_mul(16));
+            Some(CodedSize { width_mbs, height_mbs, width_px, height_px })
+        };
         assert_eq!(coded_size(&HIGH_640X480), size(40, 30));
         for (width, height) in [(1, 1), (80, 45), (120, 68), (1 << 20, 1 << 20), (1 << 30, 7)] {
             assert_eq!(coded_size(&baseline(width, height)), size(width, height));

@@ -3,7 +3,7 @@
 use super::header::{self, Header};
 use super::libvpx::{DecoderContext, VpxError};
 use crate::frame::VideoFrame;
-use crate::video::decoder::{DecodeError, MAX_CODED_BYTES, VideoDecoder, allowed_size};
+use crate::video::decoder::{DecodeError, MAX_CODED_BYTES, ScreenedPicture, VideoDecoder, allowed_size};
 
 /// Turns VP8 frames into pictures.
 #[derive(Default)]
@@ -21,27 +21,40 @@ impl VideoDecoder for Vp8Decoder {
         decoded
     }
 
+    fn screen(&self, frame: &[u8]) -> Result<Option<ScreenedPicture>, DecodeError> {
+        let size = match screened(frame)? {
+            Header::Key { width, height } => Some((u32::from(width), u32::from(height))),
+            Header::Inter => None,
+        };
+        Ok(Some(ScreenedPicture { data: frame.to_vec(), size }))
+    }
+
     fn reset(&mut self) {
         self.context = None;
     }
 }
 
+/// The header of a frame that libvpx may see.
+fn screened(frame: &[u8]) -> Result<Header, DecodeError> {
+    if frame.len() > MAX_CODED_BYTES {
+        return Err(DecodeError::TooLong(frame.len()));
+    }
+    let header = header::parse(frame).ok_or(DecodeError::Format)?;
+    match header {
+        Header::Key { width, height }
+            if !allowed_size(u32::from(width.div_ceil(16)), u32::from(height.div_ceil(16))) =>
+        {
+            Err(DecodeError::Format)
+        }
+        Header::Key { .. } | Header::Inter => Ok(header),
+    }
+}
+
 impl Vp8Decoder {
     fn try_decode(&mut self, frame: &[u8]) -> Result<Option<VideoFrame>, DecodeError> {
-        if frame.len() > MAX_CODED_BYTES {
-            return Err(DecodeError::TooLong(frame.len()));
-        }
-        let context = match (header::parse(frame).ok_or(DecodeError::Format)?, &mut self.context) {
-            (Header::Key { width, height }, context) => {
-                if !allowed_size(u32::from(width.div_ceil(16)), u32::from(height.div_ceil(16))) {
-                    return Err(DecodeError::Format);
-                }
-                match context {
-                    Some(context) => context,
-                    None => context.insert(DecoderContext::new().map_err(codec_error)?),
-                }
-            }
-            (Header::Inter, Some(context)) => context,
+        let context = match (screened(frame)?, &mut self.context) {
+            (_, Some(context)) => context,
+            (Header::Key { .. }, context) => context.insert(DecoderContext::new().map_err(codec_error)?),
             (Header::Inter, None) => return Err(DecodeError::AwaitingKeyFrame),
         };
         context.decode(frame).map_err(codec_error)?;

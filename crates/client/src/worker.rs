@@ -38,9 +38,20 @@ impl Worker {
         Ok(Self { stop, thread: Some(thread) })
     }
 
+    /// Whether it has ended, so that dropping it takes no time.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
     /// Asks the thread to end, without waiting for it.
     pub(crate) fn request_stop(&self) {
         self.stop.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Asks the thread to end and never waits for it: for one that is known to do so soon and owns all that it uses.
+    pub(crate) fn let_go(mut self) {
+        self.request_stop();
+        self.thread = None;
     }
 }
 
@@ -50,7 +61,7 @@ impl Drop for Worker {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            error!("a media thread panicked; the call goes on without it");
+            error!("a media thread panicked; all goes on without it");
         }
     }
 }

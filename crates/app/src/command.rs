@@ -1,0 +1,134 @@
+//! What the page may ask for. Everything in it is checked before it is done: the page is outside.
+
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+use crate::view::Theme;
+
+/// One thing that a person did.
+#[derive(Debug, Clone, PartialEq, Deserialize, TS)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum Command {
+    /// Sign in, and stay signed in, also in later runs.
+    SignIn {
+        /// As typed.
+        username: String,
+        /// As typed: a host, a host with port, or a WebSocket URL.
+        server: String,
+    },
+    /// Hang up, sign out, and be gone until the next sign-in.
+    SignOut,
+    /// Call somebody.
+    Dial {
+        /// As typed.
+        username: String,
+        /// With picture.
+        video: bool,
+    },
+    /// Say yes to the ringing call.
+    Accept {
+        /// Whose it is on the screen: another one that began to ring a moment ago is not meant.
+        from: String,
+        /// With picture.
+        video: bool,
+    },
+    /// Say no to the ringing call.
+    Decline {
+        /// Whose it is on the screen.
+        from: String,
+    },
+    /// End the call, or stop dialling.
+    HangUp,
+    /// Mute or unmute the microphone.
+    SetMuted {
+        /// Muted from now on.
+        muted: bool,
+    },
+    /// Turn the camera on or off.
+    SetCamera {
+        /// On from now on.
+        on: bool,
+    },
+    /// Use this device from now on, in a call too.
+    ChooseDevice {
+        /// Which kind.
+        device: DeviceKind,
+        /// Its id; `None`: the system's default.
+        id: Option<String>,
+    },
+    /// Ask the system again what is plugged in.
+    RefreshDevices,
+    /// Look at one's own picture and hear one's own level, outside a call.
+    SetPreview {
+        /// On from now on.
+        on: bool,
+    },
+    /// Play a short sound through the chosen speaker.
+    TestSpeaker,
+    /// Light, dark, or as the system has it.
+    SetTheme {
+        /// Which.
+        theme: Theme,
+    },
+    /// Whether single letters are shortcuts.
+    SetLetterKeys {
+        /// They are.
+        on: bool,
+    },
+    /// How loud it rings.
+    SetRingVolume {
+        /// From 0 to 1.
+        volume: f32,
+    },
+    /// Look away from an ended call: back home.
+    CloseEnded,
+    /// Take a notice away.
+    Dismiss {
+        /// Which.
+        id: u32,
+    },
+    /// Take somebody off the list. Their key stays known.
+    RemovePerson {
+        /// Who.
+        username: String,
+    },
+    /// The missed calls of somebody were seen.
+    SeenMissed {
+        /// Whose.
+        username: String,
+    },
+}
+
+/// A kind of device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum DeviceKind {
+    /// A camera.
+    Camera,
+    /// A microphone.
+    Microphone,
+    /// A speaker.
+    Speaker,
+}
+
+/// Why a command was not done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error, TS)]
+#[error("{message}")]
+pub struct CommandError {
+    /// For programs.
+    pub code: CommandErrorCode,
+    /// One sentence for a person: the cause and the next step.
+    pub message: String,
+}
+
+/// What kind of mistake it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum CommandErrorCode {
+    /// A name, a server or a value that cannot be.
+    Invalid,
+    /// Not possible on this screen.
+    OutOfPlace,
+    /// This machine does not allow it.
+    Failed,
+}

@@ -1,0 +1,69 @@
+// Every moment that is looked at. `query` is for the fake backend, `act` brings the page from there to the moment, and
+// of the `kept` ones there are pictures in docs/screens.
+
+const settings = (page) => page.getByRole("button", { name: "Settings", exact: true }).click();
+const person = (name) => (page) =>
+  page
+    .getByRole("button", { name: new RegExp(`^${name}`) })
+    .first()
+    .click();
+
+export const scenes = [
+  { name: "sign-in", kept: true, query: "screen=signIn" },
+  { name: "sign-in-problem", query: "screen=signIn&with=problem" },
+  { name: "sign-in-busy", query: "screen=signIn&with=busy" },
+  { name: "home", kept: true, query: "screen=home" },
+  { name: "home-empty", query: "screen=home&with=empty" },
+  { name: "home-person", kept: true, query: "screen=home", act: person("bob") },
+  { name: "home-long", query: "screen=home&with=long,many,offline,preview,notice", act: person("wilhelmina") },
+  { name: "home-preview", kept: true, query: "screen=home&with=preview" },
+  { name: "home-no-camera", query: "screen=home&with=preview,nocamera" },
+  { name: "home-typing", query: "screen=home", act: (page) => page.getByLabel("Call a name").fill("frank") },
+  {
+    name: "home-refused",
+    query: "screen=home",
+    act: async (page) => {
+      await page.getByLabel("Call a name").fill("frank & co");
+      await page.keyboard.press("Enter");
+      await page.getByRole("alert").filter({ hasText: "cannot be a name" }).waitFor();
+    },
+  },
+  { name: "settings", kept: true, query: "screen=home&with=unplugged,nodevices", act: settings },
+  { name: "keys", kept: true, query: "screen=home", act: (page) => page.keyboard.press("F1") },
+  { name: "incoming", kept: true, query: "screen=incoming" },
+  { name: "incoming-voice", query: "screen=incoming&with=voice,guest" },
+  { name: "incoming-long", query: "screen=incoming&with=long,first" },
+  { name: "outgoing", query: "screen=outgoing" },
+  { name: "outgoing-ringing", kept: true, query: "screen=outgoing&with=ringing,voice" },
+  { name: "outgoing-long", query: "screen=outgoing&with=ringing,long" },
+  { name: "call", kept: true, query: "screen=call" },
+  { name: "call-connecting", query: "screen=call&with=connecting" },
+  { name: "call-muted", kept: true, query: "screen=call&with=muted,slow,theymuted&talking" },
+  { name: "call-camera-fails", kept: true, query: "screen=call&with=camerafails" },
+  { name: "call-cameras-off", kept: true, query: "screen=call&with=cameraoff,theycameraoff,theymuted,relayed" },
+  { name: "call-reconnecting", query: "screen=call&with=reconnecting,notice" },
+  { name: "call-long", query: "screen=call&with=long,relayed,theymuted,slow" },
+  {
+    name: "call-devices",
+    kept: true,
+    query: "screen=call",
+    act: (page) => page.getByRole("button", { name: "Choose microphone" }).click(),
+  },
+  {
+    name: "call-details",
+    query: "screen=call&with=relayed",
+    act: (page) => page.getByRole("button", { name: "Relayed" }).click(),
+  },
+  { name: "call-settings", query: "screen=call", act: settings },
+  { name: "ended", kept: true, query: "screen=ended" },
+  { name: "ended-failed", kept: true, query: "screen=ended&with=failed,short" },
+  { name: "ended-long", query: "screen=ended&with=long" },
+];
+
+export const sizes = [
+  { name: "wide", kept: true, width: 1080, height: 720 },
+  { name: "narrow", kept: true, width: 360, height: 640 },
+  { name: "smallest", width: 320, height: 480 },
+];
+
+export const themes = ["light", "dark"];
