@@ -1,5 +1,4 @@
 //! What Tauri makes at build time: the page and the configuration, put into the program.
-#![allow(clippy::print_stderr)]
 
 use std::path::Path;
 use std::process::ExitCode;
