@@ -17,7 +17,8 @@ export class Call {
   #seenCandidates = new Set();
   #sending = { audio: true, video: true, screen: false };
 
-  // `other` is the full address of the other side, once it is known; `codec` the only video codec to be used.
+  // `other` is the full address of the other side, once it is known; `codec` the only video codec to be used, null for the
+  // browser's own choice.
   constructor({ id, isCaller, user, other = null, codec, serverSend, tell }) {
     Object.assign(this, { id, isCaller, user, other });
     this.#serverSend = serverSend;
@@ -37,20 +38,18 @@ export class Call {
   }
 
   // Sends the opening offer. Without a picture it has fewer sections than the contract names.
-  async dial(tracks) {
-    const [microphone, camera] = tracks;
-    this.pc.addTransceiver(microphone, { direction: "sendrecv" });
+  async dial({ microphone, camera }) {
+    this.pc.addTransceiver(microphone ?? "audio", { direction: microphone ? "sendrecv" : "recvonly" });
     if (camera) {
       this.#onlyCodec(this.pc.addTransceiver(camera, { direction: "sendrecv" }));
       this.#onlyCodec(this.pc.addTransceiver("video", { direction: "recvonly" }));
     }
-    this.#sending.video = Boolean(camera);
+    this.#willSend(microphone, camera);
     await this.#makeOffer({ video: Boolean(camera) });
   }
 
   // Accepts the opening offer and answers it.
-  async accept(offer, tracks) {
-    const [microphone, camera] = tracks;
+  async accept(offer, { microphone, camera }) {
     this.#progress("accepted", { video: Boolean(camera) });
     this.#seenN = offer.n;
     await this.pc.setRemoteDescription({ type: "offer", sdp: offer.sdp });
@@ -61,7 +60,7 @@ export class Call {
       transceiver.direction = "sendrecv";
     }
     this.pc.getTransceivers().filter(isVideo).forEach((transceiver) => this.#onlyCodec(transceiver));
-    this.#sending.video = Boolean(camera);
+    this.#willSend(microphone, camera);
     await this.pc.setLocalDescription();
     this.#say({ type: "answer", n: offer.n, sdp: this.pc.localDescription.sdp });
     this.#settled = true;
@@ -112,6 +111,7 @@ export class Call {
   end(reason) {
     if (this.hasEnded) return;
     this.hasEnded = true;
+    for (const { track } of this.pc.getSenders()) track?.stop();
     // What was said last must leave before the connection closes.
     setTimeout(() => this.pc.close(), 200);
     this.#tell("ended", { reason });
@@ -246,6 +246,10 @@ export class Call {
     if (this.control.readyState === "open") this.control.send(JSON.stringify({ ...message, call: this.id }));
   }
 
+  #willSend(microphone, camera) {
+    this.#sending = { ...this.#sending, audio: Boolean(microphone), video: Boolean(camera) };
+  }
+
   #tellSending() {
     if (this.control.readyState === "open") this.control.send(JSON.stringify({ type: "media", ...this.#sending }));
   }
@@ -255,6 +259,7 @@ export class Call {
   }
 
   #onlyCodec(transceiver) {
+    if (!this.#codec) return;
     const wanted = [`video/${this.#codec}`, "video/rtx"];
     const { codecs } = RTCRtpReceiver.getCapabilities("video");
     transceiver.setCodecPreferences(codecs.filter(({ mimeType }) => wanted.includes(mimeType)));

@@ -2,7 +2,8 @@
 // Commands are {id, command, …} and are answered with {id, value} or {id, error}; what happens by itself is {report, …}.
 
 import { Call } from "./call.js";
-import { hear, look, measure } from "./measure.js";
+import { base64, hear, look, measure } from "./measure.js";
+import { clock, logCaptured, logShown } from "./watch.js";
 
 const harness = new WebSocket(`ws://${location.host}/drive`);
 const screen = document.querySelector("video");
@@ -10,6 +11,10 @@ let server = null;
 let call = null;
 // What to do with the next call that comes in.
 let plan = null;
+// What was captured and shown since a benchmark began to watch.
+let watched = null;
+// What the fake devices give is to arrive as it is: nothing is to be cancelled, suppressed or levelled.
+let processing = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
 
 const commands = {
   // Signs in as a guest (section 3 of the contract).
@@ -31,15 +36,31 @@ const commands = {
       };
     });
   },
-  async call({ to, video, codec }) {
-    const tracks = await openDevices(video);
+  async call({ to, audio = true, video, codec }) {
+    const tracks = await openDevices(audio, video);
+    const dialled_ms = clock();
     call = newCall({ id: crypto.randomUUID(), isCaller: true, user: to, codec });
     await call.dial(tracks);
-    return { call: call.id };
+    return { call: call.id, dialled_ms };
   },
   // Accepts the next call that comes in.
-  async answer({ video, codec }) {
-    plan = { tracks: await openDevices(video), codec };
+  async answer({ audio = true, video, codec }) {
+    plan = { tracks: await openDevices(audio, video), codec };
+  },
+  // Logs from now on, in this and later calls, what is captured and shown.
+  watch() {
+    watched = { captured: [], shown: [], pictures: [] };
+    logShown(screen, watched.shown, watched.pictures);
+  },
+  // What was logged; the pictures that were kept are asked for one by one.
+  watched: () => ({ ...watched, pictures: watched.pictures.length }),
+  watched_picture({ at }) {
+    const [[barcode, shown_ms], { width, height, luma }] = watched.pictures[at];
+    return { barcode, shown_ms, width, height, luma: base64(luma) };
+  },
+  // From the next call on the microphone's sound is processed as it is for people.
+  process_sound() {
+    processing = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
   },
   mute: (what) => call.mute(what),
   hold: ({ held }) => call.hold(held),
@@ -63,7 +84,7 @@ addEventListener("unhandledrejection", ({ reason }) => tell("failed", { message:
 addEventListener("error", ({ message }) => tell("failed", { message }));
 
 function tell(report, more = {}) {
-  harness.send(JSON.stringify({ ...more, report }));
+  harness.send(JSON.stringify({ ...more, report, t_ms: clock() }));
 }
 
 function serverSend(message) {
@@ -92,6 +113,9 @@ function newCall(about) {
   const made = new Call({ ...about, serverSend, tell });
   const stream = new MediaStream();
   screen.srcObject = stream;
+  screen.requestVideoFrameCallback((_, { presentationTime }) =>
+    tell("first_frame", { shown_ms: performance.timeOrigin + presentationTime }),
+  );
   made.onTrack = (track, transceiver) => {
     // Microphone and camera; the third section is the screen's.
     if (made.pc.getTransceivers().indexOf(transceiver) < 2) stream.addTrack(track);
@@ -99,10 +123,11 @@ function newCall(about) {
   return made;
 }
 
-// What the fake devices give is to arrive as it is: nothing is to be cancelled, suppressed or levelled.
-async function openDevices(video) {
-  const audio = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+async function openDevices(audio, video) {
+  if (!audio && !video) return {};
   const size = { width: 640, height: 480, frameRate: 30 };
-  const stream = await navigator.mediaDevices.getUserMedia({ audio, video: video && size });
-  return [...stream.getAudioTracks(), ...stream.getVideoTracks()];
+  const stream = await navigator.mediaDevices.getUserMedia({ audio: audio && processing, video: video && size });
+  const [[microphone], [camera]] = [stream.getAudioTracks(), stream.getVideoTracks()];
+  if (camera && watched) logCaptured(camera.clone(), watched.captured);
+  return { microphone, camera };
 }

@@ -13,6 +13,8 @@ export async function measure(pc) {
         codec: stats.find(({ id }) => id === busiest?.codecId)?.mimeType ?? null,
         packets: packets({ packetsReceived: sum("packetsReceived"), packetsSent: sum("packetsSent") }),
         frames: sum("framesDecoded") + sum("framesSent"),
+        samples: sum("totalSamplesReceived"),
+        concealed: sum("concealedSamples"),
       };
     }
   }
@@ -55,7 +57,7 @@ export async function hear(stream, seconds) {
   return { rate_hz: sound.sampleRate, samples: base64(new Uint8Array(samples.buffer)) };
 }
 
-function base64(bytes) {
+export function base64(bytes) {
   let text = "";
   for (let at = 0; at < bytes.length; at += 0x8000) text += String.fromCharCode(...bytes.subarray(at, at + 0x8000));
   return btoa(text);

@@ -217,7 +217,7 @@ impl Meeting {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let sound = folder.path().join("heard.wav");
         let (rate_hz, samples) = self.guest.hear(5);
-        write_wav(&sound, rate_hz, &samples);
+        speech::write_wav(&sound, rate_hz, &samples);
         let looks = if video { 3 } else { 0 };
         let pictures = (0..looks).map(|_| self.guest.look()).collect();
         let figures = self.guest.figures();
@@ -428,16 +428,4 @@ fn assert_was_muted(heard: &Path, seen: &Path) {
     let gap = blank.find(&".".repeat(20)).unwrap_or_else(|| panic!("nothing without a picture: {blank}"));
     assert!(blank[..gap].matches('#').count() > 10, "pictures before: {blank}");
     assert!(blank[gap..].matches('#').count() > 10, "pictures after: {blank}");
-}
-
-fn write_wav(path: &Path, rate_hz: u32, samples: &[i16]) {
-    let spec = hound::WavSpec {
-        channels: 1,
-        sample_rate: rate_hz,
-        bits_per_sample: 16,
-        sample_format: hound::SampleFormat::Int,
-    };
-    let mut wav = hound::WavWriter::create(path, spec).expect("the folder is writable");
-    samples.iter().for_each(|sample| wav.write_sample(*sample).expect("there is room"));
-    wav.finalize().expect("there is room");
 }

@@ -4,5 +4,6 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod emulator;
 pub mod foreign;
 pub mod harness;

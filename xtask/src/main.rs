@@ -30,7 +30,8 @@ usage: cargo xtask TASK
                                elsewhere: say what)
   page                         build the page, ui/dist
   package [--dev]              make the .deb and the .rpm; --dev: of the quickly built program, for tests
-  bench window                 measure the window: how soon, how smooth, at what cost
+  bench [NAME …] [--against chromium] [--minutes N] [--trace UP DOWN] [--smoke]
+                               measure, print tables, and write docs/benchmarks; --help says more
   screens                      picture every screen into docs/screens
   icons                        make the icons anew, from icons/ahoy.svg";
 
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
         ["page"] if extra.is_empty() => page::build().map(|()| true),
         ["package"] if extra.is_empty() => package::run(package::Build::Release).map(|()| true),
         ["package", "--dev"] if extra.is_empty() => package::run(package::Build::Dev).map(|()| true),
-        ["bench", "window"] if extra.is_empty() => bench::window(),
+        ["bench", ref arguments @ ..] if extra.is_empty() => bench::run(arguments),
         ["screens"] if extra.is_empty() => page::screens(),
         ["icons"] if extra.is_empty() => page::icons(),
         _ => {

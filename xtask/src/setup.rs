@@ -73,6 +73,8 @@ const NEEDS: &[Need] = &[
     #[cfg(target_os = "linux")]
     Need::to_test(Sign::Program("gio"), "libglib2.0-bin", "starts the installed app from its entry in the menu"),
     #[cfg(target_os = "linux")]
+    Need::to_test(Sign::Program("ip"), "iproute2", "sets up the two ends of the emulated link"),
+    #[cfg(target_os = "linux")]
     Need::to_test(Sign::Program("pulseaudio"), "pulseaudio", "is the sound card of the tests"),
     #[cfg(target_os = "linux")]
     Need::to_test(Sign::Program("pactl"), "pulseaudio-utils", "plugs and unplugs it, speaks into it and listens to it"),

@@ -4,10 +4,15 @@
 use std::io::Read as _;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-const RATE_HZ: usize = 48_000;
+use super::DEADLINE;
+use super::speech::write_wav;
+
+/// Samples a second of what is heard.
+pub const RATE_HZ: usize = 48_000;
 
 /// A listener that runs.
 #[derive(Debug)]
@@ -25,7 +30,8 @@ pub struct Heard {
 }
 
 impl Ear {
-    /// Listens with `parec`, told by [`super::pulse::Pulse::command`] which server to ask.
+    /// Listens with `parec`, told by [`super::pulse::Pulse::command`] which server to ask. Returns when it hears, if
+    /// only silence.
     ///
     /// # Panics
     /// When it does not start.
@@ -35,7 +41,10 @@ impl Ear {
         parec.args(["--raw", "--format=s16le", "--rate=48000", "--channels=1", "--latency-msec=10"]);
         let mut recorder = parec.stdout(Stdio::piped()).spawn().expect("parec comes with pulseaudio-utils");
         let sound = recorder.stdout.take().expect("it is piped");
-        Self { recorder, reader: std::thread::spawn(move || hear(sound)) }
+        let (tell, hears) = sync_channel(1);
+        let reader = std::thread::spawn(move || hear(sound, &tell));
+        hears.recv_timeout(DEADLINE).expect("a sink always plays something");
+        Self { recorder, reader }
     }
 
     /// Stops listening.
@@ -56,27 +65,19 @@ impl Heard {
     /// # Panics
     /// When there is no room.
     pub fn write(&self, path: &Path) {
-        let spec = hound::WavSpec {
-            channels: 1,
-            sample_rate: RATE_HZ as u32,
-            bits_per_sample: 16,
-            sample_format: hound::SampleFormat::Int,
-        };
-        let mut wav = hound::WavWriter::create(path, spec).expect("the folder is writable");
-        for sample in &self.samples {
-            wav.write_sample(*sample).expect("there is room");
-        }
-        wav.finalize().expect("there is room");
+        write_wav(path, RATE_HZ as u32, &self.samples);
     }
 }
 
-fn hear(mut sound: ChildStdout) -> Heard {
+fn hear(mut sound: ChildStdout, began_to: &SyncSender<()>) -> Heard {
     let mut samples = Vec::new();
     let mut began: Option<Instant> = None;
     let mut chunk = [0; 1920];
     let mut rest = Vec::new();
     while let Ok(length @ 1..) = sound.read(&mut chunk) {
         let now = Instant::now();
+        // The first time somebody waits; later nobody does.
+        let _ = began_to.try_send(());
         rest.extend_from_slice(&chunk[..length]);
         let whole = rest.len() / 2 * 2;
         samples

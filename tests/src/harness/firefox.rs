@@ -49,5 +49,5 @@ pub fn open(server: &Server, username: &str, _source: &Source) -> Option<Guest> 
     // The home of whoever runs the tests is left alone; as root Firefox refuses another's.
     command.env("HOME", profile.path()).env("MOZ_CRASHREPORTER_DISABLE", "1");
     command.args(["--headless", "--no-remote", "--profile"]).arg(profile.path()).arg(page.url("guest.html"));
-    Some(Guest::start(&page, &mut command, server, username).keeping(profile))
+    Some(Guest::start(&page, &mut command, &server.url(), username).keeping(profile))
 }

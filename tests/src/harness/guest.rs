@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tungstenite::{Error, Message, WebSocket};
 
+use super::DEADLINE;
 use super::page::Page;
 use super::peer::text;
 use super::process::Process;
-use super::{DEADLINE, Server};
 
 /// A video codec, the only one that a guest is to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +97,7 @@ impl Guest {
     /// When it does not come.
     #[must_use]
     #[track_caller]
-    pub fn start(page: &Page, program: &mut Command, server: &Server, username: &str) -> Self {
+    pub fn start(page: &Page, program: &mut Command, server_url: &str, username: &str) -> Self {
         let process = Process::start(username, program);
         let socket = page.wait().unwrap_or_else(|| panic!("{username} did not come"));
         let mut guest = Self {
@@ -109,7 +109,7 @@ impl Guest {
             inbox: VecDeque::new(),
             heard: Vec::new(),
         };
-        guest.ask("sign_in", json!({"server": server.url(), "username": username}));
+        guest.ask("sign_in", json!({"server": server_url, "username": username}));
         guest
     }
 
@@ -136,6 +136,13 @@ impl Guest {
     #[track_caller]
     pub fn answer(&mut self, video: bool, codec: Codec) {
         self.ask("answer", json!({"video": video, "codec": codec.name()}));
+    }
+
+    /// Has the sound of its microphone processed as it is for people, from the next call on: echoes cancelled, noise
+    /// suppressed, loudness levelled.
+    #[track_caller]
+    pub fn process_sound(&mut self) {
+        self.ask("process_sound", json!({}));
     }
 
     /// Mutes its microphone, switches its camera off, or the reverse, and says so.
@@ -207,9 +214,15 @@ impl Guest {
         }
     }
 
+    /// The program, to see what it costs.
+    #[must_use]
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
     /// Has a command done.
     #[track_caller]
-    fn ask(&mut self, command: &str, mut message: Value) -> Value {
+    pub(super) fn ask(&mut self, command: &str, mut message: Value) -> Value {
         let id = self.next_id;
         self.next_id += 1;
         message["id"] = id.into();
@@ -284,6 +297,20 @@ impl Figures {
         self.number(flow, "frames")
     }
 
+    /// How much sound was played since the beginning, in samples.
+    #[must_use]
+    #[track_caller]
+    pub fn played_samples(&self) -> u64 {
+        self.number(Flow::AudioIn, "samples")
+    }
+
+    /// How much of that was invented for lost packets, in samples.
+    #[must_use]
+    #[track_caller]
+    pub fn concealed_samples(&self) -> u64 {
+        self.number(Flow::AudioIn, "concealed")
+    }
+
     fn number(&self, flow: Flow, member: &str) -> u64 {
         let value = &self.of(flow)[member];
         value.as_u64().unwrap_or_else(|| panic!("no {member} of {flow:?} in {}", self.0))
@@ -300,6 +327,6 @@ impl Figures {
     }
 }
 
-fn bytes(message: &Value, member: &str) -> Vec<u8> {
+pub(super) fn bytes(message: &Value, member: &str) -> Vec<u8> {
     STANDARD.decode(text(message, member)).expect("a guest writes base64")
 }

@@ -28,8 +28,10 @@ pub struct Sources {
     pub turned: Source,
 }
 
-const WIDTH: usize = 640;
-const HEIGHT: usize = 480;
+/// Pixels of the clip.
+pub const WIDTH: usize = 640;
+/// Pixels of the clip.
+pub const HEIGHT: usize = 480;
 
 /// Six seconds, 80 MB unpacked.
 const MOST_PICTURES: usize = 180;
@@ -40,18 +42,53 @@ const MOST_PICTURES: usize = 180;
 /// When that fails.
 #[must_use]
 pub fn unpack(folder: &Path) -> Sources {
-    let media = Path::new(env!("CARGO_MANIFEST_DIR")).join("media");
-    let clip = decode(&fs::read(media.join("signer-480p30.h264")).expect("the clip is there"));
-    assert!(clip.len() >= 90, "only {} pictures in the clip", clip.len());
+    let clip = clip();
     let mirrored: Vec<Vec<u8>> = clip.iter().map(|frame| mirror(frame)).collect();
-    let speech = media.join("speech-16k.wav");
+    let speech = speech();
     let backwards = folder.join("speech-backwards.wav");
     reverse(&speech, &backwards);
     let pictures = clip.len();
+    let [plain_clip, turned_clip] = ["clip.y4m", "clip-mirrored.y4m"].map(|name| folder.join(name));
+    write(&plain_clip, &clip);
+    write(&turned_clip, &mirrored);
     Sources {
-        plain: Source { clip: write(&folder.join("clip.y4m"), &clip), pictures, speech },
-        turned: Source { clip: write(&folder.join("clip-mirrored.y4m"), &mirrored), pictures, speech: backwards },
+        plain: Source { clip: plain_clip, pictures, speech },
+        turned: Source { clip: turned_clip, pictures, speech: backwards },
     }
+}
+
+/// The pictures of the clip: I420, packed, [`WIDTH`] by [`HEIGHT`], 30 a second.
+///
+/// # Panics
+/// When the clip is not there or not whole.
+#[must_use]
+pub fn clip() -> Vec<Vec<u8>> {
+    let clip = decode(&fs::read(folder().join("signer-480p30.h264")).expect("the clip is there"));
+    assert!(clip.len() >= 90, "only {} pictures in the clip", clip.len());
+    clip
+}
+
+/// The speech: WAV, 16 kHz, mono.
+#[must_use]
+pub fn speech() -> PathBuf {
+    folder().join("speech-16k.wav")
+}
+
+/// Writes pictures, packed I420 of the clip's size, as Y4M of 30 a second.
+///
+/// # Panics
+/// When there is no room.
+pub fn write(path: &Path, pictures: impl IntoIterator<Item: AsRef<[u8]>>) {
+    let mut file = BufWriter::new(File::create(path).expect("the folder is writable"));
+    writeln!(file, "YUV4MPEG2 W{WIDTH} H{HEIGHT} F30:1 Ip A1:1 C420jpeg").expect("there is room");
+    for picture in pictures {
+        file.write_all(b"FRAME\n").and_then(|()| file.write_all(picture.as_ref())).expect("there is room");
+    }
+    file.flush().expect("there is room");
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("media")
 }
 
 /// The pictures of an H.264 stream (Annex B), packed I420.
@@ -91,16 +128,6 @@ fn mirror(picture: &[u8]) -> Vec<u8> {
     let (luma, chroma) = picture.split_at(WIDTH * HEIGHT);
     let rows = luma.chunks_exact(WIDTH).chain(chroma.chunks_exact(WIDTH / 2));
     rows.flat_map(|row| row.iter().rev()).copied().collect()
-}
-
-fn write(path: &Path, pictures: &[Vec<u8>]) -> PathBuf {
-    let mut file = BufWriter::new(File::create(path).expect("the folder is writable"));
-    writeln!(file, "YUV4MPEG2 W{WIDTH} H{HEIGHT} F30:1 Ip A1:1 C420jpeg").expect("there is room");
-    for picture in pictures {
-        file.write_all(b"FRAME\n").and_then(|()| file.write_all(picture)).expect("there is room");
-    }
-    file.flush().expect("there is room");
-    path.into()
 }
 
 fn reverse(from: &Path, to: &Path) {

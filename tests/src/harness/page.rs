@@ -56,6 +56,12 @@ impl Page {
         format!("http://{}/{file}", self.address)
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The URL of the WebSocket.
     #[must_use]
     pub fn drive_url(&self) -> String {

@@ -100,6 +100,26 @@ impl Process {
         }
     }
 
+    /// The first line on standard output. `None`: the program ended without one.
+    ///
+    /// # Panics
+    /// When neither happened `within` that time.
+    #[must_use]
+    #[track_caller]
+    pub fn first_line(&self, within: Duration) -> Option<String> {
+        let deadline = Instant::now() + within;
+        let mut lines = self.said.lock();
+        while lines.output.is_empty() && lines.ended < 2 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                drop(lines);
+                panic!("{} says nothing", self.name);
+            }
+            lines = self.said.wait(lines, left);
+        }
+        lines.output.first().cloned()
+    }
+
     /// The lines on standard output so far.
     #[must_use]
     pub fn output(&self) -> Vec<String> {

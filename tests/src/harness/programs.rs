@@ -31,6 +31,15 @@ pub fn target_folder() -> PathBuf {
     own_build().0
 }
 
+/// What cargo calls the profile that this test was built with.
+///
+/// # Panics
+/// When the test does not lie where cargo puts it.
+#[must_use]
+pub fn profile() -> String {
+    own_build().1
+}
+
 /// The cargo that runs this test, in its own crate.
 #[must_use]
 pub fn cargo() -> Command {

@@ -16,13 +16,19 @@ use super::{Guest, Server, skipped};
 /// A few dozen megabytes come over the network.
 const INSTALL_DEADLINE: Duration = Duration::from_secs(300);
 
+/// In the folder of an environment.
+const PYTHON_THERE: &str = "bin/python";
+
+/// A copy of what was asked for. Written last: an environment that has it is whole.
+const INSTALLED: &str = "installed.txt";
+
 /// Starts a guest that shows and says `source`, and signs it in. `None`, and why on standard error: this machine has no
 /// Python with venv, or the libraries cannot be had.
 #[must_use]
 #[track_caller]
 pub fn open(server: &Server, username: &str, source: &Source) -> Option<Guest> {
     static PYTHON: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let python = match PYTHON.get_or_init(|| environment(&target_folder().join("python"))) {
+    let python = match PYTHON.get_or_init(|| environment(&target_folder().join("python"), &requirements())) {
         Ok(python) => python,
         Err(why) => {
             skipped(format_args!("no Python peer: {why}"));
@@ -32,28 +38,37 @@ pub fn open(server: &Server, username: &str, source: &Source) -> Option<Guest> {
     let page = Page::listen();
     let mut command = Command::new(python);
     command.arg(page::folder().join("guest.py")).arg(page.drive_url()).arg(&source.clip).arg(&source.speech);
-    Some(Guest::start(&page, &mut command, server, username))
+    Some(Guest::start(&page, &mut command, &server.url(), username))
 }
 
-/// The interpreter of a virtual environment in `folder` that has what `requirements.txt` names.
+/// The interpreter of a virtual environment in `folder` that has what the file `requirements` names.
 ///
 /// # Errors
 /// Why there is none, in words.
-pub fn environment(folder: &Path) -> Result<PathBuf, String> {
-    let requirements = page::folder().join("requirements.txt");
-    let wanted = fs::read(&requirements).map_err(|error| format!("{}: {error}", requirements.display()))?;
-    let python = folder.join("bin/python");
-    // Written last: an environment that has it is whole.
-    let installed = folder.join("installed.txt");
-    if python.exists() && fs::read(&installed).is_ok_and(|there| there == wanted) {
+pub fn environment(folder: &Path, requirements: &Path) -> Result<PathBuf, String> {
+    if let Some(python) = made(folder, requirements) {
         return Ok(python);
     }
+    let python = folder.join(PYTHON_THERE);
     run("python3 -m venv", Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder))?;
     let mut pip = Command::new(&python);
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1", "--timeout", "15"]);
-    run("pip install", pip.arg("--requirement").arg(&requirements))?;
-    fs::write(&installed, wanted).map_err(|error| format!("{}: {error}", installed.display()))?;
+    run("pip install", pip.arg("--requirement").arg(requirements))?;
+    let installed = folder.join(INSTALLED);
+    fs::copy(requirements, &installed).map_err(|error| format!("{}: {error}", installed.display()))?;
     Ok(python)
+}
+
+/// The same, if it was made before.
+#[must_use]
+pub fn made(folder: &Path, requirements: &Path) -> Option<PathBuf> {
+    let [wanted, there] = [fs::read(requirements), fs::read(folder.join(INSTALLED))];
+    let python = folder.join(PYTHON_THERE);
+    (python.exists() && wanted.ok()? == there.ok()?).then_some(python)
+}
+
+fn requirements() -> PathBuf {
+    page::folder().join("requirements.txt")
 }
 
 fn run(name: &str, command: &mut Command) -> Result<(), String> {

@@ -72,6 +72,24 @@ pub fn read_wav(path: &Path) -> Vec<f32> {
     telephone_band(samples, rate_hz).into_iter().step_by(rate_hz / RATE_HZ).collect()
 }
 
+/// Writes sound as WAV: mono, 16 bit.
+///
+/// # Panics
+/// When there is no room.
+pub fn write_wav(path: &Path, rate_hz: u32, samples: &[i16]) {
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: rate_hz,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut wav = hound::WavWriter::create(path, spec).expect("the folder is writable");
+    for sample in samples {
+        wav.write_sample(*sample).expect("there is room");
+    }
+    wav.finalize().expect("there is room");
+}
+
 /// Writes the same speech over and over.
 ///
 /// # Panics

@@ -1,9 +1,8 @@
 //! Measures the window, on a screen of its own, and prints a table: from starting the program to a painted window, from
 //! accepting a call to its first picture on the canvas, from a camera to the other's canvas, and what it costs. It looks
-//! from outside: at what the programs report and at `/proc`. Run by `cargo xtask bench window`.
+//! from outside: at what the programs report and at `/proc`.
 
-use std::collections::HashMap;
-use std::process::ExitCode;
+use std::collections::{BTreeMap, HashMap};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,7 +12,12 @@ use ahoy_tests::harness::desktop::Desktop;
 use ahoy_tests::harness::family::{Member, members};
 use ahoy_tests::harness::media::unpack;
 use ahoy_tests::harness::window::{Opening, Window};
-use rustix::time::{ClockId, clock_gettime};
+use serde_json::json;
+
+use crate::calls::monotonic_ns;
+use crate::figures::{median, quantile};
+use crate::options::Options;
+use crate::report::{Outcome, Report, Table};
 
 const STARTS: usize = 10;
 /// More than nine in a minute are too many for the one who is called.
@@ -23,42 +27,50 @@ const CALLS: usize = 8;
 const SETTLING: Duration = Duration::from_secs(5);
 const MEASURING: Duration = Duration::from_secs(20);
 
-fn main() -> ExitCode {
+pub(crate) fn run(options: &Options) -> Outcome {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let clip = file(&unpack(folder.path()).plain.clip);
-    println!("| | |\n|---|---|");
-    if !measure_starts()
-        || !measure_accepting()
-        || !measure_call("640x480", &clip)
-        || !measure_call("1280x720", "pattern")
-    {
-        return ExitCode::FAILURE;
+    let mut table = Table::new("", &["", "640x480", "1280x720"]);
+    let mut figures = serde_json::Map::new();
+    let mut add = |name: &str, cells: [String; 2]| {
+        figures.insert(name.to_owned(), json!(cells));
+        table.row([vec![name.to_owned()], cells.to_vec()].concat());
+    };
+    let lacking = || Outcome::Skipped("the window cannot be shown or driven; standard error says why".into());
+    let Some(starts) = measure_starts(options) else { return lacking() };
+    add("start to painted window", [starts, String::new()]);
+    let Some(accepting) = measure_accepting(options) else { return lacking() };
+    add("accept to first picture on the canvas", [accepting, String::new()]);
+    let Some(small) = measure_call(&clip, options) else { return lacking() };
+    let Some(large) = measure_call("pattern", options) else { return lacking() };
+    for (name, small) in small {
+        let large = large.get(&name).cloned().unwrap_or_default();
+        add(&name, [small, large]);
     }
-    ExitCode::SUCCESS
+    Outcome::Measured(Report { tables: vec![table], figures: figures.into() })
 }
 
 /// From starting the program to the first paint of the page with something to do on it.
-fn measure_starts() -> bool {
-    let Some(desktop) = Desktop::start() else { return false };
+fn measure_starts(options: &Options) -> Option<String> {
+    let desktop = Desktop::start()?;
     let server = Server::start();
     let mut took_ms = Vec::new();
-    for _ in 0..STARTS {
-        let began_ns = now_ns();
-        let Some(alice) = opening(&desktop, &server, "none").open("alice") else { return false };
+    for _ in 0..if options.smoke { 1 } else { STARTS } {
+        let began_ns = monotonic_ns();
+        let alice = opening(&desktop, &server, "none").open("alice")?;
         took_ms.push(milliseconds(began_ns, alice.wait_for_nth("window_painted", 0).t_ns()));
     }
-    row("start to painted window", &spread(took_ms));
-    true
+    Some(spread(&took_ms))
 }
 
 /// From accepting to the first picture of the other on the canvas.
-fn measure_accepting() -> bool {
-    let Some(desktop) = Desktop::start() else { return false };
+fn measure_accepting(options: &Options) -> Option<String> {
+    let desktop = Desktop::start()?;
     let server = Server::start();
-    let Some(mut alice) = opening(&desktop, &server, "pattern").open("alice") else { return false };
+    let mut alice = opening(&desktop, &server, "pattern").open("alice")?;
     alice.app().wait_for("signed_in");
     let mut took_ms = Vec::new();
-    for number in 0..CALLS {
+    for number in 0..if options.smoke { 1 } else { CALLS } {
         let bob = Cli::new(&server, &format!("caller-{number}")).with_media();
         let mut calling = bob.start("call alice");
         alice.click("Answer with picture");
@@ -70,37 +82,42 @@ fn measure_accepting() -> bool {
         alice.wait_for_screen("ended");
         alice.click("Back to home");
     }
-    row("accept to first picture on the canvas", &spread(took_ms));
-    true
+    Some(spread(&took_ms))
 }
 
 /// From the other's camera to the canvas, what the programs compute meanwhile and what they hold.
-fn measure_call(size: &str, camera: &str) -> bool {
-    let Some(desktop) = Desktop::start() else { return false };
+fn measure_call(camera: &str, options: &Options) -> Option<BTreeMap<String, String>> {
+    let desktop = Desktop::start()?;
     let server = Server::start();
     let bob = Cli::new(&server, "bob").with("--camera", camera).with("--microphone", "tone").and(&["--frame-events"]);
     let answering = bob.start_signed_in("answer");
-    let Some(mut alice) = opening(&desktop, &server, camera).open("alice") else { return false };
+    let mut alice = opening(&desktop, &server, camera).open("alice")?;
     alice.app().wait_for("signed_in");
     alice.wait_for_screen("home");
-    thread::sleep(SETTLING);
+    thread::sleep(if options.smoke { Duration::ZERO } else { SETTLING });
     let idle_kb = memory_kb(&members_of(&mut alice));
     alice.call("bob");
     answering.wait_for("connected");
-    thread::sleep(SETTLING);
+    thread::sleep(if options.smoke { Duration::ZERO } else { SETTLING });
     let before: HashMap<u32, Duration> =
         members_of(&mut alice).iter().map(|member| (member.id, member.computed())).collect();
     let began = Instant::now();
-    let first_ns = now_ns();
-    thread::sleep(MEASURING);
+    let first_ns = monotonic_ns();
+    thread::sleep(if options.smoke { Duration::from_secs(2) } else { MEASURING });
     let seconds = began.elapsed().as_secs_f64();
     let family = members_of(&mut alice);
-    println!("| **a call with {size}** | |");
+    let mut rows = BTreeMap::new();
+    let mut percents = BTreeMap::<&str, f64>::new();
     for member in &family {
         let computed = member.computed().saturating_sub(*before.get(&member.id).unwrap_or(&Duration::ZERO));
-        row(&format!("CPU of {}", member.name), &format!("{:.0} %", computed.as_secs_f64() / seconds * 100.0));
+        let percent = computed.as_secs_f64() / seconds * 100.0;
+        *percents.entry(&member.name).or_default() += percent;
     }
-    row("memory, idle / in the call", &format!("{} / {} MB", idle_kb / 1000, memory_kb(&family) / 1000));
+    for (name, percent) in percents {
+        rows.insert(format!("CPU of {name}, in percent of a core"), format!("{percent:.0}"));
+    }
+    let memory = format!("{} / {} MiB", idle_kb / 1024, memory_kb(&family) / 1024);
+    rows.insert("memory of all (PSS), idle / in the call".to_owned(), memory);
     let captured: HashMap<u64, u64> =
         answering.all("frame_captured").iter().map(|event| (event.number("rtp"), event.t_ns())).collect();
     let took_ms: Vec<f64> = remote_drawn(&mut alice)
@@ -109,9 +126,9 @@ fn measure_call(size: &str, camera: &str) -> bool {
         .filter_map(|event| Some(milliseconds(*captured.get(&event.number("rtp"))?, event.t_ns())))
         .collect();
     let fps = took_ms.len() as f64 / seconds;
-    row("camera to the other's canvas", &format!("{}, {fps:.1} pictures a second", spread(took_ms)));
+    rows.insert("camera to the other's canvas".to_owned(), format!("{}, {fps:.1} a second", spread(&took_ms)));
     alice.click("Hang up");
-    true
+    Some(rows)
 }
 
 fn opening(desktop: &Desktop, server: &Server, camera: &str) -> Opening {
@@ -144,23 +161,11 @@ fn remote_drawn(alice: &mut Window) -> Vec<Event> {
     drawn
 }
 
-/// The clock of the programs' events.
-fn now_ns() -> u64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
-}
-
 fn milliseconds(from_ns: u64, to_ns: u64) -> f64 {
     to_ns.saturating_sub(from_ns) as f64 / 1e6
 }
 
 /// The median and the 95th percentile.
-fn spread(mut values_ms: Vec<f64>) -> String {
-    values_ms.sort_by(f64::total_cmp);
-    let at = |part: f64| values_ms.get((values_ms.len() as f64 * part) as usize).copied().unwrap_or(f64::NAN);
-    format!("p50 {:.0} ms, p95 {:.0} ms", at(0.5), at(0.95))
-}
-
-fn row(what: &str, figure: &str) {
-    println!("| {what} | {figure} |");
+fn spread(values_ms: &[f64]) -> String {
+    format!("p50 {:.0} ms, p95 {:.0} ms", median(values_ms), quantile(values_ms, 0.95))
 }

@@ -1,0 +1,62 @@
+//! The text of a message: read as the server reads it, and written anew as the receiver gets it.
+
+use std::hint::black_box;
+
+use ahoy_protocol::id::{Address, CallId, DeviceAddress, SessionId};
+use ahoy_protocol::json::parse_object;
+use ahoy_protocol::message::{ClientMessage, Received, Relay};
+use ahoy_protocol::signal::{Candidate, CandidateMessage, Offer, Signal};
+use criterion::{BatchSize, Criterion, Throughput};
+use serde_json::Value;
+
+/// About what an offer of a call is long.
+const SDP_LINES: usize = 100;
+
+pub(crate) fn bench(criterion: &mut Criterion) {
+    for (name, signal) in [("a candidate", candidate()), ("an offer of 4 KB", offer())] {
+        let relay = Relay::new(Address::Device(device("bob")), signal);
+        let text = ClientMessage::Relay(relay).to_text();
+        let mut group = criterion.benchmark_group("wire");
+        group.throughput(Throughput::Elements(1));
+        group.bench_function(format!("read {name}"), |b| {
+            b.iter(|| read(black_box(&text)));
+        });
+        let ClientMessage::Relay(relay) = read(&text) else { unreachable!("it was one") };
+        group.bench_function(format!("stamp and write {name}"), |b| {
+            b.iter_batched(|| relay.clone(), stamp_and_write, BatchSize::SmallInput);
+        });
+        group.finish();
+    }
+}
+
+fn read(text: &str) -> ClientMessage {
+    ClientMessage::from_object(parse_object(text).expect("JSON")).expect("a message")
+}
+
+fn stamp_and_write(Relay { signal, members, .. }: Relay) -> String {
+    let received = Received { from: device("alice"), devices: None, age_ms: 0, signal };
+    Value::Object(received.stamp(members)).to_string()
+}
+
+fn candidate() -> Signal {
+    let candidate = Candidate {
+        candidate: "candidate:842163049 1 udp 1677729535 203.0.113.7 50012 typ srflx raddr 0.0.0.0 rport 0".into(),
+        sdp_mid: Some("0".into()),
+        sdp_mline_index: Some(0),
+        username_fragment: Some("4ZcD".into()),
+    };
+    Signal::Candidate(CandidateMessage { call: call(), candidate })
+}
+
+fn offer() -> Signal {
+    let sdp = "a=rtcp-fb:96 transport-cc goog-remb\r\n".repeat(SDP_LINES);
+    Signal::Offer(Offer { call: call(), n: 0, sdp, video: Some(true), name: None, key: None, signature: None })
+}
+
+fn device(name: &str) -> DeviceAddress {
+    DeviceAddress { username: name.parse().expect("a username"), session: SessionId::from_u64(1) }
+}
+
+fn call() -> CallId {
+    CallId::from_random_bytes([7; 16])
+}

@@ -1,0 +1,123 @@
+//! The two servers that are compared, each a program that says where it listens and runs on one core.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use ahoy_tests::harness::DEADLINE;
+use ahoy_tests::harness::family::{Member, members};
+use ahoy_tests::harness::process::Process;
+use ahoy_tests::harness::programs::program;
+use tempfile::TempDir;
+
+use super::cores::Cores;
+
+/// Enough names for every worker, in place of the 10 an hour that the contract gives one address.
+const NEW_NAMES: &str = "1000";
+/// The clients of this benchmark with some to spare.
+const CONNECTIONS: &str = "12000";
+
+/// A few packages come over the network.
+const INSTALL_DEADLINE: Duration = Duration::from_secs(120);
+
+/// Which program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// `ahoy-server`.
+    Ahoy,
+    /// `tests/bench/peers/relay.js`.
+    Node,
+}
+
+/// A running server.
+#[derive(Debug)]
+pub(super) struct Server {
+    address: SocketAddr,
+    member: Member,
+    _process: Process,
+    // Removed when dropped.
+    _accounts: TempDir,
+}
+
+impl Server {
+    /// Starts one.
+    ///
+    /// # Panics
+    /// When it does not say where it listens.
+    pub(super) fn start(kind: Kind, cores: Cores) -> Self {
+        let accounts = tempfile::tempdir().expect("a folder can be made");
+        let mut command = match kind {
+            Kind::Ahoy => {
+                let mut command = Command::new(program("ahoy-server"));
+                command.args(["--listen", "127.0.0.1:0", "--new-names", NEW_NAMES, "--max-connections", CONNECTIONS]);
+                command.arg("--data-dir").arg(accounts.path());
+                command
+            }
+            Kind::Node => {
+                let mut command = Command::new("node");
+                command.arg("relay.js").current_dir(peers());
+                command
+            }
+        };
+        let process = cores.on_the_servers(|| Process::start(kind.name(), &mut command));
+        let first = process.wait_for("its first line", DEADLINE, |lines| lines.first().cloned());
+        let host = first.strip_prefix("listening on ws://").and_then(|rest| rest.strip_suffix("/ws"));
+        let address = host.and_then(|host| host.parse().ok()).unwrap_or_else(|| panic!("its first line is {first:?}"));
+        let member = members(process.id()).into_iter().next().expect("it runs");
+        Self { address, member, _process: process, _accounts: accounts }
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The process.
+    pub(super) fn member(&self) -> &Member {
+        &self.member
+    }
+}
+
+impl Kind {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Ahoy => "ahoy",
+            Self::Node => "node-ws",
+        }
+    }
+}
+
+/// Sees that the peer's packages are those of its lock file. An error says why there is no peer.
+pub(super) fn install_peer() -> Result<(), String> {
+    if !is_there("node") || !is_there("npm") {
+        return Err("Node.js and npm, which the peer needs, are not installed".to_owned());
+    }
+    let lock = fs::read(peers().join("package-lock.json")).expect("the peer has a lock file");
+    // What was installed last.
+    let installed = peers().join("node_modules/installed-lock.json");
+    if fs::read(&installed).is_ok_and(|before| before == lock) {
+        return Ok(());
+    }
+    eprintln!("signaling: npm ci in tests/bench/peers");
+    let mut npm = Command::new("npm");
+    npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(peers());
+    let mut npm = Process::start("npm ci", &mut npm);
+    let status = npm.wait(INSTALL_DEADLINE);
+    if !status.success() {
+        return Err(format!("npm could not install the peer's packages ({status}): {}", npm.errors()));
+    }
+    fs::write(&installed, lock).expect("what npm made is writable");
+    Ok(())
+}
+
+fn peers() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/peers")
+}
+
+fn is_there(program: &str) -> bool {
+    let mut command = Command::new(program);
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
