@@ -133,7 +133,7 @@ fn pages(course: &Course, clip: &Clip) -> Option<Cost> {
     let urls = server_urls(&lab, &server, TO_SERVER);
     let mut bob = chromium::open_in(&lab, End::B, &urls[1], "guest-bob", &clip.source)?;
     let mut alice = chromium::open_in(&lab, End::A, &urls[0], "guest-alice", &clip.source)?;
-    let sends = Sends { audio: true, video: true, codec: None };
+    let sends = Sends { audio: true, video: true };
     bob.take_next(sends);
     alice.dial("guest-bob", sends);
     bob.wait_for("first_frame");

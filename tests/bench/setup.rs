@@ -169,7 +169,7 @@ impl Pages {
             thread::sleep(CALLS_APART.saturating_sub(dialled.elapsed()));
         }
         self.dialled = Some(Instant::now());
-        let sends = Sends { audio: true, video: true, codec: None };
+        let sends = Sends { audio: true, video: true };
         self.bob.take_next(sends);
         let dialled_ms = self.alice.dial("guest-bob", sends);
         let first = self.alice.wait_for("first_frame");

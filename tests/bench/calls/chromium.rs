@@ -18,7 +18,7 @@ pub(super) fn call(plan: &Plan<'_>) -> Option<Seen> {
     let mut bob = chromium::open_in(&lab, End::B, &url_b, "guest-bob", &plan.clip.source)?;
     let mut alice = chromium::open_in(&lab, End::A, &url_a, "guest-alice", &plan.clip.source)?;
     [&mut alice, &mut bob].into_iter().for_each(Guest::watch);
-    let sends = Sends { audio: plan.two_way, video: true, codec: None };
+    let sends = Sends { audio: plan.two_way, video: true };
     bob.take_next(Sends { video: plan.two_way, ..sends });
     alice.dial("guest-bob", sends);
     bob.wait_for("first_frame");

@@ -2,17 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::guest::{Codec, Guest, Picture, bytes};
+use super::guest::{Guest, Picture, bytes};
 
-/// What a guest sends. It takes whatever comes.
+/// What a guest sends, in codecs of its own choice. It takes whatever comes.
 #[derive(Debug, Clone, Copy)]
 pub struct Sends {
     /// From its microphone.
     pub audio: bool,
     /// From its camera.
     pub video: bool,
-    /// The only video codec to be used either way; its own choice if there is none.
-    pub codec: Option<Codec>,
 }
 
 /// Everything that it captured and showed. Times are in milliseconds, by a clock that all guests of this machine share.
@@ -87,7 +85,7 @@ impl Guest {
 
 impl Sends {
     fn to_json(self) -> Value {
-        json!({"audio": self.audio, "video": self.video, "codec": self.codec.map(Codec::name)})
+        json!({"audio": self.audio, "video": self.video, "codec": null})
     }
 }
 
