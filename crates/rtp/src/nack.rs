@@ -113,6 +113,17 @@ impl Missing {
         Self { since: now, asked_at: now, asked_before: now, asked: 0, copy_due: None, due, is_presumed }
     }
 
+    /// A packet after it came: it was sent. What was asked before may have been too soon, and tells nothing of the path.
+    fn confirm(&mut self, now: Duration, repeat_after: Duration) {
+        if !self.is_presumed {
+            return;
+        }
+        (self.is_presumed, self.since) = (false, now);
+        if self.asked > 0 {
+            (self.asked, self.due) = (1, now.max(self.asked_at.saturating_add(repeat_after)));
+        }
+    }
+
     fn ask(&mut self, now: Duration, repeat_after: Duration) {
         self.asked += 1;
         (self.asked_before, self.asked_at) = (self.asked_at, now);
@@ -154,8 +165,10 @@ impl NackGenerator {
         self.unwrapper = unwrapper;
         self.advance(now, newest, number);
         let begins_picture = self.tail.advance(now, number, header, came == Came::Itself);
-        if begins_picture {
-            self.rhythm.picture(now, number == newest + 1 && came == Came::Itself);
+        match came {
+            Came::Itself if begins_picture => self.rhythm.picture(now, number == newest + 1),
+            Came::Again if begins_picture => self.rhythm.repaired(now),
+            Came::Itself | Came::Again => {}
         }
         if was_missing.is_some() && came == Came::Again { Arrival::Filled } else { Arrival::Newest }
     }
@@ -186,7 +199,8 @@ impl NackGenerator {
 
     /// When to call [`poll`](Self::poll) next, if no packet comes before.
     pub fn poll_timeout(&self) -> Option<Duration> {
-        let missing = self.missing.values().map(|missing| missing.copy_due.map_or(missing.due, |due| due.min(missing.due)));
+        let missing =
+            self.missing.values().map(|missing| missing.copy_due.map_or(missing.due, |due| due.min(missing.due)));
         missing.chain(self.tail.due()).chain(self.rhythm.due()).min()
     }
 
@@ -214,8 +228,9 @@ impl NackGenerator {
         self.newest = Some(number);
         let due = now.saturating_add(self.reordering.wait(now));
         let missing = Missing::new(now, due, false);
+        let repeat_after = self.round_trip.longest();
         for between in newest + 1..number {
-            self.missing.entry(between).and_modify(|missing| missing.is_presumed = false).or_insert(missing);
+            self.missing.entry(between).and_modify(|known| known.confirm(now, repeat_after)).or_insert(missing);
         }
         self.enforce_limit();
     }

@@ -37,8 +37,8 @@ impl FrameAssembler {
                     (Some(id), Some(after)) => follows(id, after),
                     _ => self.spacing.are_neighbours(begin.timestamp, after.timestamp),
                 };
-        let is_next_whole = begins_picture_at(self.format, &after.payload)
-            && matches!(self.extent(end), Extent::Complete { .. });
+        let is_next_whole =
+            begins_picture_at(self.format, &after.payload) && matches!(self.extent(end), Extent::Complete { .. });
         (begins_here && ends_here && is_next_whole).then_some(end)
     }
 }

@@ -15,7 +15,9 @@ pub(super) struct Spacing {
 impl Spacing {
     /// A picture with this time stamp is used; nothing between it and the one before was left out.
     pub(super) fn used(&mut self, timestamp: u32) {
-        if let Some(distance) = self.last.map(|last| timestamp.wrapping_sub(last)).filter(|distance| is_ahead(*distance)) {
+        if let Some(distance) =
+            self.last.map(|last| timestamp.wrapping_sub(last)).filter(|distance| is_ahead(*distance))
+        {
             self.least = if self.seen == 0 { distance } else { self.least.min(distance) };
             self.seen += 1;
         }

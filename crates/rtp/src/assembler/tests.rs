@@ -579,7 +579,10 @@ fn a_packet_that_comes_after_a_key_frame_was_asked_for_goes_on_where_it_was() {
         assembler.handle_timeout(due);
         assert_eq!((drain(&mut assembler).1, assembler.stats().breaks), (1, 1));
         assembler.push(due + ms(200), late);
-        assert_eq!(drain(&mut assembler).0.iter().map(|frame| frame.rtp / TICKS).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(
+            drain(&mut assembler).0.iter().map(|frame| frame.rtp / TICKS).collect::<Vec<_>>(),
+            [1, 2, 3, 4, 5, 6]
+        );
         assert_eq!(assembler.poll_timeout(), None, "the request is closed");
     }
 }
@@ -597,11 +600,10 @@ fn a_key_frame_that_is_here_ends_the_wait_for_what_is_missing_before_it() {
             }
         }
         let (frames, requests) = drain(&mut assembler);
-        assert_eq!(frames.iter().map(|frame| (frame.rtp, frame.key)).collect::<Vec<_>>(), [
-            (0, true),
-            (3, true),
-            (4, false)
-        ]);
+        assert_eq!(
+            frames.iter().map(|frame| (frame.rtp, frame.key)).collect::<Vec<_>>(),
+            [(0, true), (3, true), (4, false)]
+        );
         assert_eq!((requests, assembler.poll_timeout()), (0, None));
     }
 }

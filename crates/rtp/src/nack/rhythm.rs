@@ -52,6 +52,12 @@ impl Rhythm {
         self.mean = self.mean - self.mean / 8 + distance / 8;
     }
 
+    /// A picture that did not come by itself begins to come again. When it would have come stays what counts.
+    pub(super) fn repaired(&mut self, now: Duration) {
+        self.last = self.last.map(|last| last.saturating_add(self.mean).min(now));
+        self.presumed = self.presumed.saturating_sub(1);
+    }
+
     /// Forgets the picture that came last, not how they come.
     pub(super) fn restart(&mut self) {
         (self.last, self.presumed) = (None, 0);

@@ -3,8 +3,7 @@
 use crate::link::{Link, Way};
 use crate::sender::{Sender, TICKS};
 use ahoy_rtp::{
-    Arrival, AssemblerConfig, AssemblerEvent, Came, FrameAssembler, NackGenerator, PictureFormat, RtpHeader,
-    RtpPacket,
+    Arrival, AssemblerConfig, AssemblerEvent, Came, FrameAssembler, NackGenerator, PictureFormat, RtpHeader, RtpPacket,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -214,11 +213,11 @@ impl Run {
         let packets = self.sender.picture(now);
         let first = now + CODING;
         let last = first + self.call.pace * packets.len() as u32;
-        if self.call.has_parity {
-            self.at(last, Event::Parity(packets.clone()));
-        }
-        for (index, packet) in (0..).zip(packets) {
+        for (index, packet) in (0..).zip(packets.clone()) {
             self.at(first + self.call.pace * index, Event::Send(packet));
+        }
+        if self.call.has_parity {
+            self.at(last, Event::Parity(packets));
         }
         let next = Duration::from_secs(1).mul_f64(self.captured.len() as f64 / 30.0);
         self.at(next, Event::Capture);
