@@ -16,6 +16,9 @@ const MOST_IN_VAIN: u32 = 3;
 /// So many pictures at even distances forgive one in vain.
 const FORGIVEN_AFTER: u32 = 150;
 
+/// Pictures further apart than this have no rhythm.
+const LONGEST_DISTANCE: Duration = Duration::from_secs(1);
+
 /// Distances between the pictures of one stream.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rhythm {
@@ -34,7 +37,9 @@ impl Rhythm {
     pub(super) fn picture(&mut self, now: Duration, follows: bool) {
         let before = self.last.replace(now);
         let presumed = std::mem::take(&mut self.presumed);
-        let Some(distance) = before.map(|before| now.saturating_sub(before)).filter(|_| follows) else {
+        // After a pause the pictures may come as before.
+        let distance = before.map(|before| now.saturating_sub(before)).filter(|distance| *distance < LONGEST_DISTANCE);
+        let Some(distance) = distance.filter(|_| follows) else {
             return;
         };
         if presumed > 0 {
