@@ -8,13 +8,13 @@ use std::time::Duration;
 const MOST_PICTURES: u32 = 8;
 
 /// Beyond the mean distance and four times its deviation: threads are late by that.
-const MARGIN: Duration = Duration::from_millis(5);
+const MARGIN: Duration = Duration::from_millis(10);
 
 /// So often in vain, and a picture that is overdue means nothing.
-const MOST_IN_VAIN: u32 = 3;
+const MOST_IN_VAIN: u32 = 2;
 
 /// So many pictures at even distances forgive one in vain.
-const FORGIVEN_AFTER: u32 = 150;
+const FORGIVEN_AFTER: u32 = 300;
 
 /// Pictures further apart than this have no rhythm.
 const LONGEST_DISTANCE: Duration = Duration::from_secs(1);

@@ -94,7 +94,10 @@ impl Tail {
 
     fn count(&mut self, packets: i64) {
         // Key frames are no measure for the pictures after them.
-        let packets_16 = packets.clamp(1, 2 * MOST_PACKETS) * 16;
+        if packets > 2 * MOST_PACKETS {
+            return;
+        }
+        let packets_16 = packets * 16;
         self.packets_16 = match self.packets_16 {
             0 => packets_16,
             mean => mean + (packets_16 - mean) / 8,
