@@ -104,9 +104,7 @@ impl Seen {
 
     fn check(&self) {
         assert!(self.lost >= 40, "the path loses packets");
-        // Some are of packets that were only late, for what is overdue is asked for too. Half a packet for each lost one is
-        // under 2 % of all.
-        assert!(self.retransmissions * 10 <= self.lost * 15, "more than 1.5 retransmissions for each lost packet");
+        assert!(self.retransmissions * 10 <= self.lost * 13, "more than 1.3 retransmissions for each lost packet");
         assert!(self.recovered * 100 >= self.lost * 98, "lost packets stay lost");
         // All of them on an idle machine, where no thread waits for its turn.
         assert!(self.recovered_in_time * 100 >= self.recovered * 80, "lost packets come again too late");
