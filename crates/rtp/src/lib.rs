@@ -24,7 +24,7 @@ pub use assembler::{AssembledFrame, AssemblerConfig, AssemblerEvent, AssemblerSt
 pub use clock::RtpClock;
 pub use format::PictureFormat;
 pub use jitter::{JitterBuffer, JitterStats, Playout, Pull, Stretch};
-pub use nack::{Arrival, Came, NackGenerator};
+pub use nack::{Arrival, Came, NackGenerator, RtpHeader};
 pub use packet::RtpPacket;
 pub use packetizer::{FramePacketizer, MAX_PAYLOAD_BYTES, OpusPacketizer, first_sequence};
 pub use sender_report::SenderReport;

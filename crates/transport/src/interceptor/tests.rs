@@ -87,15 +87,19 @@ fn resent(part: &mut impl Part) -> Vec<rtp::Packet> {
 }
 
 #[test]
-fn a_lost_picture_packet_that_comes_by_retransmission_is_asked_for_once() {
+fn a_lost_picture_packet_that_comes_by_retransmission_is_not_asked_for_again() {
     let now = Instant::now();
     let feedback = feedback(now);
     feedback.set_round_trip(40 * MS);
     let mut loss = LossRequests::new(SSRCS.feedback(), agreement(true), Arc::clone(&feedback), now);
     for sequence in [1, 2, 4, 6, 7, 8] {
-        loss.received(now, &Packet::Rtp(media(REMOTE, sequence, b"picture")));
+        let mut packet = media(REMOTE, sequence, b"picture");
+        (packet.header.timestamp, packet.header.marker) = (u32::from(sequence), true);
+        loss.received(now, &Packet::Rtp(packet));
     }
     assert_eq!(asked_for(&mut loss), [3, 5]);
+    loss.handle_timeout(loss.poll_timeout().unwrap());
+    assert_eq!(asked_for(&mut loss), [3, 5], "in case that the request was lost");
     let now = now + 41 * MS;
     for payload in [&[0, 3, 7][..], &[0, 5, 7], &[0, 5, 7], &[0], &[]] {
         loss.received(now, &Packet::Rtp(media(REMOTE_RTX, 900, payload)));
@@ -105,8 +109,19 @@ fn a_lost_picture_packet_that_comes_by_retransmission_is_asked_for_once() {
     }
     assert_eq!((asked_for(&mut loss), loss.poll_timeout()), (Vec::new(), None));
     let numbers = feedback.track(Track::Camera);
-    assert_eq!((numbers.packets_nacked.value(), numbers.packets_recovered.value()), (2, 2));
+    assert_eq!((numbers.packets_nacked.value(), numbers.packets_recovered.value()), (4, 2));
     assert_eq!(numbers.retransmissions_received.value(), 3);
+}
+
+#[test]
+fn the_lost_end_of_a_picture_is_asked_for_before_the_next_one_begins() {
+    let now = Instant::now();
+    let mut loss = LossRequests::new(SSRCS.feedback(), agreement(true), feedback(now), now);
+    loss.received(now, &Packet::Rtp(media(REMOTE, 65_535, b"the beginning")));
+    let due = loss.poll_timeout().unwrap();
+    assert!(due < now + 10 * MS, "{:?}", due - now);
+    loss.handle_timeout(due);
+    assert_eq!(asked_for(&mut loss), [0]);
 }
 
 #[test]
