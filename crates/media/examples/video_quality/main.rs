@@ -1,7 +1,7 @@
 //! Measures the video codecs on a real clip: what bits buy at which size, how well the bit rate is obeyed, and what it
 //! costs in time.
 //!
-//!     cargo run -p ahoy-media --example video_quality -- sizes [BITS_PER_SECOND...]
+//!     cargo run -p ahoy-media --example video_quality -- sizes [CODEC [BITS_PER_SECOND...]]
 //!     cargo run -p ahoy-media --example video_quality -- obey
 //!     cargo run -p ahoy-media --example video_quality -- cost
 //!
@@ -24,9 +24,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let clip = clip::pictures(PICTURES);
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["sizes", ref bitrates @ ..] => sizes::print(&clip, bitrates),
+        ["sizes"] => sizes::print(&clip, "", &[]),
+        ["sizes", codec, ref bitrates @ ..] => sizes::print(&clip, codec, bitrates),
         ["obey"] => obey::print(&clip),
         ["cost"] => cost::print(&clip),
-        _ => Err("usage: video_quality sizes [BITS_PER_SECOND...] | obey | cost".into()),
+        _ => Err("usage: video_quality sizes [CODEC [BITS_PER_SECOND...]] | obey | cost".into()),
     }
 }

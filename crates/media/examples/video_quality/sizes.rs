@@ -21,10 +21,11 @@ const SETTLING: usize = 60;
 /// Every so many pictures that are shown are compared.
 const COMPARED: usize = 3;
 
-pub(crate) fn print(clip: &[VideoFrame], bitrates: &[&str]) -> Result<(), Box<dyn Error>> {
+/// For all codecs whose name begins with `codec`.
+pub(crate) fn print(clip: &[VideoFrame], codec: &str, bitrates: &[&str]) -> Result<(), Box<dyn Error>> {
     let given: Vec<u32> = bitrates.iter().map(|bitrate| bitrate.parse()).collect::<Result<_, _>>()?;
     let bitrates = if given.is_empty() { BITRATES.to_vec() } else { given };
-    for &codec in VideoCodec::available() {
+    for &codec in VideoCodec::available().iter().filter(|known| known.to_string().starts_with(codec)) {
         for &bitrate_bps in &bitrates {
             for size in SIZES {
                 print!("{codec:5} {:4} kb/s {:3}x{:3}:", bitrate_bps / 1000, size.0, size.1);
