@@ -241,6 +241,7 @@ impl Peer {
         let offer = shared.within("making an offer", shared.connection.create_offer(Some(options))).await?;
         let published = publish(&offer.sdp, shared.loopback, None, |_| None);
         shared.begin_generation(&published);
+        negotiation.begin_local(&published.sdp);
         shared.within("setting the own offer", shared.connection.set_local_description(offer)).await?;
         negotiation.pending_offer = Some(PendingOffer { sections: published.sections });
         Ok(published.sdp)
@@ -261,6 +262,7 @@ impl Peer {
         negotiation.check_fingerprint(&remote)?;
         let offer = shared.parsed(write_anew(&remote, &negotiation.video_codecs), RTCSessionDescription::offer)?;
         let answered = async {
+            negotiation.begin_remote(&remote);
             shared.within("setting the peer's offer", shared.connection.set_remote_description(offer)).await?;
             let answer = shared.within("making an answer", shared.connection.create_answer(None)).await?;
             let renumberings = renumberings(&answer.sdp, &remote);
@@ -268,6 +270,7 @@ impl Peer {
             let renumbered = renumber(&answer.sdp, &renumberings);
             let published = publish(&renumbered, shared.loopback, negotiation.dtls_role, |mid| remote.fate(mid));
             shared.begin_generation(&published);
+            negotiation.begin_local(&published.sdp);
             shared.within("setting the own answer", shared.connection.set_local_description(answer)).await?;
             Ok(published.sdp)
         };
@@ -301,6 +304,7 @@ impl Peer {
         pending.check_answer(&remote)?;
         negotiation.check_fingerprint(&remote)?;
         let answer = shared.parsed(write_anew(&remote, &negotiation.video_codecs), RTCSessionDescription::answer)?;
+        negotiation.begin_remote(&remote);
         shared.within("setting the peer's answer", shared.connection.set_remote_description(answer)).await?;
         negotiation.pending_offer = None;
         negotiation.dtls_role = Some(remote.dtls_role().other());

@@ -5,7 +5,7 @@ use crate::candidate::{CandidateKind, CheckedCandidate};
 use crate::description::{
     DescriptionError, Direction, DtlsRole, Media, RemoteDescription, Rtp, RtpCodec, SectionFate, TRANSPORT_CC_EXTENSION,
 };
-use crate::sockets::Sockets;
+use crate::sockets::{IceCredentials, Sockets};
 use crate::track::{Track, VideoCodec};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -59,6 +59,18 @@ impl Negotiation {
             Some(fingerprint) if *fingerprint != remote.fingerprint => Err(DescriptionError::FingerprintChanged),
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// A description of ours is about to be set: from then on the peer's checks may come.
+    pub(super) fn begin_local(&self, sdp: &str) {
+        let credentials = crate::description::ufrag(sdp).zip(crate::description::ice_password(sdp));
+        self.sockets.set_local_credentials(credentials.map(|(ufrag, password)| IceCredentials { ufrag, password }));
+    }
+
+    /// A description of the peer's is about to be set.
+    pub(super) fn begin_remote(&self, remote: &RemoteDescription) {
+        let (ufrag, password) = (remote.ufrag.clone(), remote.pwd.clone());
+        self.sockets.set_remote_credentials(IceCredentials { ufrag, password });
     }
 
     /// Takes over what a description says, once offer and answer are both set.
