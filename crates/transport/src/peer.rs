@@ -351,7 +351,9 @@ impl Peer {
         }
         negotiation.note_candidate(&checked);
         let candidate = RTCIceCandidateInit { candidate: checked.attribute, ..Default::default() };
-        shared.within("adding a candidate", shared.connection.add_ice_candidate(candidate)).await
+        shared.within("adding a candidate", shared.connection.add_ice_candidate(candidate)).await?;
+        negotiation.candidate_added();
+        Ok(())
     }
 
     /// Sends a text on the control channel. It arrives whole and in order, or the channel closes.

@@ -64,6 +64,11 @@ impl Sockets {
         self.known.send_if_modified(|known| std::mem::replace(&mut known.remote, credentials) != known.remote);
     }
 
+    /// The peer connection was given a candidate.
+    pub(crate) fn candidate_added(&self) {
+        self.known.send_modify(|known| known.candidates = known.candidates.wrapping_add(1));
+    }
+
     /// What a negotiation came to: where there are no data channels, nothing need be waited for.
     pub(crate) fn expect_control(&self, expected: bool) {
         self.control.is_refused.store(!expected, Relaxed);

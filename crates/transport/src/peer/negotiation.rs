@@ -88,6 +88,11 @@ impl Negotiation {
         self.agreement.send_replace(Agreement::new(|track| remote.agreement(track, &self.video_codecs)));
     }
 
+    /// The peer connection has taken a candidate.
+    pub(super) fn candidate_added(&self) {
+        self.sockets.candidate_added();
+    }
+
     pub(super) fn note_candidate(&mut self, candidate: &CheckedCandidate) {
         self.candidate_count += 1;
         if let Some(address) = candidate.address {

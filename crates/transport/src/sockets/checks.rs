@@ -49,6 +49,8 @@ pub(crate) struct IceCredentials {
 pub(super) struct Known {
     pub(super) local: Option<IceCredentials>,
     pub(super) remote: Option<IceCredentials>,
+    /// How many candidates of the peer's the agent was given.
+    pub(super) candidates: u64,
 }
 
 /// What is known of the checks on one socket.

@@ -19,6 +19,10 @@ const LONGEST: Duration = Duration::from_millis(800);
 /// Then the peer connection's deadlines are left alone.
 const GIVE_UP: Duration = Duration::from_secs(20);
 
+/// A hello that the server has not answered is put before it again after this, then twice as late each time.
+const HELLO_AGAIN: Duration = Duration::from_millis(3);
+const HELLO_REPETITIONS: u32 = 5;
+
 /// What is sent this long after the beginning of a flight, unanswered, is the peer connection's own repetition of it.
 const OWN_REPETITION: Duration = Duration::from_millis(500);
 
@@ -38,7 +42,18 @@ pub(super) struct Handshake {
     is_answered: bool,
     is_client: bool,
     heard: VecDeque<u64>,
+    hello: Option<Hello>,
     is_over: bool,
+}
+
+/// A client's hello that came before anything was sent. The peer connection drops it if it comes before the nomination of
+/// the path that it takes, with which it was sent in one breath.
+#[derive(Debug)]
+struct Hello {
+    from: SocketAddr,
+    datagram: Vec<u8>,
+    due: Instant,
+    repeated: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +80,7 @@ impl Handshake {
             return;
         }
         self.is_client |= is_client_hello;
+        self.hello = None;
         let timing = self.timing.get_or_insert(Timing { started: now, began: now, due: now + FIRST, waited: FIRST });
         if self.is_answered {
             (timing.due, timing.waited) = (now + FIRST, FIRST);
@@ -79,7 +95,7 @@ impl Handshake {
     }
 
     /// `datagram` came from `from`. What comes from elsewhere than the handshake goes to changes nothing.
-    pub(super) fn heard(&mut self, from: SocketAddr, datagram: &[u8]) {
+    pub(super) fn heard(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
         if self.is_over || (!self.flight.is_empty() && self.flight.iter().all(|(to, _)| *to != from)) {
             return;
         }
@@ -94,6 +110,11 @@ impl Handshake {
             *self = Self { is_over: true, ..Self::default() };
         } else if self.is_new(datagram) {
             self.is_answered = true;
+            if let Datagram::Dtls(Dtls { is_client_hello: true, .. }) = Datagram::of(datagram)
+                && self.flight.is_empty()
+            {
+                self.hello = Some(Hello { from, datagram: datagram.to_vec(), due: now + HELLO_AGAIN, repeated: 0 });
+            }
         }
     }
 
@@ -111,9 +132,22 @@ impl Handshake {
         true
     }
 
-    /// When [`Self::repeat`] has something to send.
+    /// When [`Self::repeat`] has something to send, or [`Self::hello_again`] something for the peer connection.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.timing.map(|timing| timing.due)
+        let hello = self.hello.as_ref().map(|hello| hello.due);
+        self.timing.map(|timing| timing.due).into_iter().chain(hello).min()
+    }
+
+    /// What the peer connection is to be given again now, and from whom.
+    pub(super) fn hello_again(&mut self, now: Instant) -> Option<(SocketAddr, Vec<u8>)> {
+        let hello = self.hello.as_mut().filter(|hello| hello.due <= now)?;
+        let again = (hello.from, hello.datagram.clone());
+        hello.repeated += 1;
+        hello.due = now + HELLO_AGAIN * (1 << hello.repeated);
+        if hello.repeated == HELLO_REPETITIONS {
+            self.hello = None;
+        }
+        Some(again)
     }
 
     /// What is to be sent again now, and to whom.

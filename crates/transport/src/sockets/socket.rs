@@ -61,8 +61,9 @@ impl Socket {
             reader: None,
         };
         let (changed, changes) = watch::channel(());
+        let nudges = state.known.clone();
         let socket = Arc::new(Self { inner, control, state: Mutex::new(state), changed });
-        tokio::spawn(repeat(Arc::downgrade(&socket), changes));
+        tokio::spawn(repeat(Arc::downgrade(&socket), changes, nudges));
         Ok(socket)
     }
 
@@ -86,13 +87,25 @@ impl Socket {
         let mut state = self.state(now);
         let mut due = state.checks.due(now);
         due.extend_from_slice(state.handshake.repeat(now));
+        if let Some((from, hello)) = state.handshake.hello_again(now) {
+            state.put_before_reader(from, hello);
+        }
         state.hand_over();
         due
+    }
+
+    /// Has the peer connection look at its timers, as any datagram does: it does not on its own when it is given a
+    /// candidate, and checks that only after its next interval. One without content it passes over.
+    fn nudge(&self) {
+        let mut state = self.state(Instant::now());
+        let from = SocketAddr::from(([0, 0, 0, 0], 0));
+        state.put_before_reader(from, Vec::new());
     }
 }
 
 /// Sends again what is due, until the socket is closed.
-async fn repeat(socket: Weak<Socket>, mut changes: watch::Receiver<()>) {
+async fn repeat(socket: Weak<Socket>, mut changes: watch::Receiver<()>, mut known: watch::Receiver<Known>) {
+    known.mark_unchanged();
     loop {
         let Some(next) = socket.upgrade().map(|socket| socket.next()) else { return };
         let timer = async {
@@ -103,6 +116,11 @@ async fn repeat(socket: Weak<Socket>, mut changes: watch::Receiver<()>) {
         };
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return },
+            Ok(()) = known.changed() => {
+                if let Some(socket) = socket.upgrade() {
+                    socket.nudge();
+                }
+            }
             () = timer => {
                 let Some(socket) = socket.upgrade() else { return };
                 for (destination, contents) in socket.due(Instant::now()) {
@@ -120,14 +138,16 @@ async fn repeat(socket: Weak<Socket>, mut changes: watch::Receiver<()>) {
 impl State {
     /// What the checks have for the reader goes where it looks.
     fn hand_over(&mut self) {
-        let mut any = false;
         while let Some((from, datagram)) = self.checks.arrival() {
-            let mut meta = RecvMeta::default();
-            (meta.addr, meta.len, meta.stride) = (from, datagram.len(), datagram.len());
-            self.rest.push_back((meta, datagram));
-            any = true;
+            self.put_before_reader(from, datagram);
         }
-        if any && let Some(reader) = self.reader.take() {
+    }
+
+    fn put_before_reader(&mut self, from: SocketAddr, datagram: Vec<u8>) {
+        let mut meta = RecvMeta::default();
+        (meta.addr, meta.len, meta.stride) = (from, datagram.len(), datagram.len());
+        self.rest.push_back((meta, datagram));
+        if let Some(reader) = self.reader.take() {
             reader.wake();
         }
     }
@@ -138,7 +158,7 @@ impl State {
             let is_for_reader = match Datagram::of(datagram) {
                 Datagram::Stun => self.checks.heard(now, whole.addr, datagram),
                 Datagram::Dtls(_) | Datagram::Media => {
-                    self.handshake.heard(whole.addr, datagram);
+                    self.handshake.heard(now, whole.addr, datagram);
                     true
                 }
                 Datagram::Other => true,

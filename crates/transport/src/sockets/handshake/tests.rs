@@ -97,7 +97,7 @@ impl Path {
 
     fn arrive(&mut self, to: usize, datagram: &[u8]) {
         let (now, from) = (self.now, self.sides[1 - to].address);
-        self.sides[to].handshake.heard(from, datagram);
+        self.sides[to].handshake.heard(now, from, datagram);
         let events = self.sides[to].endpoint.read(now, from, None, datagram.into()).unwrap();
         if events.iter().any(|event| matches!(event, EndpointEvent::HandshakeComplete)) {
             self.sides[to].is_complete = true;
@@ -150,6 +150,25 @@ fn what_is_lost_of_a_handshake_costs_tens_of_milliseconds_and_no_handshake_fails
     let (took, failed) = handshakes(0.3, true);
     assert_eq!(failed, 0);
     assert!(*took.last().unwrap() <= Duration::from_secs(5));
+}
+
+#[test]
+fn a_hello_that_came_too_early_is_given_again_until_something_is_sent() {
+    let (now, peer) = (Instant::now(), SocketAddr::from(([192, 0, 2, 1], 1)));
+    let hello = [&[22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1][..], &[1]].concat();
+    let mut handshake = Handshake::default();
+    handshake.heard(now, peer, &hello);
+    assert_eq!(handshake.hello_again(now), None);
+    for waited in [3, 9, 21, 45, 93] {
+        let at = now + Duration::from_millis(waited);
+        assert_eq!(handshake.next(), Some(at));
+        assert_eq!(handshake.hello_again(at), Some((peer, hello.clone())));
+    }
+    assert_eq!(handshake.next(), None);
+    let mut handshake = Handshake::default();
+    handshake.heard(now, peer, &hello);
+    handshake.sent(now, peer, &hello);
+    assert_eq!(handshake.hello_again(now + FIRST), None);
 }
 
 #[test]
