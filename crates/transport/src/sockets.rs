@@ -58,10 +58,12 @@ impl Sockets {
         self.known.send_if_modified(|known| std::mem::replace(&mut known.local, credentials) != known.local);
     }
 
-    /// One of the peer's is about to be set, in which these stand.
-    pub(crate) fn set_remote_credentials(&self, credentials: IceCredentials) {
-        let credentials = Some(credentials);
-        self.known.send_if_modified(|known| std::mem::replace(&mut known.remote, credentials) != known.remote);
+    /// One of the peer's is about to be set, in which these stand, and after which the DTLS handshake is begun here or there.
+    pub(crate) fn set_remote_credentials(&self, credentials: IceCredentials, begins_handshake: bool) {
+        self.known.send_modify(|known| {
+            known.remote = Some(credentials);
+            known.begins_handshake = begins_handshake;
+        });
     }
 
     /// The peer connection was given a candidate.

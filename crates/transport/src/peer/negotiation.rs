@@ -70,7 +70,7 @@ impl Negotiation {
     /// A description of the peer's is about to be set.
     pub(super) fn begin_remote(&self, remote: &RemoteDescription) {
         let (ufrag, password) = (remote.ufrag.clone(), remote.pwd.clone());
-        self.sockets.set_remote_credentials(IceCredentials { ufrag, password });
+        self.sockets.set_remote_credentials(IceCredentials { ufrag, password }, remote.setup == "passive");
     }
 
     /// Takes over what a description says, once offer and answer are both set.

@@ -34,6 +34,12 @@ const REPETITIONS: u32 = 7;
 const CHECK_AGAIN: Duration = Duration::from_millis(45);
 const CHECK_AGAIN_DOUBLINGS: u32 = 3;
 
+/// A DTLS record of an epoch that is far from begun, which RFC 6347 §4.1 has its reader pass over.
+const NO_RECORD: [u8; 13] = [22, 0xfe, 0xfd, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0];
+
+/// How long after the path was chosen the peer connection is made to send its hello.
+const HELLO_AFTER: [Duration; 3] = [Duration::from_millis(1), Duration::from_millis(3), Duration::from_millis(10)];
+
 /// Of how many addresses something is remembered. A peer may tell 64; who sends from more gets what the agent gives.
 const ADDRESSES: usize = 64;
 
@@ -51,6 +57,8 @@ pub(super) struct Known {
     pub(super) remote: Option<IceCredentials>,
     /// How many candidates of the peer's the agent was given.
     pub(super) candidates: u64,
+    /// The DTLS handshake is begun from here.
+    pub(super) begins_handshake: bool,
 }
 
 /// What is known of the checks on one socket.
@@ -61,6 +69,8 @@ pub(super) struct Checks {
     peers: Vec<Peer>,
     /// For the agent, as if it had come from there.
     arrivals: VecDeque<(SocketAddr, Vec<u8>)>,
+    /// When something is put before the DTLS handshake, the next last.
+    pushes: Vec<(SocketAddr, Instant)>,
 }
 
 /// What became of the checks from and to one address.
@@ -94,7 +104,14 @@ impl Checks {
     pub(super) fn new(own_address: SocketAddr) -> Self {
         // Without cryptography there is no connection either; then nothing proves itself here.
         let crypto = default_provider().ok();
-        Self { known: Known::default(), own_address, crypto, peers: Vec::new(), arrivals: VecDeque::new() }
+        Self {
+            known: Known::default(),
+            own_address,
+            crypto,
+            peers: Vec::new(),
+            arrivals: VecDeque::new(),
+            pushes: Vec::new(),
+        }
     }
 
     /// Descriptions were set. Other credentials are another ICE session (RFC 8445 §9).
@@ -126,6 +143,7 @@ impl Checks {
                 let (due, request) = (now + REPETITION, datagram.to_vec());
                 peer.nomination = Some(Nomination { id, request, due, repeated: 0 });
                 self.vouch(to, id, &remote);
+                self.push_handshake(now, to);
             }
             return true;
         }
@@ -150,7 +168,11 @@ impl Checks {
     pub(super) fn heard(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> bool {
         let Some(message) = decoded(datagram) else { return true };
         if message.typ == BINDING_SUCCESS {
-            return !self.was_vouched_for(from, &message);
+            let is_new = !self.was_vouched_for(from, &message);
+            if is_new && self.known.remote.clone().is_some_and(|remote| self.proves(&message, &remote)) {
+                self.push_handshake(now, from);
+            }
+            return is_new;
         }
         let Some(local) = self.known.local.clone().filter(|_| message.typ == BINDING_REQUEST) else { return true };
         if !is_for(&message, &local.ufrag) || !self.proves(&message, &local) {
@@ -177,12 +199,16 @@ impl Checks {
     pub(super) fn next(&self) -> Option<Instant> {
         let kept = |peer: &Peer| peer.kept.as_ref().and_then(|(_, since)| Some((*since)? + UNKNOWN_ADDRESS));
         let nomination = |peer: &Peer| peer.nomination.as_ref().map(|nomination| nomination.due);
-        self.peers.iter().flat_map(|peer| [kept(peer), nomination(peer)]).flatten().min()
+        let push = self.pushes.last().map(|(_, at)| *at);
+        self.peers.iter().flat_map(|peer| [kept(peer), nomination(peer)]).flatten().chain(push).min()
     }
 
     /// Hands on what was kept long enough; what is to be sent now, and to whom.
     pub(super) fn due(&mut self, now: Instant) -> Vec<(SocketAddr, Vec<u8>)> {
         let mut sent = Vec::new();
+        if let Some((from, _)) = self.pushes.pop_if(|(_, at)| *at <= now) {
+            self.arrivals.push_back((from, NO_RECORD.to_vec()));
+        }
         for peer in &mut self.peers {
             if peer.kept.as_ref().is_some_and(|(_, since)| since.is_some_and(|since| since + UNKNOWN_ADDRESS <= now)) {
                 self.arrivals.extend(peer.kept.take().map(|(request, _)| (peer.address, request)));
@@ -244,6 +270,14 @@ impl Checks {
         true
     }
 
+    /// The path may just have been chosen. The peer connection then makes its hello, and keeps it to itself until its next
+    /// timer is due or a DTLS datagram comes; so one without meaning does.
+    fn push_handshake(&mut self, now: Instant, from: SocketAddr) {
+        if self.known.begins_handshake {
+            self.pushes = HELLO_AFTER.iter().rev().map(|after| (from, now + *after)).collect();
+        }
+    }
+
     /// Puts the answer to a check of ours before the agent.
     fn vouch(&mut self, from: SocketAddr, id: TransactionId, remote: &IceCredentials) {
         let Some(crypto) = &self.crypto else { return };
@@ -293,3 +327,6 @@ fn is_for(request: &Message, ufrag: &str) -> bool {
     let username = request.get(ATTR_USERNAME).unwrap_or_default();
     username.strip_prefix(ufrag.as_bytes()).is_some_and(|rest| rest.first() == Some(&b':'))
 }
+
+#[cfg(test)]
+mod tests;
