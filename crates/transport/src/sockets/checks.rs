@@ -35,7 +35,7 @@ const CHECK_AGAIN: Duration = Duration::from_millis(45);
 const CHECK_AGAIN_DOUBLINGS: u32 = 3;
 
 /// A DTLS record of an epoch that is far from begun, which RFC 6347 §4.1 has its reader pass over.
-const NO_RECORD: [u8; 13] = [22, 0xfe, 0xfd, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0];
+pub(super) const NO_RECORD: [u8; 14] = [22, 0xfe, 0xfd, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1, 0];
 
 /// How long after the path was chosen the peer connection is made to send its hello.
 const HELLO_AFTER: [Duration; 3] = [Duration::from_millis(1), Duration::from_millis(3), Duration::from_millis(10)];

@@ -1,3 +1,4 @@
+use super::super::checks::NO_RECORD;
 use super::*;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -169,6 +170,17 @@ fn a_hello_that_came_too_early_is_given_again_until_something_is_sent() {
     handshake.heard(now, peer, &hello);
     handshake.sent(now, peer, &hello);
     assert_eq!(handshake.hello_again(now + FIRST), None);
+}
+
+#[test]
+fn a_record_without_meaning_changes_nothing_in_a_handshake() {
+    let configs = [config(true), config(false)];
+    let mut path = Path::new(&configs, 0.0, true, 1);
+    let (now, server) = (path.now, path.sides[1].address);
+    let events = path.sides[0].endpoint.read(now, server, None, NO_RECORD[..].into()).unwrap();
+    assert!(events.is_empty());
+    assert!(path.sides[0].endpoint.poll_transmit().is_none());
+    assert_eq!(path.run(), Some(6 * DELAY));
 }
 
 #[test]
