@@ -23,6 +23,11 @@ pub(super) struct Dtls {
 
 /// RFC 6347 §4.1: type, version, epoch, sequence number, length.
 const RECORD_HEADER: usize = 13;
+/// RFC 8656 §18: what a relay is given to send, and what it gives.
+const SEND_OR_DATA_INDICATION: [[u8; 2]; 2] = [[0x00, 0x16], [0x00, 0x17]];
+const DATA: [u8; 2] = [0x00, 0x13];
+const STUN_HEADER: usize = 20;
+
 const CHANGE_CIPHER_SPEC: u8 = 20;
 const HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
@@ -38,6 +43,33 @@ impl Datagram {
     }
 }
 
+/// What a relay is to carry or has carried (RFC 8656 §11 and §12); a datagram of any other kind as it is.
+pub(super) fn carried(datagram: &[u8]) -> &[u8] {
+    match datagram {
+        [0x40..=0x4f, _, high, low, rest @ ..] => rest.get(..length(*high, *low)).unwrap_or_default(),
+        [high, low, ..] if SEND_OR_DATA_INDICATION.contains(&[*high, *low]) => {
+            data(datagram.get(STUN_HEADER..).unwrap_or_default()).unwrap_or_default()
+        }
+        _ => datagram,
+    }
+}
+
+/// The attribute that holds what is carried.
+fn data(mut attributes: &[u8]) -> Option<&[u8]> {
+    while let [kind_high, kind_low, high, low, rest @ ..] = attributes {
+        let length = length(*high, *low);
+        if [*kind_high, *kind_low] == DATA {
+            return rest.get(..length);
+        }
+        attributes = rest.get(length.next_multiple_of(4)..)?;
+    }
+    None
+}
+
+fn length(high: u8, low: u8) -> usize {
+    u16::from_be_bytes([high, low]).into()
+}
+
 impl Dtls {
     /// Reads record after record, and stops at one that is cut short.
     fn of(mut rest: &[u8]) -> Self {
@@ -45,9 +77,7 @@ impl Dtls {
         let mut is_first = true;
         while let Some((header, after)) = rest.split_at_checked(RECORD_HEADER) {
             let [kind, _, _, epoch_high, epoch_low, .., length_high, length_low] = header else { break };
-            let Some((body, next)) =
-                after.split_at_checked(usize::from(u16::from_be_bytes([*length_high, *length_low])))
-            else {
+            let Some((body, next)) = after.split_at_checked(length(*length_high, *length_low)) else {
                 break;
             };
             let is_encrypted = (*epoch_high, *epoch_low) != (0, 0);
@@ -67,7 +97,7 @@ mod tests {
     use super::*;
 
     /// A record (RFC 6347 §4.1).
-    pub(in super::super) fn record(kind: u8, epoch: u16, body: &[u8]) -> Vec<u8> {
+    fn record(kind: u8, epoch: u16, body: &[u8]) -> Vec<u8> {
         let mut record = vec![kind, 0xfe, 0xfd];
         record.extend(epoch.to_be_bytes());
         record.extend([0; 6]);
@@ -94,6 +124,24 @@ mod tests {
     }
 
     #[test]
+    fn what_a_relay_carries_is_found_in_both_of_its_forms() {
+        let inner = record(22, 0, &[1, 0, 0]);
+        let size = (inner.len() as u16).to_be_bytes();
+        let channel = [&[0x40, 0x00][..], &size, &inner, &[0; 3]].concat();
+        assert_eq!(carried(&channel), inner);
+        let peer = [0x00, 0x12, 0x00, 0x08, 0, 1, 2, 3, 4, 5, 6, 7];
+        let indication = [&[0x00, 0x16][..], &[0; 18], &peer, &DATA, &size, &inner, &[0; 3]].concat();
+        assert_eq!(carried(&indication), inner);
+        for whole in [channel, indication] {
+            for length in 2..whole.len() - 3 {
+                assert_ne!(carried(&whole[..length]), inner, "{length}");
+            }
+        }
+        assert_eq!(carried(&inner), inner);
+        assert_eq!(carried(&[]), []);
+    }
+
+    #[test]
     fn what_is_cut_short_or_garbage_is_read_as_far_as_it_goes() {
         let whole = record(22, 1, &[1; 30]);
         for length in 1..whole.len() {
@@ -102,7 +150,7 @@ mod tests {
         for seed in 0..2_000_u32 {
             let bytes: Vec<u8> =
                 (0..seed % 90).map(|i| (seed.wrapping_mul(2_654_435_761).rotate_left(i) >> 7) as u8).collect();
-            let _ = Datagram::of(&bytes);
+            let _ = Datagram::of(carried(&bytes));
         }
     }
 }

@@ -5,7 +5,7 @@
 //! the datagrams of the last flight are kept here and sent again as they were. One that had arrived after all is dropped by
 //! the peer's replay window (RFC 6347 §4.1.2.6): a repetition costs its bytes and nothing else.
 
-use super::datagram::{Datagram, Dtls};
+use super::datagram::{Datagram, Dtls, carried};
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::SocketAddr;
@@ -75,7 +75,9 @@ impl Handshake {
 
     /// `datagram` was sent to `to`.
     pub(super) fn sent(&mut self, now: Instant, to: SocketAddr, datagram: &[u8]) {
-        let Datagram::Dtls(Dtls { is_handshake: true, is_client_hello, .. }) = Datagram::of(datagram) else { return };
+        let Datagram::Dtls(Dtls { is_handshake: true, is_client_hello, .. }) = Datagram::of(carried(datagram)) else {
+            return;
+        };
         if self.is_over {
             return;
         }
@@ -99,7 +101,7 @@ impl Handshake {
         if self.is_over || (!self.flight.is_empty() && self.flight.iter().all(|(to, _)| *to != from)) {
             return;
         }
-        let is_the_end = match Datagram::of(datagram) {
+        let is_the_end = match Datagram::of(carried(datagram)) {
             // A client has all once the server's last flight is there, of which alone anything is encrypted. A server knows
             // that its own has arrived when something other than a handshake comes.
             Datagram::Dtls(dtls) => dtls.is_encrypted && (self.is_client || !dtls.is_handshake),
@@ -110,7 +112,7 @@ impl Handshake {
             *self = Self { is_over: true, ..Self::default() };
         } else if self.is_new(datagram) {
             self.is_answered = true;
-            if let Datagram::Dtls(Dtls { is_client_hello: true, .. }) = Datagram::of(datagram)
+            if let Datagram::Dtls(Dtls { is_client_hello: true, .. }) = Datagram::of(carried(datagram))
                 && self.flight.is_empty()
             {
                 self.hello = Some(Hello { from, datagram: datagram.to_vec(), due: now + HELLO_AGAIN, repeated: 0 });

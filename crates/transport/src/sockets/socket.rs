@@ -6,7 +6,7 @@
 
 use super::Control;
 use super::checks::{Checks, Known};
-use super::datagram::Datagram;
+use super::datagram::{Datagram, carried};
 use super::handshake::Handshake;
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -155,7 +155,7 @@ impl State {
     /// Sorts what came in one go.
     fn received(&mut self, now: Instant, whole: RecvMeta, bytes: &[u8]) {
         for datagram in bytes.chunks(whole.stride.max(1)) {
-            let is_for_reader = match Datagram::of(datagram) {
+            let is_for_reader = match Datagram::of(carried(datagram)) {
                 Datagram::Stun => self.checks.heard(now, whole.addr, datagram),
                 Datagram::Dtls(_) | Datagram::Media => {
                     self.handshake.heard(now, whole.addr, datagram);
@@ -179,7 +179,7 @@ impl AsyncUdpSocket for Socket {
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        let kind = Datagram::of(transmit.contents);
+        let kind = Datagram::of(carried(transmit.contents));
         if !matches!(kind, Datagram::Stun | Datagram::Dtls(_)) {
             return self.inner.poll_send(cx, transmit);
         }
