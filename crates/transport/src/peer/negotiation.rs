@@ -54,7 +54,7 @@ impl Negotiation {
     }
 
     /// The DTLS connection outlives every renegotiation, and so must the certificate.
-    pub(super) fn check_fingerprint(&self, remote: &RemoteDescription) -> Result<(), DescriptionError> {
+    fn check_fingerprint(&self, remote: &RemoteDescription) -> Result<(), DescriptionError> {
         match &self.fingerprint {
             Some(fingerprint) if *fingerprint != remote.fingerprint => Err(DescriptionError::FingerprintChanged),
             Some(_) | None => Ok(()),
@@ -67,10 +67,12 @@ impl Negotiation {
         self.sockets.set_local_credentials(credentials.map(|(ufrag, password)| IceCredentials { ufrag, password }));
     }
 
-    /// A description of the peer's is about to be set.
-    pub(super) fn begin_remote(&self, remote: &RemoteDescription) {
+    /// A description of the peer's is about to be set, unless it is refused here.
+    pub(super) fn begin_remote(&self, remote: &RemoteDescription) -> Result<(), DescriptionError> {
+        self.check_fingerprint(remote)?;
         let (ufrag, password) = (remote.ufrag.clone(), remote.pwd.clone());
         self.sockets.set_remote_credentials(IceCredentials { ufrag, password }, remote.setup == "passive");
+        Ok(())
     }
 
     /// Takes over what a description says, once offer and answer are both set.
