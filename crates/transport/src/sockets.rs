@@ -2,12 +2,14 @@
 //!
 //! * `checks`: a connectivity check that proves itself saves the round trips of our own.
 //! * `handshake`: what is lost of the DTLS handshake is sent again within tens of milliseconds.
+//! * `words`: what is said on the control channel does not wait for SCTP's timer if it is lost.
 //! * `socket`: as long as the control channel is to come, one datagram is handed out a turn.
 
 mod checks;
 mod datagram;
 mod handshake;
 mod socket;
+mod words;
 
 pub(crate) use checks::IceCredentials;
 use checks::Known;

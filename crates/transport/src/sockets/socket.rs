@@ -8,6 +8,7 @@ use super::Control;
 use super::checks::{Checks, Known};
 use super::datagram::{Datagram, carried};
 use super::handshake::Handshake;
+use super::words::Words;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSliceMut};
@@ -32,6 +33,7 @@ struct State {
     known: watch::Receiver<Known>,
     checks: Checks,
     handshake: Handshake,
+    words: Words,
     /// A datagram was handed out just now; the reader is to act on it first.
     turn_is_over: bool,
     /// For the reader: what came together (UDP GRO), and what the checks put before it.
@@ -56,6 +58,7 @@ impl Socket {
             known,
             checks: Checks::new(inner.local_addr()?),
             handshake: Handshake::default(),
+            words: Words::default(),
             turn_is_over: false,
             rest: VecDeque::new(),
             reader: None,
@@ -78,8 +81,7 @@ impl Socket {
 
     /// When the task has something to send.
     fn next(&self) -> Option<Instant> {
-        let state = self.state(Instant::now());
-        state.checks.next().into_iter().chain(state.handshake.next()).min()
+        self.state(Instant::now()).next()
     }
 
     /// What is to be sent again now.
@@ -87,6 +89,7 @@ impl Socket {
         let mut state = self.state(now);
         let mut due = state.checks.due(now);
         due.extend_from_slice(state.handshake.repeat(now));
+        due.extend(state.words.due(now));
         if let Some((from, hello)) = state.handshake.hello_again(now) {
             state.put_before_reader(from, hello);
         }
@@ -136,6 +139,10 @@ async fn repeat(socket: Weak<Socket>, mut changes: watch::Receiver<()>, mut know
 }
 
 impl State {
+    fn next(&self) -> Option<Instant> {
+        [self.checks.next(), self.handshake.next(), self.words.next()].into_iter().flatten().min()
+    }
+
     /// What the checks have for the reader goes where it looks.
     fn hand_over(&mut self) {
         while let Some((from, datagram)) = self.checks.arrival() {
@@ -189,14 +196,15 @@ impl AsyncUdpSocket for Socket {
             return Poll::Ready(Ok(transmit.contents.len()));
         }
         let sent = self.inner.poll_send(cx, transmit);
-        if kind != Datagram::Stun && matches!(sent, Poll::Ready(Ok(_))) && !state.handshake.is_over() {
+        if kind != Datagram::Stun && matches!(sent, Poll::Ready(Ok(_))) {
             let size = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
             for datagram in transmit.contents.chunks(size) {
                 state.handshake.sent(now, transmit.destination, datagram);
+                state.words.sent(now, transmit.destination, datagram);
             }
         }
         state.hand_over();
-        if state.handshake.next().is_some() || state.checks.next().is_some() {
+        if state.next().is_some() {
             self.changed.send_replace(());
         }
         sent
