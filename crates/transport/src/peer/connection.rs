@@ -12,6 +12,7 @@ use rtc::ice::mdns::MulticastDnsMode;
 use rtc::ice::url::{ProtoType, SchemeType, Url};
 use rtc::interceptor::Slot;
 use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
+use rtc::peer_connection::transport::RTCDtlsRole;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -37,6 +38,12 @@ const KEEPALIVE_EVERY: Duration = Duration::from_millis(500);
 /// How long better candidates are waited for before one of a kind is taken that already works.
 const SRFLX_WAIT: Duration = Duration::from_millis(200);
 const RELAY_WAIT: Duration = Duration::from_millis(700);
+
+/// How often a path is looked for while there is none; the sockets thin out what would go to an address that never answers.
+/// As many times as fit into more than the time after which a call without a path is given up: a pair that could not answer
+/// in the first second may a moment later, when the peer's description has arrived.
+const CHECK_EVERY: Duration = Duration::from_millis(50);
+const CHECKS: u16 = 600;
 
 /// Only listens, so it may stand after all interceptors that act.
 const TAP_SLOT: usize = 13_500;
@@ -146,6 +153,10 @@ fn settings(config: &PeerConfig, mdns: MulticastDnsMode) -> SettingEngine {
     let relay_wait = if config.relay_only { Duration::ZERO } else { RELAY_WAIT };
     SettingEngineBuilder::new()
         .with_ice_timeouts(Some(DISCONNECTED_AFTER), Some(FAILED_AFTER), Some(KEEPALIVE_EVERY))
+        .with_ice_connection_attempts(Some(CHECK_EVERY), Some(CHECKS))
+        // Who offered is the first to know that the path carries, and a handshake that begins there is through half a round
+        // trip earlier; so who answers waits for it.
+        .with_answering_dtls_role(RTCDtlsRole::Server)
         .with_host_acceptance_min_wait(Some(Duration::ZERO))
         .with_srflx_acceptance_min_wait(Some(SRFLX_WAIT))
         .with_prflx_acceptance_min_wait(Some(SRFLX_WAIT))

@@ -5,7 +5,7 @@ use crate::candidate::{CandidateKind, CheckedCandidate};
 use crate::description::{
     DescriptionError, Direction, DtlsRole, Media, RemoteDescription, Rtp, RtpCodec, SectionFate, TRANSPORT_CC_EXTENSION,
 };
-use crate::sockets::Sockets;
+use crate::sockets::{IceCredentials, Sockets};
 use crate::track::{Track, VideoCodec};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -54,11 +54,25 @@ impl Negotiation {
     }
 
     /// The DTLS connection outlives every renegotiation, and so must the certificate.
-    pub(super) fn check_fingerprint(&self, remote: &RemoteDescription) -> Result<(), DescriptionError> {
+    fn check_fingerprint(&self, remote: &RemoteDescription) -> Result<(), DescriptionError> {
         match &self.fingerprint {
             Some(fingerprint) if *fingerprint != remote.fingerprint => Err(DescriptionError::FingerprintChanged),
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// A description of ours is about to be set: from then on the peer's checks may come.
+    pub(super) fn begin_local(&self, sdp: &str) {
+        let credentials = crate::description::ufrag(sdp).zip(crate::description::ice_password(sdp));
+        self.sockets.set_local_credentials(credentials.map(|(ufrag, password)| IceCredentials { ufrag, password }));
+    }
+
+    /// A description of the peer's is about to be set, unless it is refused here.
+    pub(super) fn begin_remote(&self, remote: &RemoteDescription) -> Result<(), DescriptionError> {
+        self.check_fingerprint(remote)?;
+        let (ufrag, password) = (remote.ufrag.clone(), remote.pwd.clone());
+        self.sockets.set_remote_credentials(IceCredentials { ufrag, password }, remote.setup == "passive");
+        Ok(())
     }
 
     /// Takes over what a description says, once offer and answer are both set.
@@ -74,6 +88,11 @@ impl Negotiation {
         }
         self.sockets.expect_control(remote.takes_data());
         self.agreement.send_replace(Agreement::new(|track| remote.agreement(track, &self.video_codecs)));
+    }
+
+    /// The peer connection has taken a candidate.
+    pub(super) fn candidate_added(&self) {
+        self.sockets.candidate_added();
     }
 
     pub(super) fn note_candidate(&mut self, candidate: &CheckedCandidate) {
