@@ -110,7 +110,8 @@ mod tests {
 
     #[test]
     fn copies_in_another_codec_or_of_nothing_are_left_out() {
-        let packet = Bytes::from_static(&[0x80 | 9, 0x0f, 0, 1, 0x80 | 111, 0x0f, 0, 0, 0x80 | 111, 0, 0, 1, 111, 1, 2, 3]);
+        let packet =
+            Bytes::from_static(&[0x80 | 9, 0x0f, 0, 1, 0x80 | 111, 0x0f, 0, 0, 0x80 | 111, 0, 0, 1, 111, 1, 2, 3]);
         let read = split(&packet).unwrap();
         assert_eq!(read, Redundant { copies: Vec::new(), payload: Bytes::from_static(&[3]) });
     }

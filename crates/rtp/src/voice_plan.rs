@@ -37,6 +37,9 @@ const JUDGED_AFTER: u32 = 4;
 const QUEUE: Duration = Duration::from_millis(150);
 const NO_QUEUE: Duration = Duration::from_millis(50);
 
+/// So much loss is taken for that of a narrow path as well.
+const OVERFLOWING: f32 = 0.3;
+
 /// The shortest round trip is forgotten by this with each report: the path may be a longer one now.
 const FORGET: Duration = Duration::from_millis(2);
 
@@ -77,9 +80,14 @@ pub struct VoicePlan {
 enum Trial {
     Off,
     /// Since so many reports, with so much loss before.
-    On { reports: u32, before: f32 },
+    On {
+        reports: u32,
+        before: f32,
+    },
     /// They were too much.
-    Banned { until: Duration },
+    Banned {
+        until: Duration,
+    },
 }
 
 /// How narrow the path is, by the queue that stands in it.
@@ -112,6 +120,12 @@ impl VoicePlan {
         self.takes_copies = takes_copies;
     }
 
+    /// How long the path takes there and back, as somebody knows before any report: no queue of ours stands then.
+    pub fn note_round_trip(&mut self, round_trip: Duration) {
+        let shortest = self.narrow.shortest.get_or_insert(round_trip);
+        *shortest = round_trip.min(*shortest);
+    }
+
     /// How much speech may take on the path, headers and all; `None` where nobody knows. Less than the least that speech
     /// can do with changes nothing more.
     pub fn set_budget_bps(&mut self, budget_bps: Option<u32>) {
@@ -124,7 +138,7 @@ impl VoicePlan {
         self.lost += (lost - self.lost) * if lost > self.lost { RISE } else { FALL };
         self.is_lossy = self.lost > if self.is_lossy { CLEAN } else { LOSSY };
         if let Some(round_trip) = round_trip.filter(|_| self.budget_bps.is_none()) {
-            self.narrow.measured(now, round_trip);
+            self.narrow.measured(now, round_trip, self.lost);
         }
         self.trial.reported(now, self.is_lossy, lost, self.lost);
     }
@@ -134,15 +148,17 @@ impl VoicePlan {
         let ladder = &BITRATES_BPS[self.narrow.rung.min(BITRATES_BPS.len() - 1)..];
         let is_wide = self.narrow.rung == 0;
         let wants_copies = is_wide && self.takes_copies && matches!(self.trial, Trial::On { .. });
-        let copied = VoiceSettings {
-            frame_ms: SHORT_FRAME_MS,
-            bitrate_bps: COPIED_BITRATE_BPS,
-            copies: true,
-            loss_percent: 0,
+        let copied =
+            VoiceSettings { frame_ms: SHORT_FRAME_MS, bitrate_bps: COPIED_BITRATE_BPS, copies: true, loss_percent: 0 };
+        let plain = |bitrate_bps: &u32| VoiceSettings {
+            bitrate_bps: *bitrate_bps,
+            frame_ms: FRAME_MS,
+            copies: false,
+            ..copied
         };
-        let plain = |bitrate_bps: &u32| VoiceSettings { bitrate_bps: *bitrate_bps, frame_ms: FRAME_MS, copies: false, ..copied };
-        // Half as long frames delay by half; without copies, only longer ones carry repair data that is of use.
-        let has_short = is_wide && (self.takes_copies || !self.is_lossy);
+        // Half as long frames delay by half. Only longer ones carry repair data that is of use, and a peer that takes no
+        // copies may be one of those that count on 20 ms in each packet.
+        let has_short = is_wide && self.takes_copies;
         let short = VoiceSettings { frame_ms: SHORT_FRAME_MS, ..plain(&BITRATES_BPS[0]) };
         let choices = [
             wants_copies.then_some(copied),
@@ -150,7 +166,8 @@ impl VoicePlan {
             (has_short && !wants_copies).then_some(short),
         ];
         let choices = choices.into_iter().flatten().chain(ladder.iter().map(plain));
-        let fits = |settings: &VoiceSettings| self.budget_bps.is_none_or(|budget_bps| settings.total_bps() <= budget_bps);
+        let fits =
+            |settings: &VoiceSettings| self.budget_bps.is_none_or(|budget_bps| settings.total_bps() <= budget_bps);
         let least = plain(&BITRATES_BPS[BITRATES_BPS.len() - 1]);
         let settings = choices.into_iter().find(fits).unwrap_or(least);
         let loss_percent = (self.lost * 100.0).clamp(LEAST_FEC_PERCENT, 50.0) as u32;
@@ -188,24 +205,24 @@ impl Trial {
 }
 
 impl Narrow {
-    fn measured(&mut self, now: Duration, round_trip: Duration) {
+    fn measured(&mut self, now: Duration, round_trip: Duration, lost: f32) {
         let shortest = self.shortest.map_or(round_trip, |shortest| (shortest + FORGET).min(round_trip));
         self.shortest = Some(shortest);
         let queue = round_trip - shortest;
-        if queue > NO_QUEUE {
+        if queue > NO_QUEUE || lost > OVERFLOWING {
             self.free_since = None;
         }
         if now < self.changed_at + SETTLING {
             return;
         }
-        if queue > QUEUE && self.rung + 1 < BITRATES_BPS.len() {
+        if (queue > QUEUE || lost > OVERFLOWING) && self.rung + 1 < BITRATES_BPS.len() {
             // More was tried a short while ago and was too much.
             if self.changed_at > Duration::ZERO && now < self.changed_at + self.wait {
                 self.wait = (self.wait * 2).min(LONGEST_WAIT);
             }
             self.rung += 1;
             self.changed_at = now;
-        } else if queue <= NO_QUEUE && self.rung > 0 {
+        } else if queue <= NO_QUEUE && lost <= OVERFLOWING && self.rung > 0 {
             let free_since = *self.free_since.get_or_insert(now);
             if now - free_since >= self.wait {
                 self.rung -= 1;
@@ -224,7 +241,13 @@ mod tests {
     const RTT: Option<Duration> = Some(Duration::from_millis(40));
 
     /// Reports of each second, all alike.
-    fn report(plan: &mut VoicePlan, from_s: u32, seconds: u32, lost: f32, round_trip: Option<Duration>) -> VoiceSettings {
+    fn report(
+        plan: &mut VoicePlan,
+        from_s: u32,
+        seconds: u32,
+        lost: f32,
+        round_trip: Option<Duration>,
+    ) -> VoiceSettings {
         (from_s..from_s + seconds).for_each(|at| plan.reported(SECOND * at, lost, round_trip));
         plan.settings()
     }
@@ -275,6 +298,15 @@ mod tests {
     }
 
     #[test]
+    fn a_path_that_overflows_without_a_queue_is_narrow_too_and_a_queue_from_the_first_report_on_is_seen() {
+        let mut plan = VoicePlan::new(true);
+        assert!(report(&mut plan, 0, 12, 0.4, RTT).total_bps() < 40_000);
+        let mut plan = VoicePlan::new(true);
+        plan.note_round_trip(Duration::from_millis(40));
+        assert!(report(&mut plan, 1, 12, 0.2, Some(Duration::from_millis(340))).total_bps() < 40_000);
+    }
+
+    #[test]
     fn what_was_too_much_again_is_tried_ever_more_seldom() {
         let mut plan = VoicePlan::new(true);
         let mut raised = Vec::new();
@@ -312,7 +344,8 @@ mod tests {
     #[test]
     fn nonsense_in_reports_changes_nothing_for_good() {
         let mut plan = VoicePlan::new(true);
-        for (lost, round_trip) in [(f32::NAN, None), (-3.0, Some(Duration::MAX / 4)), (f32::INFINITY, RTT), (7.0, RTT)] {
+        for (lost, round_trip) in [(f32::NAN, None), (-3.0, Some(Duration::MAX / 4)), (f32::INFINITY, RTT), (7.0, RTT)]
+        {
             plan.reported(SECOND, lost, round_trip);
             assert!(plan.settings().total_bps() > 0);
         }

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 
-/// Packets that may wait: more than the largest key frame has, and ten seconds of sound.
+/// Packets that may wait: more than the largest key frame has, and five seconds of sound.
 const QUEUE_PACKETS: usize = 512;
 
 /// Why a packet was not taken.
@@ -117,6 +117,11 @@ impl MediaSender {
         let report = self.shared.feedback.track(self.track).remote()?;
         let (lost, number) = (f32::from(report.lost_of_256) / 256.0, report.number);
         Some(Reported { number, lost, round_trip: self.shared.feedback.round_trip() })
+    }
+
+    /// How long the path takes there and back, by the newest measurement of RTCP or ICE.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.shared.feedback.round_trip()
     }
 
     /// Whether the peer takes packets with copies of earlier ones (RFC 2198).

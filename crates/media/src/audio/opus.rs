@@ -308,9 +308,11 @@ mod tests {
             let sound = [talk.clone(), noise(96_000, 0.0005, 3), talk].concat();
             let mut encoder = OpusEncoder::new().unwrap();
             encoder.set_resting(true).unwrap();
-            let sizes: Vec<usize> = sound.chunks_exact(length).map(|frame| encoder.encode(frame).unwrap().len()).collect();
+            let sizes: Vec<usize> =
+                sound.chunks_exact(length).map(|frame| encoder.encode(frame).unwrap().len()).collect();
             let at = |samples: usize| samples / length;
-            let sent = |range: std::ops::Range<usize>| sizes[range].iter().filter(|bytes| **bytes > RESTING_BYTES).count();
+            let sent =
+                |range: std::ops::Range<usize>| sizes[range].iter().filter(|bytes| **bytes > RESTING_BYTES).count();
             // Half a second is talk until it is sure that it is over.
             let silence = sent(at(24_000 + 24_000)..at(24_000 + 96_000));
             assert!(silence <= 6, "{silence} packets in 1.5 s of silence of {length}: {sizes:?}");

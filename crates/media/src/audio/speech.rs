@@ -222,7 +222,8 @@ mod tests {
         for frame in [spoken, background].concat().chunks_exact(FRAME_SAMPLES) {
             let packet = encoder.encode(frame).unwrap();
             let is_resting = packet.len() <= crate::audio::opus::RESTING_BYTES;
-            let sound = if is_resting && resting > 0 { decoder.comfort_noise(FRAME_SAMPLES) } else { decoder.decode(&packet) };
+            let sound =
+                if is_resting && resting > 0 { decoder.comfort_noise(FRAME_SAMPLES) } else { decoder.decode(&packet) };
             resting = if is_resting { resting + 1 } else { 0 };
             levels.push((is_resting, level_db(sound)));
         }
@@ -230,7 +231,11 @@ mod tests {
         println!("{} of {} steps rested: {rested:.0?}", rested.len(), levels.len() - 110);
         assert!(rested.len() > 40);
         let mean = rested.iter().sum::<f32>() / rested.len() as f32;
-        assert!((-68.0..-40.0).contains(&mean), "the background is at {:.0}: {mean:.0}", level_db(&noise(9_600, 0.003, 4)));
+        assert!(
+            (-68.0..-40.0).contains(&mean),
+            "the background is at {:.0}: {mean:.0}",
+            level_db(&noise(9_600, 0.003, 4))
+        );
     }
 
     #[test]

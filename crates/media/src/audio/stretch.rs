@@ -306,8 +306,10 @@ mod tests {
         let room = noise(20 * 48_000, 0.004, 2);
         let mut stretcher = Stretcher::new();
         let mut out = Vec::new();
-        let changes: Vec<i32> =
-            room.chunks(FRAME).map(|samples| stretcher.stretch(samples, Stretch::Accelerate(usize::MAX), &mut out)).collect();
+        let changes: Vec<i32> = room
+            .chunks(FRAME)
+            .map(|samples| stretcher.stretch(samples, Stretch::Accelerate(usize::MAX), &mut out))
+            .collect();
         assert_eq!(changes[..100].iter().sum::<i32>(), 0, "noise might be a whisper");
         assert!(changes[900..].iter().sum::<i32>() < -50_000, "{:?}", &changes[900..]);
     }

@@ -1,6 +1,6 @@
 //! Whether enough is lost, and the packets carry copies enough, for it to be worthwhile to wait for those.
 
-/// Packets over which loss is averaged: five seconds.
+/// Packets over which loss is averaged: five seconds, or half of that where each holds 10 ms.
 const AVERAGED: f32 = 250.0;
 
 /// Loss from which on a step of delay is worth its price, and down to which it stays so.
@@ -10,7 +10,7 @@ const NO_LONGER: f32 = 0.005;
 /// Missing packets that count at a time: a longer hole is an outage, which copies do not fill.
 const MAX_MISSING: i64 = 10;
 
-/// Packets without a copy before it is taken that the sender makes none: five seconds. None is made of silence.
+/// Packets without a copy before it is taken that the sender makes none: as long. Opus makes none of silence.
 const WITHOUT_COPY: u32 = 250;
 
 #[derive(Debug, Default)]

@@ -1,8 +1,8 @@
 //! Opus packets as RTP (RFC 7587): one packet a payload, on a clock that runs on through silence.
 
 use crate::packet::RtpPacket;
-use crate::red::Copy;
 use crate::packetizer::first_sequence;
+use crate::red::Copy;
 use bytes::Bytes;
 
 /// Numbers and stamps the Opus packets of one stream.

@@ -95,7 +95,10 @@ impl Renumbering {
         else {
             return Some(line.to_owned());
         };
-        let is_red = self.codecs.iter().any(|codec| codec.own.red_payload_type.map(|red| red.to_string()).as_deref() == Some(number));
+        let is_red = self
+            .codecs
+            .iter()
+            .any(|codec| codec.own.red_payload_type.map(|red| red.to_string()).as_deref() == Some(number));
         let number = self.number(number)?;
         match rest.strip_prefix("apt=") {
             Some(repaired) => Some(format!("{key}{number} apt={}", self.number(repaired)?)),

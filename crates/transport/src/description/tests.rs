@@ -111,14 +111,13 @@ fn a_browsers_offer_is_understood_as_far_as_it_matters() {
         panic!("three sections");
     };
     assert_eq!(rtp(audio).track, Some(Track::Microphone));
-    let opus =
-        RtpCodec {
-            codec: Codec::Opus,
-            payload_type: 111,
-            rtx_payload_type: None,
-            red_payload_type: Some(63),
-            feedback: vec!["transport-cc"],
-        };
+    let opus = RtpCodec {
+        codec: Codec::Opus,
+        payload_type: 111,
+        rtx_payload_type: None,
+        red_payload_type: Some(63),
+        feedback: vec!["transport-cc"],
+    };
     assert_eq!(rtp(audio).codecs, [opus]);
     assert_eq!(rtp(audio).extensions.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [3, 4]);
     assert_eq!(rtp(audio).ssrc, Some((3_570_614_608, None)));

@@ -38,6 +38,9 @@ impl Protection {
     pub(super) fn follow(&mut self, sender: &MediaSender, encoder: &mut OpusEncoder, shared: &Shared) {
         self.plan.set_takes_copies(sender.takes_copies());
         self.plan.set_budget_bps(shared.voice_budget_bps());
+        if let Some(round_trip) = sender.round_trip() {
+            self.plan.note_round_trip(round_trip);
+        }
         if let Some(report) = sender.reported().filter(|report| report.number != self.report) {
             self.report = report.number;
             self.plan.reported(shared.now(), report.lost, report.round_trip);
