@@ -5,9 +5,9 @@
 use crate::audio::SAMPLE_RATE_HZ;
 use crate::audio::opus::{FRAME_SAMPLES, MAX_PACKET_SAMPLES, OpusDecoder, OpusError};
 
-/// Invented sound is left as it is for 60 ms and is gone after 120. What libopus makes of a loss fades as well, most
+/// Invented sound is left as it is for 40 ms and is gone after 120. What libopus makes of a loss fades as well, most
 /// often by 6 dB in 40 ms and by 32 in 100; but of some vowels by 17 only, and then it goes on as a noise.
-const HELD_SAMPLES: usize = 3 * FRAME_SAMPLES;
+const HELD_SAMPLES: usize = 2 * FRAME_SAMPLES;
 const FADED_SAMPLES: usize = 6 * FRAME_SAMPLES;
 
 /// Real sound is back at full loudness after 5 ms, and what is cut off is silent after as long.
