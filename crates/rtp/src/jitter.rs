@@ -344,7 +344,7 @@ impl JitterBuffer {
             resting: held.payload.len() <= RESTING_BYTES,
         });
         let idle = moment.queued.min(lag + moment.queued - self.min_delay).max(0);
-        let stretch = self.pace.decide(moment.now, margin, idle);
+        let stretch = self.pace.decide(moment.now, margin, self.needed(), idle);
         match stretch {
             Stretch::None => {}
             Stretch::Accelerate { .. } => self.stats.accelerated += 1,

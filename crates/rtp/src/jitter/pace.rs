@@ -8,6 +8,9 @@ use super::{SAMPLES_PER_MS, Stretch};
 const TOO_MUCH: i64 = 8 * SAMPLES_PER_MS;
 const LEFT: i64 = 4 * SAMPLES_PER_MS;
 
+/// Where packets come unevenly, what is needed changes all the time: too much is no less than this part of it.
+const TOLERATED: i64 = 4;
+
 /// Idle sound from which on to play faster: the shortest pitch period that can be left out, and a little.
 const IDLE: i64 = 3 * SAMPLES_PER_MS;
 
@@ -37,10 +40,10 @@ struct Watched {
 }
 
 impl Pace {
-    /// Decides for a step that is pulled with `margin` more sound than needed, and with `idle` decoded sound that still
+    /// Decides for a step that is pulled with `margin` more sound than `needed`, and with `idle` decoded sound that still
     /// lies ready, of no use to anybody: packets are pulled a whole block at a time, so that it only delays. Whether the
     /// next packet is here is not asked: it will be when it is pulled, that much earlier.
-    pub(super) fn decide(&mut self, now: i64, margin: i64, idle: i64) -> Stretch {
+    pub(super) fn decide(&mut self, now: i64, margin: i64, needed: i64, idle: i64) -> Stretch {
         if margin < 0 {
             self.watched = None;
             return Stretch::Decelerate;
@@ -52,7 +55,7 @@ impl Pace {
         let excess = watched.least;
         let cut = (excess - LEFT).max(watched.idle);
         let wait = match excess {
-            ..TOO_MUCH if watched.idle < IDLE => {
+            _ if excess < TOO_MUCH.max(needed / TOLERATED) && watched.idle < IDLE => {
                 if now - watched.since >= WATCH {
                     *watched = fresh;
                 }
@@ -79,7 +82,7 @@ mod tests {
 
     fn accelerations_in_a_second(margin: i64) -> usize {
         let mut pace = Pace::default();
-        (0..50).filter(|step| pace.decide(step * 20 * MS, margin, 0) != Stretch::None).count()
+        (0..50).filter(|step| pace.decide(step * 20 * MS, margin, 0, 0) != Stretch::None).count()
     }
 
     #[test]
@@ -93,15 +96,15 @@ mod tests {
     #[test]
     fn a_margin_that_grew_is_seen_after_a_while() {
         let mut pace = Pace::default();
-        assert_eq!(pace.decide(0, 0, 0), Stretch::None);
-        let first = (1..100).find(|step| pace.decide(step * 20 * MS, 30 * MS, 0) != Stretch::None);
+        assert_eq!(pace.decide(0, 0, 0, 0), Stretch::None);
+        let first = (1..100).find(|step| pace.decide(step * 20 * MS, 30 * MS, 0, 0) != Stretch::None);
         assert_eq!(first, Some(55), "1.1 s");
     }
 
     #[test]
     fn a_step_loses_less_than_there_is_too_much() {
         let mut pace = Pace::default();
-        let stretches = (0..200).map(|step| pace.decide(step * 20 * MS, (9 + step % 3) * MS, 0));
+        let stretches = (0..200).map(|step| pace.decide(step * 20 * MS, (9 + step % 3) * MS, 0, 0));
         let stretches: Vec<Stretch> = stretches.filter(|stretch| *stretch != Stretch::None).collect();
         assert!(stretches.len() > 2);
         assert!(stretches.iter().all(|stretch| *stretch == Stretch::Accelerate { at_most: 5 * 48 }), "{stretches:?}");
@@ -110,14 +113,14 @@ mod tests {
     #[test]
     fn sound_that_lies_idle_is_left_out_even_where_no_more_is_held_than_needed() {
         let mut pace = Pace::default();
-        let stretches = (0..60).map(|step| pace.decide(step * 20 * MS, 2 * MS, 6 * MS));
+        let stretches = (0..60).map(|step| pace.decide(step * 20 * MS, 2 * MS, 0, 6 * MS));
         let stretches: Vec<Stretch> = stretches.filter(|stretch| *stretch != Stretch::None).collect();
         assert_eq!(stretches, [Stretch::Accelerate { at_most: 6 * 48 }]);
     }
 
     #[test]
     fn too_little_at_once_is_played_slower_at_once() {
-        assert_eq!(Pace::default().decide(0, -1, 0), Stretch::Decelerate);
+        assert_eq!(Pace::default().decide(0, -1, 0, 0), Stretch::Decelerate);
     }
 
     #[test]
@@ -125,7 +128,7 @@ mod tests {
         let mut pace = Pace::default();
         for step in 0..50 {
             let margin = if step % 3 == 1 { 4 * MS } else { 30 * MS };
-            let stretch = pace.decide(step * 20 * MS, margin, 0);
+            let stretch = pace.decide(step * 20 * MS, margin, 0, 0);
             assert_eq!(stretch, Stretch::None, "step {step}");
         }
     }

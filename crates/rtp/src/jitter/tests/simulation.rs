@@ -21,6 +21,15 @@ struct Clocks {
     player_ppm: f64,
 }
 
+/// What makes up for lost packets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Repair {
+    /// Opus' own data in the next packet.
+    Fec,
+    /// A copy in the next packet (RFC 2198).
+    Copy,
+}
+
 /// What came of it.
 #[derive(Debug)]
 struct Report {
@@ -41,6 +50,7 @@ struct Report {
 struct Simulation {
     rng: StdRng,
     clocks: Clocks,
+    repair: Repair,
     buffer: JitterBuffer,
     /// Arrival and number of each packet that arrives, latest first.
     arrivals: Vec<(f64, usize)>,
@@ -54,6 +64,16 @@ struct Simulation {
 
 /// Runs a call of `seconds` over a link that holds packet `n` up by `held_up(n)` ms, or loses it.
 fn simulate(
+    name: &str,
+    seconds: u32,
+    clocks: Clocks,
+    held_up: impl FnMut(usize, &mut StdRng) -> Option<f64>,
+) -> Report {
+    simulate_with(Repair::Fec, name, seconds, clocks, held_up)
+}
+
+fn simulate_with(
+    repair: Repair,
     name: &str,
     seconds: u32,
     clocks: Clocks,
@@ -74,6 +94,7 @@ fn simulate(
     let mut simulation = Simulation {
         rng,
         clocks,
+        repair,
         buffer: JitterBuffer::new(),
         arrivals,
         queued: 0,
@@ -98,12 +119,22 @@ impl Simulation {
         let now_ms = at_ms + self.rng.random_range(0.0..2.0);
         let now = Duration::from_secs_f64(now_ms / 1_000.0);
         while let Some((_, number)) = self.arrivals.pop_if(|(arrival, _)| *arrival <= now_ms) {
-            let [high, low] = (number as u16).to_be_bytes();
-            // Configuration 9 (20 ms) with repair data; the number goes along.
-            let payload = Bytes::from(vec![9 << 3, 0x40, high, low]);
             let timestamp = 4_000_000_000u32.wrapping_add(number as u32 * 960);
-            let packet = RtpPacket { sequence: number as u16, timestamp, marker: false, payload };
-            self.buffer.push(now, packet);
+            let packet = |payload| RtpPacket { sequence: number as u16, timestamp, marker: false, payload };
+            // Configuration 9 (20 ms), with repair data or without; the number goes along.
+            let payload = |flags: u8, number: usize| {
+                let [high, low] = (number as u16).to_be_bytes();
+                Bytes::from(vec![9 << 3, flags, high, low])
+            };
+            match self.repair {
+                Repair::Fec => self.buffer.push(now, packet(payload(0x40, number))),
+                Repair::Copy => {
+                    let before =
+                        number.checked_sub(1).map(|before| red::Copy { back: 960, payload: payload(0, before) });
+                    let redundant = Redundant { copies: before.into_iter().collect(), payload: payload(0, number) };
+                    self.buffer.push_redundant(now, packet(red::join(111, &redundant).unwrap()));
+                }
+            }
         }
         let due = (now_ms * (1.0 + self.clocks.player_ppm / 1e6) / BLOCK_MS).floor();
         while self.blocks < due {
@@ -239,7 +270,7 @@ fn stalls_of_wifi_are_learnt() {
     assert!(report.fixed_gaps_ms > 5_000.0, "{report}");
     assert!(report.gaps_ms < report.fixed_gaps_ms / 10.0, "{report}");
     assert!(report.mean_delay_ms < 300.0, "{report}");
-    assert!(report.accelerated_per_minute + report.decelerated_per_minute < 55.0, "{report}");
+    assert!(report.accelerated_per_minute + report.decelerated_per_minute < 30.0, "{report}");
 }
 
 #[test]
@@ -251,6 +282,19 @@ fn lost_packets_are_mostly_recovered_where_they_are_common() {
         assert!(report.recovered_ms > lost_ms * 0.75, "{name}: {report}");
         assert!(report.gaps_ms < lost_ms * 0.3, "{name}: {report}");
         assert!(report.mean_delay_ms < most_ms + 60.0, "{name}: {report}");
+    }
+}
+
+#[test]
+fn with_copies_only_what_is_lost_together_with_its_copy_is_invented() {
+    for share in [0.05, 0.10, 0.20] {
+        let name = format!("copies, loss {:.0} %", share * 100.0);
+        let report = simulate_with(Repair::Copy, &name, 300, Clocks::default(), losing(share, 1.0));
+        // Both of two packets.
+        let expected_ms = share * share * 300_000.0;
+        assert!(report.gaps_ms < expected_ms * 1.3 + 200.0, "{name}: {report}");
+        assert!(report.recovered_ms > (share - share * share) * 300_000.0 * 0.9, "{name}: {report}");
+        assert!(report.mean_delay_ms < 40.0, "{name}: {report}");
     }
 }
 
