@@ -13,9 +13,6 @@ const FRAME_MS: u32 = 20;
 /// Speech without audible loss of quality (RFC 7587 §3.1.1), and what it is brought to by and by on narrow paths.
 const BITRATES_BPS: [u32; 4] = [32_000, 24_000, 16_000, 12_000];
 
-/// With copies a little less is coded: no bits go into Opus' own repair data then.
-const COPIED_BITRATE_BPS: u32 = 24_000;
-
 /// How much of a rise, and of a fall, of the loss is believed in one report of fifty or a hundred packets.
 const RISE: f32 = 0.5;
 const FALL: f32 = 0.15;
@@ -149,7 +146,7 @@ impl VoicePlan {
         let is_wide = self.narrow.rung == 0;
         let wants_copies = is_wide && self.takes_copies && matches!(self.trial, Trial::On { .. });
         let copied =
-            VoiceSettings { frame_ms: SHORT_FRAME_MS, bitrate_bps: COPIED_BITRATE_BPS, copies: true, loss_percent: 0 };
+            VoiceSettings { frame_ms: SHORT_FRAME_MS, bitrate_bps: BITRATES_BPS[0], copies: true, loss_percent: 0 };
         let plain = |bitrate_bps: &u32| VoiceSettings {
             bitrate_bps: *bitrate_bps,
             frame_ms: FRAME_MS,
