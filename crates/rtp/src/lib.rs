@@ -11,8 +11,10 @@ pub mod jitter;
 pub mod nack;
 pub mod packet;
 pub mod packetizer;
+pub mod red;
 pub mod sender_report;
 pub mod sync;
+pub mod voice_plan;
 
 mod annex_b;
 mod depacketizer;
@@ -29,3 +31,4 @@ pub use packet::RtpPacket;
 pub use packetizer::{FramePacketizer, MAX_PAYLOAD_BYTES, OpusPacketizer, first_sequence};
 pub use sender_report::SenderReport;
 pub use sync::LipSync;
+pub use voice_plan::{VoicePlan, VoiceSettings};

@@ -57,6 +57,8 @@ pub(crate) struct Captured {
 /// What the peer's newest report says about a track that is sent to it (RFC 3550 §6.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RemoteReport {
+    /// Counts the reports about the track.
+    pub(crate) number: u64,
     pub(crate) packets_lost: u64,
     /// Of 256 packets, since the report before.
     pub(crate) lost_of_256: u8,
@@ -108,8 +110,11 @@ impl TrackFeedback {
         *lock(&self.remote)
     }
 
+    /// The report gets its number here.
     pub(crate) fn set_remote(&self, report: RemoteReport) {
-        *lock(&self.remote) = Some(report);
+        let mut remote = lock(&self.remote);
+        let number = remote.map_or(0, |before| before.number) + 1;
+        *remote = Some(RemoteReport { number, ..report });
     }
 }
 

@@ -27,6 +27,6 @@ pub use control::MAX_CONTROL_BYTES;
 pub use event::{PathState, PeerEvent, PeerEvents};
 pub use peer::{IceServer, Peer, PeerConfig, TransportError};
 pub use receive::{ReceivedMedia, ReceivedPacket};
-pub use send::{MediaSender, SendError};
+pub use send::{MediaSender, Reported, SendError};
 pub use stats::{PeerStats, TrackStats};
 pub use track::{Codec, Track, VideoCodec};

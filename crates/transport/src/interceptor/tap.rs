@@ -66,6 +66,7 @@ impl Tap {
             return;
         };
         self.feedback.track(track).set_remote(RemoteReport {
+            number: 0,
             packets_lost: lost(report.total_lost),
             lost_of_256: report.fraction_lost,
             jitter: duration(u64::from(report.jitter), track.clock_hz()),

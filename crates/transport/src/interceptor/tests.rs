@@ -36,6 +36,7 @@ fn agreement(rtx: bool) -> watch::Receiver<Agreement> {
             codec: Codec::H264,
             payload_type: 102,
             rtx_payload_type: rtx.then_some(RTX_PAYLOAD_TYPE),
+            red_payload_type: None,
             nack: track != Track::Microphone,
             transport_cc: Some(TRANSPORT_CC),
         }),

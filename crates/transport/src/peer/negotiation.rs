@@ -6,7 +6,7 @@ use crate::description::{
     DescriptionError, Direction, DtlsRole, Media, RemoteDescription, Rtp, RtpCodec, SectionFate, TRANSPORT_CC_EXTENSION,
 };
 use crate::sockets::{IceCredentials, Sockets};
-use crate::track::{Track, VideoCodec};
+use crate::track::{Codec, Track, VideoCodec};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -161,6 +161,14 @@ impl RemoteDescription {
     }
 }
 
+impl RtpCodec {
+    /// What comes under which payload type.
+    fn numbers(&self) -> impl Iterator<Item = (u8, Codec)> {
+        let red = self.red_payload_type.map(|payload_type| (payload_type, Codec::Red));
+        std::iter::once((self.payload_type, self.codec)).chain(red)
+    }
+}
+
 impl Rtp {
     /// In the codec that is preferred here, among those that the peer takes.
     fn sending(&self, video: &[VideoCodec]) -> Option<Sending> {
@@ -171,6 +179,7 @@ impl Rtp {
             codec: codec.codec,
             payload_type: codec.payload_type,
             rtx_payload_type: codec.rtx_payload_type,
+            red_payload_type: codec.red_payload_type,
             nack: !self.audio && codec.feedback.contains(&"nack"),
             transport_cc: numbered.map(|(id, _)| *id).filter(|_| codec.feedback.contains(&"transport-cc")),
         })
@@ -181,7 +190,7 @@ impl Rtp {
             ssrc: self.ssrc.map(|(media, _)| media),
             rtx_ssrc: self.ssrc.and_then(|(_, rtx)| rtx),
             nack: !self.audio && self.codecs.iter().any(|codec| codec.feedback.contains(&"nack")),
-            codecs: self.codecs.iter().map(|codec| (codec.payload_type, codec.codec)).collect(),
+            codecs: self.codecs.iter().flat_map(RtpCodec::numbers).collect(),
         }
     }
 }
