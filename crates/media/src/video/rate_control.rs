@@ -2,8 +2,8 @@
 //! codecs. It has no clock and touches no picture; codecs know their own quantizers, this knows steps.
 //!
 //! A picture coded with a step twice as large takes about half the bits ([`Kind::slope`]); so each coded picture tells how
-//! hard pictures are to code now, and the next one's step follows from its budget. The codecs' own rate controls average
-//! over a second and more. This one obeys with the next picture, which is what a path that changes asks for.
+//! hard pictures are to code now, and the next one's step follows from its budget. It obeys with the next picture, which is
+//! what a path that changes asks for, and does so alike for all codecs.
 
 use crate::frame::VideoFrame;
 

@@ -100,7 +100,7 @@ impl EncoderContext {
         (settings.iPicWidth, settings.iPicHeight) = (width, height);
         settings.fMaxFrameRate = NOMINAL_FPS;
         settings.iComplexityMode = MEDIUM_COMPLEXITY;
-        // Its rate control follows a new bit rate within a second and makes no key picture coarser than quantizer 40.
+        // Each picture is given its quantizer, so that the next one obeys a new bit rate.
         settings.iRCMode = RC_OFF_MODE;
         settings.bEnableFrameSkip = false;
         // A changed scene is coded as it is: a key picture comes only when one is asked for.
