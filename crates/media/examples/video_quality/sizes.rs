@@ -53,7 +53,11 @@ fn measure(
     let mut scaler = Scaler::new();
     let (mut bits, mut shown, mut likenesses) = (0, 0, Vec::new());
     for (number, source) in to_and_fro(clip).take(PICTURES).enumerate() {
-        if number as u32 % (CLIP_FPS / fps).max(1) != 0 && fps != 20 || fps == 20 && number % 3 == 2 {
+        let is_left_out = match fps {
+            20 => number % 3 == 2,
+            _ => !(number as u32).is_multiple_of((CLIP_FPS / fps).max(1)),
+        };
+        if is_left_out {
             continue;
         }
         let coded = encoder.encode(&scaler.scale(source, width, height)?, false)?.ok_or("a picture was left out")?;
