@@ -22,7 +22,7 @@ const LEAD_US: i64 = 20 * MS;
 /// How much earlier than its sound a picture is shown, where it is ready by then: sound that is late is noticed from 125 ms on
 /// (ITU-R BT.1359-1), so waiting for it to the last would only make the picture late. Not more, so that with what the
 /// reports and the clocks are off the two stay within 45 ms of each other either way.
-const EARLY_US: i64 = 35 * MS;
+const EARLY_US: i64 = 25 * MS;
 
 /// Pictures are played up to 15 % faster or slower, which nobody sees, to get to where they should be.
 const PICTURE_SLEW_US: i64 = 150 * MS;
