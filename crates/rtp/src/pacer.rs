@@ -79,6 +79,11 @@ impl<T> Pacer<T> {
         self.queues.iter().any(|queue| !queue.is_empty()).then(|| self.next.saturating_sub(TOGETHER))
     }
 
+    /// Whether a packet waits that `is_it` knows.
+    pub fn holds(&self, is_it: impl Fn(&T) -> bool) -> bool {
+        self.queues.iter().flatten().any(|held| is_it(&held.packet))
+    }
+
     /// Bytes that wait.
     pub fn bytes(&self) -> usize {
         self.bytes

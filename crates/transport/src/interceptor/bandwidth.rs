@@ -65,6 +65,13 @@ impl Bandwidth {
         }
     }
 
+    /// Whether the peer asked for a packet (RFC 4588 §4) that has not left the first time: it only looked lost.
+    fn is_still_to_come(&self, track: Track, again: &rtp::Packet) -> bool {
+        let number = again.payload.first_chunk().map(|number| u16::from_be_bytes(*number));
+        let ssrc = self.ssrcs.media[track.index()];
+        self.pacer.holds(|held| held.header.ssrc == ssrc && Some(held.header.sequence_number) == number)
+    }
+
     /// Lets those leave that may.
     fn release(&mut self, now: Instant) {
         loop {
@@ -127,8 +134,11 @@ impl Part for Bandwidth {
                 self.depart(now, Track::Microphone, &mut packet);
                 Some(Packet::Rtp(packet))
             }
-            Some(Track::Camera | Track::Screen) => {
+            Some(track @ (Track::Camera | Track::Screen)) => {
                 let is_first_time = self.ssrcs.track(packet.header.ssrc).is_some();
+                if !is_first_time && self.is_still_to_come(track, &packet) {
+                    return None;
+                }
                 let priority = if is_first_time { Priority::Picture } else { Priority::Again };
                 let since = self.feedback.congestion(now).now();
                 self.pacer.push(since, priority, wire_bytes(&packet), packet);
