@@ -53,15 +53,19 @@ const MIN_PACED_BPS: f64 = 2_000_000.0;
 const BLIND_GROWTH: f64 = 0.25;
 const BLIND_AFTER_US: i64 = 500 * MS;
 
-/// A packet that no report named for so long is not on its way any more. Where the path lost everything, the next picture
-/// then finds out whether it answers again.
-const EXPIRED_US: i64 = 2_000 * MS;
+/// A packet that no report named for so long is not on its way any more. Longer than the longest pause between questions.
+const EXPIRED_US: i64 = 5_000 * MS;
 
 /// Smaller packets come as evenly as the network's jitter lets them, and measure that instead.
 const MIN_MEASURED_BYTES: usize = 300;
 
 /// How much longer than usual an answer may take before it is overdue.
 const LATE_US: i64 = 15 * MS;
+
+/// Where no answer comes, the next picture asks after this, or what an answer takes; then after twice as long, and so on:
+/// the reports may be lost and not the path.
+const ASK_AGAIN_US: i64 = 60 * MS;
+const MAX_DOUBLINGS: u32 = 5;
 
 /// Overdue for this long, or for two round trips: the path does not answer.
 const SILENT_US: i64 = 200 * MS;
@@ -90,6 +94,9 @@ pub struct CongestionControl {
     all_here: Option<i64>,
     /// How long an answer takes without a queue: the longest of late.
     answer: Answer,
+    /// When the last packet left, and how many questions were not answered since the last report.
+    sent_at: i64,
+    asked: u32,
     grown_at: i64,
     bps: f64,
     is_known: bool,
@@ -135,6 +142,8 @@ impl CongestionControl {
             last: None,
             all_here: None,
             answer: Answer::default(),
+            sent_at: 0,
+            asked: 0,
             grown_at: 0,
             bps,
             is_known: false,
@@ -145,6 +154,10 @@ impl CongestionControl {
     pub fn sent(&mut self, now: Duration, number: u16, bytes: usize) {
         let now = micros(now);
         self.in_flight.expire(now - EXPIRED_US);
+        if now - self.sent_at > self.pause() {
+            self.asked += 1;
+        }
+        self.sent_at = now;
         let mut sent = Sent { at: now, bytes, wait: 0 };
         if let Some(base) = self.base.lowest() {
             sent.wait = self.queue(&sent, base);
@@ -168,6 +181,7 @@ impl CongestionControl {
             }
         }
         if came {
+            self.asked = 0;
             self.estimate(now);
         }
         self.predict();
@@ -221,8 +235,16 @@ impl CongestionControl {
 
     /// How long the report on the oldest packet is overdue.
     fn overdue(&self, now: i64) -> i64 {
-        let Some(oldest) = self.in_flight.oldest().filter(|oldest| now - oldest.at <= EXPIRED_US) else { return 0 };
+        let Some(oldest) = self.in_flight.oldest() else { return 0 };
+        if now - self.sent_at > self.pause() {
+            return 0;
+        }
         now - oldest.at - self.answer.longest() - oldest.wait - LATE_US
+    }
+
+    /// How long nothing is sent before the next picture asks whether the path answers again.
+    fn pause(&self) -> i64 {
+        self.answer.longest().max(ASK_AGAIN_US) << self.asked.min(MAX_DOUBLINGS)
     }
 
     fn came(&mut self, now: i64, number: i64, sent: Sent, arrived: i64) {

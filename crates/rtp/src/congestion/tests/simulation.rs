@@ -22,16 +22,18 @@ pub(super) struct Link {
     chances: Vec<u64>,
     delay_s: f64,
     pub(super) loss: f64,
+    /// Of the reports.
+    pub(super) lost_reports: f64,
 }
 
 impl Link {
     pub(super) fn rates(rates: &[(f64, f64)], delay_ms: f64) -> Self {
-        Self { rates: rates.to_vec(), chances: Vec::new(), delay_s: delay_ms / 1e3, loss: 0.0 }
+        Self { rates: rates.to_vec(), chances: Vec::new(), delay_s: delay_ms / 1e3, loss: 0.0, lost_reports: 0.0 }
     }
 
     pub(super) fn recorded(path: &str, delay_ms: f64) -> Self {
         let chances = std::fs::read_to_string(path).unwrap().lines().map(|line| line.parse().unwrap()).collect();
-        Self { rates: Vec::new(), chances, delay_s: delay_ms / 1e3, loss: 0.0 }
+        Self { rates: Vec::new(), chances, delay_s: delay_ms / 1e3, loss: 0.0, lost_reports: 0.0 }
     }
 
     /// Bytes that may pass in the millisecond `ms`.
@@ -158,7 +160,10 @@ pub(super) fn simulate(name: &str, link: &Link, seconds: f64) -> Run {
         }
         if !unreported.is_empty() && now - reported_at >= 0.025 {
             reported_at = now;
-            reports.push_back((now + link.delay_s, std::mem::take(&mut unreported)));
+            let report = std::mem::take(&mut unreported);
+            if !rng.random_bool(link.lost_reports) {
+                reports.push_back((now + link.delay_s, report));
+            }
         }
     }
     let mut delays = Vec::new();
