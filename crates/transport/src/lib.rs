@@ -7,6 +7,7 @@ mod agreement;
 mod candidate;
 mod certificate;
 mod codecs;
+mod congestion;
 mod control;
 pub mod description;
 mod event;
@@ -23,6 +24,7 @@ mod wall_clock;
 
 pub use candidate::{Candidate, CandidateError, CandidateKind};
 pub use certificate::Certificate;
+pub use congestion::PictureBudget;
 pub use control::MAX_CONTROL_BYTES;
 pub use event::{PathState, PeerEvent, PeerEvents};
 pub use peer::{IceServer, Peer, PeerConfig, TransportError};

@@ -2,6 +2,7 @@
 //! neither a codec's thread nor another track ever waits.
 
 use crate::agreement::{Agreement, Sending};
+use crate::congestion::PictureBudget;
 use crate::feedback::{Captured, Feedback};
 use crate::track::{Codec, Track};
 use ahoy_rtp::red::{self, Redundant};
@@ -117,6 +118,18 @@ impl MediaSender {
         let report = self.shared.feedback.track(self.track).remote()?;
         let (lost, number) = (f32::from(report.lost_of_256) / 256.0, report.number);
         Some(Reported { number, lost, round_trip: self.shared.feedback.round_trip() })
+    }
+
+    /// What may be spent on the next picture, by what the path carries now. `None` where the peer does not report on single
+    /// packets (`transport-cc`): then nothing is known of it.
+    pub fn picture_budget(&self) -> Option<PictureBudget> {
+        self.agreement.borrow().track(self.track).sending?.transport_cc?;
+        Some(self.shared.feedback.congestion(Instant::now()).picture_budget())
+    }
+
+    /// What the voice may take, in bits a second with all headers; `None` while nothing is known of the path.
+    pub fn voice_budget_bps(&self) -> Option<u32> {
+        self.shared.feedback.congestion(Instant::now()).voice_budget_bps()
     }
 
     /// How long the path takes there and back, by the newest measurement of RTCP or ICE.

@@ -1,6 +1,6 @@
 //! What the threads of one call share: the gate, the meters, and the way to tell.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ahoy_call::Gate;
@@ -21,8 +21,6 @@ pub(crate) struct Shared {
     began: Instant,
     /// In microseconds; 0 is unknown.
     round_trip_us: AtomicU64,
-    /// 0 is unknown.
-    voice_budget_bps: AtomicU32,
     gate: watch::Receiver<Gate>,
     reports: mpsc::Sender<PeerReport>,
     frames: Option<mpsc::Sender<Stamped>>,
@@ -41,7 +39,6 @@ impl Shared {
             lip_sync: LipSync::default(),
             began: Instant::now(),
             round_trip_us: AtomicU64::new(0),
-            voice_budget_bps: AtomicU32::new(0),
             gate,
             reports,
             frames,
@@ -60,12 +57,6 @@ impl Shared {
 
     pub(crate) fn set_round_trip(&self, round_trip: Duration) {
         self.round_trip_us.store(u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-
-    /// How much of the path the voice may take, headers and all, if somebody measures it. Until then the voice finds out
-    /// by itself, from the peer's reports ([`ahoy_rtp::VoicePlan`]).
-    pub(crate) fn voice_budget_bps(&self) -> Option<u32> {
-        Some(self.voice_budget_bps.load(Ordering::Relaxed)).filter(|bps| *bps > 0)
     }
 
     /// What may be sent, played and shown at this moment. Asked before each picture and each block of sound: this is the

@@ -102,7 +102,7 @@ impl Part for Tap {
         rtcp_of::<SenderReport>(packet).for_each(|report| self.sender_reported(now, report));
     }
 
-    fn sent(&mut self, _now: Instant, packet: &mut Packet) {
+    fn sent(&mut self, _now: Instant, packet: &Packet) {
         for request in rtcp_of::<PictureLossIndication>(packet) {
             if let Some((track, _)) = self.agreement.borrow().incoming(request.media_ssrc) {
                 self.feedback.track(track).key_frames_asked.add(1);

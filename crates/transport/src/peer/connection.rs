@@ -5,7 +5,7 @@ use crate::agreement::Agreement;
 use crate::codecs::{self, Ssrcs};
 use crate::control;
 use crate::feedback::Feedback;
-use crate::interceptor::{Bandwidth, LossRequests, Reports, Resends, Stage, Tap};
+use crate::interceptor::{Arrivals, Bandwidth, LossRequests, Reports, Resends, Stage, Tap};
 use crate::sockets::Sockets;
 use crate::track::Track;
 use rtc::ice::mdns::MulticastDnsMode;
@@ -108,10 +108,11 @@ async fn connect(
     mdns: MulticastDnsMode,
 ) -> Result<Arc<dyn PeerConnection>, webrtc::error::Error> {
     let mut media = codecs::media_engine(&config.video_codecs)?;
-    // The crate reports to the peer on its transport-wide numbers. All else is our own: the crate asks for a packet again
+    // The crate reports to the peer on its transport-wide numbers, when it is told to. All else is our own: the crate asks for a packet again
     // until it leaves the window, though it came by retransmission; answers as often as it is asked; and its reports take a
     // time stamp that wraps for hours of jitter.
-    let registry = configure_twcc_receiver_only(interceptors(knowledge), &mut media)?;
+    let registry =
+        configure_twcc_receiver_only(interceptors(knowledge), &mut media)?.with(Slot::TwccReceiver, Arrivals::new());
     let policy = if config.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
     let configuration = RTCConfigurationBuilder::new()
         .with_ice_servers(config.ice_servers.iter().filter_map(usable).collect())
@@ -137,7 +138,7 @@ async fn connect(
 fn interceptors(knowledge: Knowledge) -> Registry {
     let Knowledge { ssrcs, agreement, feedback } = knowledge;
     let now = Instant::now();
-    let bandwidth = Bandwidth::new(ssrcs, agreement.clone(), Arc::clone(&feedback), now);
+    let bandwidth = Bandwidth::new(ssrcs, agreement.clone(), Arc::clone(&feedback));
     let resends = Resends::new(ssrcs, agreement.clone(), Arc::clone(&feedback));
     let loss = LossRequests::new(ssrcs.feedback(), agreement.clone(), Arc::clone(&feedback), now);
     let reports = Reports::new(ssrcs, agreement.clone(), Arc::clone(&feedback));

@@ -37,7 +37,7 @@ impl Protection {
     /// Looks for news, between two frames.
     pub(super) fn follow(&mut self, sender: &MediaSender, encoder: &mut OpusEncoder, shared: &Shared) {
         self.plan.set_takes_copies(sender.takes_copies());
-        self.plan.set_budget_bps(shared.voice_budget_bps());
+        self.plan.set_budget_bps(sender.voice_budget_bps());
         if let Some(round_trip) = sender.round_trip() {
             self.plan.note_round_trip(round_trip);
         }
