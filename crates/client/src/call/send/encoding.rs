@@ -50,6 +50,15 @@ struct Coder {
     encoder: Box<dyn VideoEncoder>,
 }
 
+/// Why a picture is not sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LeftOut {
+    /// It would wait on its way, and those behind it with it.
+    WouldWait,
+    /// The path carries fewer pictures a second.
+    NotDue,
+}
+
 /// How a picture is to be sent.
 #[derive(Clone, Copy)]
 struct Plan {
@@ -97,11 +106,11 @@ impl Encoding {
     }
 
     fn send(&mut self, captured: &Captured, codec: VideoCodec, format: PictureFormat) {
-        let Some(plan) = self.plan(captured) else {
-            if let Some(coder) = &mut self.coder {
-                coder.encoder.skip();
-            }
-            return;
+        let plan = match self.plan(captured) {
+            Ok(plan) => plan,
+            // The encoder counts on this one.
+            Err(LeftOut::WouldWait) => return self.coder.iter_mut().for_each(|coder| coder.encoder.skip()),
+            Err(LeftOut::NotDue) => return,
         };
         let encoded = match self.encode(captured, codec, plan) {
             Ok(Some(encoded)) => encoded,
@@ -128,15 +137,14 @@ impl Encoding {
         }
     }
 
-    /// How to send this picture; nothing if it is left out, so that it and those behind it need not wait on their way, or
-    /// because the path carries fewer.
-    fn plan(&mut self, captured: &Captured) -> Option<Plan> {
+    /// How to send this picture, if it is sent.
+    fn plan(&mut self, captured: &Captured) -> Result<Plan, LeftOut> {
         let now = self.shared.now();
         let size = (captured.frame.width(), captured.frame.height());
         let budget = self.sender.picture_budget();
         let bitrate_bps = budget.map_or(u32::MAX, |budget| budget.bitrate_bps);
         if bitrate_bps == 0 || budget.is_some_and(|budget| budget.wait > LONGEST_WAIT) {
-            return None;
+            return Err(LeftOut::WouldWait);
         }
         let captured_fps = captured.rate.fps().round() as u32;
         let load = self.encoding_s * captured.rate.fps();
@@ -147,10 +155,10 @@ impl Encoding {
         // Half a picture's time of grace: cameras are not even.
         let interval = Duration::from_secs_f64(1.0 / rate.fps());
         if now + Duration::from_secs_f64(0.5 / captured.rate.fps()) < self.next_at {
-            return None;
+            return Err(LeftOut::NotDue);
         }
         self.next_at = (self.next_at + interval).max(now);
-        Some(Plan { rung, rate, bitrate_bps: bitrate_bps.min(rung.worth_bps()) })
+        Ok(Plan { rung, rate, bitrate_bps: bitrate_bps.min(rung.worth_bps()) })
     }
 
     fn encode(&mut self, captured: &Captured, codec: VideoCodec, plan: Plan) -> Result<Option<EncodedFrame>, String> {
