@@ -4,8 +4,8 @@
 //! Three things are known of each packet that was reported: when it left, when it came, and how large it was.
 //!
 //! * **Capacity.** Where a packet had to wait behind the one before it, the time between their arrivals is what the
-//!   narrowest link took to send it. Bytes and times of such packets, added up over the newest of them, are its rate
-//!   ([`capacity`]). The pictures themselves are the probes: their packets leave faster than they can arrive. So a path that
+//!   narrowest link took to send it. Bytes and times of such packets, added up over the newest of them, are its rate.
+//!   The pictures themselves are the probes: their packets leave faster than they can arrive. So a path that
 //!   became wider shows with the next pictures, without being filled first.
 //! * **Queue.** From the capacity follows when each packet on its way will be there; how long the next one would wait is
 //!   how far the last one is ahead of it ([`CongestionControl::wait`]). A picture that would wait is left out before it is

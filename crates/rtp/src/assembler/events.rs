@@ -5,13 +5,13 @@
 pub struct AssembledFrame {
     /// The RTP time stamp, as sent.
     pub rtp: u32,
-    /// The picture, in the form that [`PictureFormat`] says.
+    /// The picture, in the form that [`PictureFormat`](crate::PictureFormat) says.
     pub data: Vec<u8>,
     /// Whether decoding can begin here.
     pub key: bool,
 }
 
-/// What a [`FrameAssembler`] has to say.
+/// What a [`FrameAssembler`](crate::FrameAssembler) has to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AssemblerEvent {
     /// The next picture in decoding order.
