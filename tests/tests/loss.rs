@@ -1,5 +1,5 @@
-//! Two real peer connections over a path that loses packets: what is lost comes again, quickly and hardly more than once, and
-//! the numbers that either side tells are those that the path counted.
+//! Two real peer connections over a path that loses packets: they find each other all the same, what is lost comes again,
+//! quickly and hardly more than once, and the numbers that either side tells are those that the path counted.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use ahoy_transport::{
     Certificate, PathState, Peer, PeerConfig, PeerEvent, PeerEvents, PeerStats, ReceivedMedia, Track, VideoCodec,
 };
 use bytes::Bytes;
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 const DELAY: Duration = Duration::from_millis(20);
@@ -20,6 +21,12 @@ const ROUND_TRIP: Duration = Duration::from_millis(40);
 const PICTURES: u32 = 600;
 const PICTURE_EVERY: Duration = Duration::from_micros(33_333);
 const PACKET_BYTES: usize = 1_150;
+
+const CALLS: u64 = 60;
+const CALLS_AT_ONCE: u64 = 10;
+
+/// A call without a path is given up after 20 s, and DTLS left alone after eight; a loss before it is seen costs a second.
+const UP_WITHIN: Duration = Duration::from_secs(3);
 
 /// As the peers offer them.
 const H264: u8 = 102;
@@ -33,6 +40,34 @@ async fn single_lost_packets_come_again_quickly_and_hardly_more_than_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn packets_lost_in_bursts_come_again_quickly_and_hardly_more_than_once() {
     repairs(Way { delay: DELAY, loss: 0.03, burst: 3 }).await;
+}
+
+/// A path that loses one packet in twenty costs a call tens of milliseconds for each of those that make it, never the call.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_call_over_a_path_that_loses_packets_is_up_long_before_it_would_be_given_up() {
+    let seed: u64 = rand::random();
+    println!("seed {seed}");
+    let mut took = Vec::new();
+    for batch in 0..CALLS / CALLS_AT_ONCE {
+        let mut calls = JoinSet::new();
+        for call in 0..CALLS_AT_ONCE {
+            let seed = seed.wrapping_add(2 * (batch * CALLS_AT_ONCE + call));
+            calls.spawn(async move {
+                let link = Link::new(Way { delay: DELAY, loss: 0.05, ..Way::default() }, seed);
+                let (mut left, mut right) = (Side::open().await, Side::open().await);
+                let began = Instant::now();
+                connect(&mut left, &mut right, &link).await;
+                let took = began.elapsed();
+                left.peer.close().await;
+                right.peer.close().await;
+                took
+            });
+        }
+        took.extend(calls.join_all().await);
+    }
+    took.sort_unstable();
+    println!("half of them in {:?}, all in {:?}", took[took.len() / 2], took.last());
+    assert!(took.iter().all(|took| *took < UP_WITHIN), "{took:?}");
 }
 
 /// Sends pictures for twenty seconds over a link that loses packets both ways, and compares what each side says of it with what

@@ -260,7 +260,7 @@ pub struct Stats {
     pub frames_shown: u64,
     /// Key frames asked for.
     pub key_frames_requested: u64,
-    /// Sound invented for lost packets.
+    /// Sound that was invented, or silent, because packets were lost or late. Silence is counted when the sound is back.
     pub concealed_ms: u64,
     /// Sound taken from the packet after a lost one.
     pub recovered_ms: u64,

@@ -3,8 +3,11 @@
 
 pub mod decoder;
 pub mod encoder;
+pub mod ladder;
 
+mod controlled;
 mod h264;
+mod rate_control;
 #[cfg(all(feature = "vp8", target_os = "linux"))]
 mod vp8;
 

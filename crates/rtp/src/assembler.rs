@@ -1,13 +1,26 @@
 //! The receiving side of pictures: packets in any order, some twice, some never, become coded pictures in decoding order.
 //! It asks for a key frame when there is no other way on; asking for single packets again is not done here.
 
+mod disposable;
+mod events;
+mod key_requests;
+mod spacing;
+
 use crate::clock::SequenceUnwrapper;
-use crate::depacketizer::{Finished, Malformed, assemble, begins_key_picture, begins_picture};
+use crate::depacketizer::{Finished, Malformed, assemble, begins_key_picture, begins_picture, picture_id};
 use crate::format::PictureFormat;
 use crate::packet::RtpPacket;
 use bytes::Bytes;
+use key_requests::KeyRequests;
+use spacing::Spacing;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
+
+pub use events::{AssembledFrame, AssemblerEvent, AssemblerStats};
+
+/// A packet that is missing for this long does not come any more: nobody asks for it longer than a second, and the answer
+/// takes its time.
+const LONGEST_REPAIR: Duration = Duration::from_millis(1_500);
 
 /// A packet this much older than what was already used is not late but of a stream that began anew (RFC 3550 A.1).
 const MAX_MISORDER: i64 = 1_000;
@@ -15,8 +28,8 @@ const MAX_MISORDER: i64 = 1_000;
 /// Limits and patience of a [`FrameAssembler`].
 #[derive(Clone, Copy, Debug)]
 pub struct AssemblerConfig {
-    /// How long a missing packet is waited for before the pictures that need it are given up, until the round trip is
-    /// known ([`FrameAssembler::set_round_trip`]).
+    /// How long a missing packet is waited for before a key frame is asked for, until the round trip is known
+    /// ([`FrameAssembler::set_round_trip`]).
     pub repair_wait: Duration,
     /// The first pause between two requests for a key frame; it doubles with each request. Longer where the round trip is.
     pub first_request_pause: Duration,
@@ -42,41 +55,6 @@ impl Default for AssemblerConfig {
     }
 }
 
-/// One coded picture, ready for the decoder.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AssembledFrame {
-    /// The RTP time stamp, as sent.
-    pub rtp: u32,
-    /// The picture, in the form that [`PictureFormat`] says.
-    pub data: Vec<u8>,
-    /// Whether decoding can begin here.
-    pub key: bool,
-}
-
-/// What a [`FrameAssembler`] has to say.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AssemblerEvent {
-    /// The next picture in decoding order.
-    Frame(AssembledFrame),
-    /// Pictures are withheld until a key frame comes: ask the sender for one.
-    KeyFrameWanted,
-}
-
-/// What happened so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AssemblerStats {
-    /// Pictures handed out.
-    pub frames: u64,
-    /// Of those, key frames.
-    pub key_frames: u64,
-    /// Packets that were already there or already used.
-    pub duplicates: u64,
-    /// Times the way on was lost: a packet that never came, or payloads against the format.
-    pub breaks: u64,
-    /// Packets thrown away because of a break or a limit.
-    pub discarded: u64,
-}
-
 /// Puts the packets of one stream of pictures together.
 ///
 /// `now` is the time since any fixed moment, the same in every call, and does not go back.
@@ -93,8 +71,10 @@ pub struct FrameAssembler {
     floor: Option<i64>,
     /// Where a stream that began anew would go on.
     restart_at: Option<i64>,
-    request: Option<KeyRequest>,
-    last_requested: Option<Duration>,
+    requests: KeyRequests,
+    spacing: Spacing,
+    /// The id of the last picture that was used, where pictures have one.
+    last_id: Option<u16>,
     events: VecDeque<AssemblerEvent>,
     stats: AssemblerStats,
 }
@@ -104,6 +84,8 @@ struct Held {
     arrived: Duration,
     timestamp: u32,
     marker: bool,
+    /// A key frame begins here.
+    begins_key: bool,
     payload: Bytes,
 }
 
@@ -114,17 +96,19 @@ enum Position {
     /// The packet with this number comes next.
     Following {
         next: i64,
-        /// When it was first seen to be missing.
-        missing_since: Option<Duration>,
+        missing: Option<Gap>,
         /// Whether the picture that begins here must be a key frame.
         must_be_key: bool,
     },
 }
 
-#[derive(Clone, Copy, Debug)]
-struct KeyRequest {
-    due: Duration,
-    pause: Duration,
+/// Packets that have followers already and are not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Gap {
+    /// When it was first seen.
+    since: Duration,
+    /// It lasts so long that a key frame is wanted. Whichever comes first, the packets or that, shows the way on.
+    is_break: bool,
 }
 
 impl FrameAssembler {
@@ -140,8 +124,9 @@ impl FrameAssembler {
             position: Position::Searching,
             floor: None,
             restart_at: None,
-            request: None,
-            last_requested: None,
+            requests: KeyRequests::default(),
+            spacing: Spacing::default(),
+            last_id: None,
             events: VecDeque::new(),
             stats: AssemblerStats::default(),
         }
@@ -161,7 +146,9 @@ impl FrameAssembler {
         }
         self.restart_at = None;
         self.held_bytes += packet.payload.len();
-        let held = Held { arrived: now, timestamp: packet.timestamp, marker: packet.marker, payload: packet.payload };
+        let RtpPacket { timestamp, marker, payload, .. } = packet;
+        let begins_key = begins_key_picture(self.format, &payload);
+        let held = Held { arrived: now, timestamp, marker, begins_key, payload };
         self.packets.insert(sequence, held);
         self.advance(now);
         self.enforce_limits(now);
@@ -176,16 +163,20 @@ impl FrameAssembler {
     pub fn poll_timeout(&self) -> Option<Duration> {
         let repair = match self.position {
             Position::Searching => None,
-            Position::Following { missing_since, .. } => missing_since.map(|since| since + self.repair_wait()),
+            Position::Following { missing, .. } => missing.map(|gap| match gap.is_break {
+                false => gap.since + self.repair_wait(),
+                true => gap.since + LONGEST_REPAIR,
+            }),
         };
-        let request = self.request.map(|request| request.due);
-        repair.into_iter().chain(request).min()
+        repair.into_iter().chain(self.requests.due()).min()
     }
 
     /// Lets time pass.
     pub fn handle_timeout(&mut self, now: Duration) {
         self.advance(now);
-        self.repeat_request(now);
+        if self.requests.due().is_some_and(|due| due <= now) {
+            self.request_key_frame(now);
+        }
     }
 
     /// Says how long the way to the sender and back takes, now that it is known, or known better.
@@ -206,6 +197,7 @@ impl FrameAssembler {
         let waiting = self.events.len();
         self.events.retain(|event| *event == AssemblerEvent::KeyFrameWanted);
         self.stats.frames -= (waiting - self.events.len()) as u64;
+        self.stats.breaks += 1;
         self.lose_way(now);
         self.advance(now);
     }
@@ -258,9 +250,7 @@ impl FrameAssembler {
         loop {
             let moved = match self.position {
                 Position::Searching => self.search(now),
-                Position::Following { next, missing_since, must_be_key } => {
-                    self.follow(now, next, missing_since, must_be_key)
-                }
+                Position::Following { next, missing, must_be_key } => self.follow(now, next, missing, must_be_key),
             };
             if !moved {
                 return;
@@ -270,11 +260,9 @@ impl FrameAssembler {
 
     /// Looks for the first packet that begins a key frame.
     fn search(&mut self, now: Duration) -> bool {
-        let begins_key_picture = |held: &Held| begins_key_picture(self.format, &held.payload);
-        let found = self.packets.iter().find(|(_, held)| begins_key_picture(held)).map(|(sequence, _)| *sequence);
+        let found = self.packets.iter().find(|(_, held)| held.begins_key).map(|(sequence, _)| *sequence);
         if let Some(next) = found {
-            self.discard_before(next);
-            self.position = Position::Following { next, missing_since: None, must_be_key: true };
+            self.go_to_key(next);
             return true;
         }
         // Nothing of use may still be overtaken by the beginning that it belongs to, for a while.
@@ -287,33 +275,60 @@ impl FrameAssembler {
         }
         if let Some((_, oldest)) = self.packets.first_key_value() {
             let due = oldest.arrived + patience;
-            let pause = self.first_request_pause();
-            self.request.get_or_insert(KeyRequest { due, pause });
+            self.requests.plan(due, self.first_request_pause());
         }
         false
     }
 
-    /// Hands out the picture that begins at `next`, once it is complete.
-    fn follow(&mut self, now: Duration, next: i64, missing_since: Option<Duration>, must_be_key: bool) -> bool {
+    /// Hands out the picture that begins at `next`, once it is complete, or finds a way past it.
+    fn follow(&mut self, now: Duration, next: i64, missing: Option<Gap>, must_be_key: bool) -> bool {
         match self.extent(next) {
             Extent::Complete { end } => {
                 self.hand_out(now, next, end, must_be_key);
                 true
             }
             Extent::Growing => {
-                self.position = Position::Following { next, missing_since: None, must_be_key };
+                self.position = Position::Following { next, missing: None, must_be_key };
                 false
             }
             Extent::Missing => {
-                let since = missing_since.unwrap_or(now);
-                if since + self.repair_wait() > now {
-                    self.position = Position::Following { next, missing_since: Some(since), must_be_key };
-                    return false;
+                if let Some(key) = self.complete_key_after(next) {
+                    self.go_to_key(key);
+                    return true;
                 }
-                self.give_up(now, next);
-                true
+                if let Some(end) = self.disposable(next).filter(|_| !must_be_key) {
+                    self.leave_out(end);
+                    return true;
+                }
+                let mut gap = missing.unwrap_or(Gap { since: now, is_break: false });
+                if gap.since + LONGEST_REPAIR <= now {
+                    self.give_up(now, next);
+                    return true;
+                }
+                let breaks = !gap.is_break && gap.since + self.repair_wait() <= now;
+                gap.is_break |= breaks;
+                self.position = Position::Following { next, missing: Some(gap), must_be_key };
+                if breaks {
+                    self.stats.breaks += 1;
+                    self.request_key_frame(now);
+                }
+                false
             }
         }
+    }
+
+    /// Goes on at the key frame that begins there.
+    fn go_to_key(&mut self, key: i64) {
+        self.discard_before(key);
+        self.spacing.interrupt();
+        self.position = Position::Following { next: key, missing: None, must_be_key: true };
+    }
+
+    /// The first key frame after `next` that is complete.
+    fn complete_key_after(&self, next: i64) -> Option<i64> {
+        let begins = self.packets.range(next + 1..).filter(|(_, held)| held.begins_key).map(|(sequence, _)| *sequence);
+        // A hostile stream may have a beginning in each packet; then looking at a few is enough.
+        begins.take(4).find(|begin| matches!(self.extent(*begin), Extent::Complete { .. }))
     }
 
     /// How far the picture that begins at `next` is there.
@@ -342,8 +357,9 @@ impl FrameAssembler {
         let bytes: usize = unit.values().map(|held| held.payload.len()).sum();
         self.held_bytes = self.held_bytes.saturating_sub(bytes);
         self.floor = Some(end);
-        self.position = Position::Following { next: end, missing_since: None, must_be_key };
+        self.position = Position::Following { next: end, missing: None, must_be_key };
         let rtp = unit.get(&next).map_or(0, |held| held.timestamp);
+        let id = unit.values().find_map(|held| picture_id(self.format, &held.payload));
         match assemble(self.format, unit.values().map(|held| held.payload.as_ref())) {
             Ok(Finished { data, .. }) if data.is_empty() => {}
             Ok(Finished { data, key }) => {
@@ -352,22 +368,35 @@ impl FrameAssembler {
                     self.position = Position::Searching;
                     return;
                 }
+                self.spacing.used(rtp);
+                self.last_id = id;
                 self.emit(AssembledFrame { rtp, data, key });
-                self.position = Position::Following { next: end, missing_since: None, must_be_key: false };
+                self.position = Position::Following { next: end, missing: None, must_be_key: false };
             }
             Err(Malformed) => {
                 self.stats.discarded += unit.len() as u64;
+                self.stats.breaks += 1;
                 self.lose_way(now);
             }
         }
     }
 
+    /// Goes on at `end`: nothing needs the incomplete picture before it.
+    fn leave_out(&mut self, end: i64) {
+        if let Some(left_out) = self.packets.values().next() {
+            self.last_id = picture_id(self.format, &left_out.payload);
+            self.spacing.used(left_out.timestamp);
+        }
+        self.discard_before(end);
+        self.stats.left_out += 1;
+        self.position = Position::Following { next: end, missing: None, must_be_key: false };
+    }
+
     fn emit(&mut self, frame: AssembledFrame) {
         self.stats.frames += 1;
-        if frame.key {
-            self.stats.key_frames += 1;
-            self.request = None;
-        }
+        self.stats.key_frames += u64::from(frame.key);
+        // Also where what was missing came after all.
+        self.requests.close();
         self.events.push_back(AssemblerEvent::Frame(frame));
     }
 
@@ -387,41 +416,29 @@ impl FrameAssembler {
             first
         };
         self.discard_before(keep_from);
+        let is_counted = matches!(self.position, Position::Following { missing: Some(Gap { is_break: true, .. }), .. });
+        self.stats.breaks += u64::from(!is_counted);
         self.lose_way(now);
     }
 
     fn lose_way(&mut self, now: Duration) {
-        self.stats.breaks += 1;
+        self.spacing.interrupt();
         self.position = Position::Searching;
-        let key_is_here = self.packets.values().any(|held| begins_key_picture(self.format, &held.payload));
-        if !key_is_here {
-            self.request_key_frame(now);
-        }
+        self.request_key_frame(now);
     }
 
-    /// Asks for a key frame, unless a request is out and its pause is not over.
+    /// Asks for a key frame, unless one is coming in, or a request is out and its pause is not over.
     fn request_key_frame(&mut self, now: Duration) {
-        let first_pause = self.first_request_pause();
-        let request = self.request.unwrap_or(KeyRequest {
-            // A decoder that fails at every key frame must not ask for the next one at once.
-            due: self.last_requested.map_or(now, |last| last + first_pause),
-            pause: first_pause,
-        });
-        self.request = Some(request);
-        if request.due > now {
-            return;
-        }
-        self.events.push_back(AssemblerEvent::KeyFrameWanted);
-        self.last_requested = Some(now);
-        self.request = Some(KeyRequest {
-            due: now + request.pause,
-            pause: (request.pause * 2).min(self.config.longest_request_pause),
-        });
-    }
-
-    fn repeat_request(&mut self, now: Duration) {
-        if self.request.is_some_and(|request| request.due <= now) {
-            self.request_key_frame(now);
+        let (patience, pause) = (self.repair_wait(), self.first_request_pause());
+        let from = match self.position {
+            Position::Searching => i64::MIN,
+            Position::Following { next, .. } => next + 1,
+        };
+        let coming = self.packets.range(from..).filter(|(_, held)| held.begins_key).map(|(_, held)| held.arrived).max();
+        if let Some(until) = coming.map(|arrived| arrived + patience).filter(|until| *until > now) {
+            self.requests.postpone(until, pause);
+        } else if self.requests.need(now, (pause, self.config.longest_request_pause)) {
+            self.events.push_back(AssemblerEvent::KeyFrameWanted);
         }
     }
 

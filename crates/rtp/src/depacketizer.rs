@@ -47,3 +47,27 @@ pub(crate) fn begins_picture(format: PictureFormat, payload: &[u8]) -> bool {
         PictureFormat::Vp8 => vp8::begins_frame(payload),
     }
 }
+
+/// Whether a picture begins with this payload, for a payload that is the first of its time stamp that is there.
+pub(crate) fn begins_picture_at(format: PictureFormat, payload: &[u8]) -> bool {
+    match format {
+        PictureFormat::H264 => h264::begins_access_unit(payload),
+        PictureFormat::Vp8 => vp8::begins_frame(payload),
+    }
+}
+
+/// Whether the sender says that no other picture refers to the one that this payload belongs to.
+pub(crate) fn is_disposable(format: PictureFormat, payload: &[u8]) -> bool {
+    match format {
+        PictureFormat::H264 => h264::is_disposable(payload),
+        PictureFormat::Vp8 => vp8::is_disposable(payload),
+    }
+}
+
+/// The number of the picture that this payload belongs to, where the format has one.
+pub(crate) fn picture_id(format: PictureFormat, payload: &[u8]) -> Option<u16> {
+    match format {
+        PictureFormat::H264 => None,
+        PictureFormat::Vp8 => vp8::picture_id(payload),
+    }
+}

@@ -6,6 +6,7 @@ mod delay;
 mod histogram;
 mod loss;
 mod pace;
+mod playout;
 mod queue;
 
 use std::time::Duration;
@@ -15,13 +16,16 @@ use bytes::Bytes;
 use crate::clock::{self, AUDIO_CLOCK_HZ, SequenceUnwrapper, TimestampUnwrapper};
 use crate::opus;
 use crate::packet::RtpPacket;
+use crate::red::{self, Redundant};
 use arrival::Seen;
 use delay::DelayEstimate;
 use loss::LossEstimate;
 use pace::Pace;
 use queue::{Held, Queue};
 
-/// What [`Playout::DecodeFec`] and [`Playout::Conceal`] play: 20 ms at 48 kHz.
+pub use playout::{JitterStats, Playout, Pull, Stretch};
+
+/// What [`Playout::DecodeFec`] plays, and [`Playout::Conceal`] at most: 20 ms at 48 kHz.
 pub const STEP_SAMPLES: u32 = 960;
 
 /// What [`Playout::Silence`] plays: 10 ms, so that talk that begins need not wait for longer.
@@ -33,11 +37,11 @@ pub const MAX_MIN_DELAY: Duration = Duration::from_millis(400);
 const STEP: i64 = STEP_SAMPLES as i64;
 const SAMPLES_PER_MS: i64 = AUDIO_CLOCK_HZ as i64 / 1_000;
 
-/// Concealed steps in a row before it is taken that the sound has stopped: 120 ms, by when Opus has faded out.
-const MAX_CONCEALED_STEPS: u32 = 6;
+/// What is concealed in a row before it is taken that the sound has stopped: 120 ms, by when Opus has faded out.
+const MAX_CONCEALED: i64 = 6 * STEP;
 
 /// Comfort noise in a row before the sender is taken for gone. One that rests says so every 400 ms (libopus).
-const MAX_RESTING_STEPS: u32 = 50;
+const MAX_RESTING: i64 = 50 * STEP;
 
 /// A packet with so few bytes says that the sender rests: nothing but a header (RFC 6716 §3.1, libopus in DTX).
 const RESTING_BYTES: usize = 2;
@@ -52,68 +56,6 @@ const MAX_BEHIND: i64 = 2_000 * SAMPLES_PER_MS;
 
 /// An Opus frame is at most 1,275 bytes (RFC 6716 §3.4), and no sender here puts more than a datagram into a packet.
 const MAX_PAYLOAD_BYTES: usize = 1_500;
-
-/// What to play next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Playout {
-    /// Decode this packet and play what it holds, usually 20 ms.
-    Decode(Bytes),
-    /// A packet is lost and the one after it is here: play the [`STEP_SAMPLES`] that this one carries of the lost one.
-    /// It comes again as [`Playout::Decode`].
-    DecodeFec(Bytes),
-    /// A packet is missing, or the sender rests: let the decoder invent [`STEP_SAMPLES`].
-    Conceal,
-    /// Nothing is being said: play [`SILENCE_SAMPLES`] of silence.
-    Silence,
-}
-
-/// How the decoded sound of a step should be changed in length, by a pitch period or so, if the caller can.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stretch {
-    /// Play it as it is.
-    None,
-    /// Make it shorter: more sound is held than is needed.
-    Accelerate,
-    /// Make it longer: too little is held.
-    Decelerate,
-}
-
-/// One step of playing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pull {
-    /// What to play.
-    pub playout: Playout,
-    /// How to play it. A wish: what came of it shows in when the next step is pulled.
-    pub stretch: Stretch,
-}
-
-/// What happened so far, and how it stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct JitterStats {
-    /// Packets handed out for decoding.
-    pub played: u64,
-    /// Steps recovered from the packet after.
-    pub recovered: u64,
-    /// Steps invented by the decoder because a packet was missing.
-    pub concealed: u64,
-    /// Packets that came after their time.
-    pub late: u64,
-    /// Packets that had come already.
-    pub duplicates: u64,
-    /// Packets thrown away: no Opus, or the buffer held too much.
-    pub discarded: u64,
-    /// Times that playing began anew: at first, after a pause, after a jump of the time stamps.
-    pub starts: u64,
-    /// Steps that were to be made shorter.
-    pub accelerated: u64,
-    /// Steps that were to be made longer.
-    pub decelerated: u64,
-    /// How long the sound waits from when a packet comes that the network did not hold up until it leaves the
-    /// caller's queue: held and queued together. As of the last packet played.
-    pub delay: Duration,
-    /// How long a packet should be held.
-    pub target: Duration,
-}
 
 /// Holds the packets of one Opus stream until they are due.
 ///
@@ -140,17 +82,25 @@ pub struct JitterBuffer {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// Nothing plays; packets are gathered. What was played before ended at `played_until`.
-    Waiting {
-        played_until: Option<i64>,
-    },
+    /// Nothing plays; packets are gathered.
+    Waiting(Option<Stopped>),
     Playing(Playing),
 }
 
 impl Default for State {
     fn default() -> Self {
-        Self::Waiting { played_until: None }
+        Self::Waiting(None)
     }
+}
+
+/// What was played before nothing was.
+#[derive(Clone, Copy, Debug)]
+struct Stopped {
+    /// The time stamp at which it ended.
+    played_until: i64,
+    last_sequence: i64,
+    /// Samples of silence since then.
+    silent: i64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -158,13 +108,23 @@ struct Playing {
     /// The time stamp that plays next.
     next: i64,
     last_sequence: i64,
+    /// What is invented at a time: as long as the last packet, 10 or 20 ms.
+    step: i64,
     /// Samples invented while nothing was here. Should the packet for `next` be late, they were inserted before it;
     /// should it be lost, they were in its place.
     bridged: i64,
-    /// Steps invented in a row.
-    concealed_steps: u32,
+    /// Samples invented in a row.
+    concealed: i64,
     /// The sender said that it rests.
     resting: bool,
+}
+
+impl Playing {
+    /// What is left of it where nothing is played any more.
+    fn stopped(self) -> Stopped {
+        // What was invented in place of a packet that may be only late: silence would do as well.
+        Stopped { played_until: self.next, last_sequence: self.last_sequence, silent: 0 }
+    }
 }
 
 /// The moment of a pull.
@@ -187,9 +147,29 @@ impl JitterBuffer {
 
     /// Takes one packet in.
     pub fn push(&mut self, now: Duration, packet: RtpPacket) {
-        let Some(length) = opus::samples(&packet.payload).filter(|_| packet.payload.len() <= MAX_PAYLOAD_BYTES) else {
+        self.take_in(now, packet, 0);
+    }
+
+    /// Takes one packet in that carries copies of earlier ones (RFC 2198).
+    pub fn push_redundant(&mut self, now: Duration, packet: RtpPacket) {
+        let Some(Redundant { copies, payload }) = red::split(&packet.payload) else {
             self.stats.discarded += 1;
             return;
+        };
+        let copied = copies.iter().map(|copy| i64::from(copy.back)).max().unwrap_or(0);
+        let Some((sequence, timestamp)) = self.take_in(now, RtpPacket { payload, ..packet }, copied) else { return };
+        // Each packet is copied by those right behind it.
+        for (before, copy) in (1..).zip(copies.into_iter().rev()) {
+            self.take_copy(sequence - before, timestamp - i64::from(copy.back), copy.payload);
+        }
+        self.stats.discarded += self.queue.enforce_limit();
+    }
+
+    /// Its numbers, if it is not late, doubled or no Opus. What came with it reaches back by `copied`.
+    fn take_in(&mut self, now: Duration, packet: RtpPacket, copied: i64) -> Option<(i64, i64)> {
+        let Some(length) = samples_of(&packet.payload) else {
+            self.stats.discarded += 1;
+            return None;
         };
         let mut timestamp = self.timestamps.unwrap(packet.timestamp);
         if self.jumped(timestamp) {
@@ -199,19 +179,34 @@ impl JitterBuffer {
         let sequence = self.sequences.unwrap(packet.sequence);
         let Some(order) = self.seen.note(sequence) else {
             self.stats.duplicates += 1;
-            return;
+            return None;
         };
         self.delay.arrived(samples(now), timestamp, order);
         if self.played_until().is_some_and(|played_until| timestamp < played_until) {
             self.stats.late += 1;
-            return;
+            return None;
         }
-        self.loss.note_repair(opus::carries_fec(&packet.payload));
-        let held = Held { sequence, samples: i64::from(length), payload: packet.payload };
+        self.loss.note_repair(reach(&packet.payload, length, copied));
+        let held = Held { sequence, samples: length, payload: packet.payload, is_copy: false };
         if self.queue.insert(timestamp, held).is_err() {
             self.stats.duplicates += 1;
         }
         self.stats.discarded += self.queue.enforce_limit();
+        Some((sequence, timestamp))
+    }
+
+    /// Holds a copy where the packet itself is not here and not in its time yet. What was invented in its place is
+    /// played: to play it as well would delay all that follows.
+    fn take_copy(&mut self, sequence: i64, timestamp: i64, payload: Bytes) {
+        let Some(length) = samples_of(&payload) else { return };
+        let begins_in_time = match self.state {
+            State::Waiting(stopped) => stopped.is_none_or(|stopped| timestamp >= stopped.played_until),
+            State::Playing(playing) => timestamp >= playing.next + playing.bridged,
+        };
+        if begins_in_time && !self.seen.came(sequence) && !self.jumped(timestamp) {
+            // One that is held already is as good.
+            let _ = self.queue.insert(timestamp, Held { sequence, samples: length, payload, is_copy: true });
+        }
     }
 
     /// Decides what plays next. `queued_samples` is what the caller has decoded and not played yet.
@@ -220,7 +215,7 @@ impl JitterBuffer {
         self.delay.settle(moment.now);
         self.cut_surplus();
         match self.state {
-            State::Waiting { .. } => self.pull_waiting(moment),
+            State::Waiting(stopped) => self.pull_waiting(moment, stopped),
             State::Playing(playing) => self.pull_playing(moment, playing),
         }
     }
@@ -229,7 +224,7 @@ impl JitterBuffer {
     /// sound has been: not in silence, nor while it is open whether the next packet is late or lost.
     pub fn playing(&self) -> Option<u32> {
         match self.state {
-            State::Waiting { .. } => None,
+            State::Waiting(_) => None,
             State::Playing(playing) => (playing.bridged == 0).then_some(playing.next as u32),
         }
     }
@@ -239,12 +234,19 @@ impl JitterBuffer {
         JitterStats { target: duration(self.needed().max(self.min_delay)), ..self.stats }
     }
 
-    fn pull_waiting(&mut self, moment: Moment) -> Pull {
-        let Some((timestamp, sequence)) = self.queue.first().map(|(timestamp, held)| (timestamp, held.sequence)) else {
-            return plain(Playout::Silence);
+    fn pull_waiting(&mut self, moment: Moment, stopped: Option<Stopped>) -> Pull {
+        let first = self.queue.first().map(|(timestamp, held)| (timestamp, held.sequence, held.samples));
+        let Some((timestamp, sequence, length)) = first.filter(|(timestamp, ..)| self.margin(moment, *timestamp) >= 0)
+        else {
+            let silent = |stopped: Stopped| stopped.silent.saturating_add(i64::from(SILENCE_SAMPLES));
+            self.state = State::Waiting(stopped.map(|stopped| Stopped { silent: silent(stopped), ..stopped }));
+            return Pull::plain(Playout::Silence);
         };
-        if self.margin(moment, timestamp) < 0 {
-            return plain(Playout::Silence);
+        if let Some(Stopped { played_until, last_sequence, silent }) = stopped {
+            // Of the silence, what packets were missing for, or what was longer than the sender's own.
+            let missing = (sequence - last_sequence - 1).max(0).saturating_mul(length);
+            let own = timestamp - played_until;
+            self.conceal_samples(silent.min(missing.max(silent - own)).max(0));
         }
         self.stats.starts += 1;
         self.play_first(moment, sequence - 1)
@@ -252,33 +254,33 @@ impl JitterBuffer {
 
     fn pull_playing(&mut self, moment: Moment, playing: Playing) -> Pull {
         let Some((timestamp, held)) = self.queue.first() else {
-            return plain(self.bridge(playing));
+            return Pull::plain(self.bridge(playing));
         };
         let hole = timestamp - playing.next - playing.bridged;
-        if timestamp - playing.next < STEP / 2 {
+        if timestamp - playing.next < playing.step / 2 {
             return self.play_first(moment, playing.last_sequence);
         }
         if held.sequence <= playing.last_sequence + 1 {
             return self.pull_pausing(moment, timestamp, playing);
         }
-        if hole < STEP / 2 {
+        if hole < playing.step / 2 {
             return self.play_first(moment, playing.last_sequence);
         }
         // The copy in a packet is of the frame just before it and as long as its own; libopus gives no part of it.
-        if hole <= STEP && held.samples == STEP && opus::carries_fec(&held.payload) {
+        if (STEP / 2..=STEP).contains(&hole) && held.samples == STEP && opus::carries_fec(&held.payload) {
             let payload = held.payload.clone();
-            self.stats.recovered += 1;
-            self.state = State::Playing(Playing { next: playing.next + STEP, concealed_steps: 0, ..playing });
-            return plain(Playout::DecodeFec(payload));
+            self.stats.recovered_samples += u64::from(STEP_SAMPLES);
+            self.state = State::Playing(Playing { next: playing.next + STEP, concealed: 0, ..playing });
+            return Pull::plain(Playout::DecodeFec(payload));
         }
-        if playing.concealed_steps >= MAX_CONCEALED_STEPS {
-            self.state = State::Waiting { played_until: Some(playing.next) };
-            return self.pull_waiting(moment);
+        if playing.concealed >= MAX_CONCEALED {
+            return self.pull_waiting(moment, Some(playing.stopped()));
         }
-        self.stats.concealed += 1;
-        let concealed_steps = playing.concealed_steps + 1;
-        self.state = State::Playing(Playing { next: playing.next + STEP, concealed_steps, ..playing });
-        plain(Playout::Conceal)
+        let step = playing.step;
+        self.conceal_samples(step);
+        let concealed = playing.concealed + step;
+        self.state = State::Playing(Playing { next: playing.next + step, concealed, ..playing });
+        Pull::plain(Playout::Conceal(step as u32))
     }
 
     /// No packet is missing before the next one: the sender was silent up to it. The silence is made as long as brings
@@ -288,54 +290,64 @@ impl JitterBuffer {
         if margin >= 0 {
             return self.play_first(moment, playing.last_sequence);
         }
-        if playing.resting && -margin > i64::from(SILENCE_SAMPLES) {
-            return plain(Playout::Conceal);
+        if playing.resting {
+            let samples = if -margin < playing.step { STEP / 2 } else { playing.step };
+            return Pull::plain(Playout::ComfortNoise(samples as u32));
         }
-        plain(Playout::Silence)
+        Pull::plain(Playout::Silence)
     }
 
     /// Nothing is held. For a little while it may only be late, or the sender rests; then the sound has stopped, and
     /// what comes next begins anew.
     fn bridge(&mut self, playing: Playing) -> Playout {
-        let most = if playing.resting { MAX_RESTING_STEPS } else { MAX_CONCEALED_STEPS };
-        if playing.concealed_steps >= most {
-            self.state = State::Waiting { played_until: Some(playing.next) };
+        let most = if playing.resting { MAX_RESTING } else { MAX_CONCEALED };
+        if playing.concealed >= most {
+            let silent = i64::from(SILENCE_SAMPLES);
+            self.state = State::Waiting(Some(Stopped { silent, ..playing.stopped() }));
             return Playout::Silence;
         }
+        let step = playing.step;
         if !playing.resting {
-            self.stats.concealed += 1;
+            self.conceal_samples(step);
         }
-        self.state = State::Playing(Playing {
-            bridged: playing.bridged + STEP,
-            concealed_steps: playing.concealed_steps + 1,
-            ..playing
-        });
-        Playout::Conceal
+        let (bridged, concealed) = (playing.bridged + step, playing.concealed + step);
+        self.state = State::Playing(Playing { bridged, concealed, ..playing });
+        if playing.resting { Playout::ComfortNoise(step as u32) } else { Playout::Conceal(step as u32) }
+    }
+
+    fn conceal_samples(&mut self, samples: i64) {
+        self.stats.concealed_samples += u64::try_from(samples).unwrap_or(0);
     }
 
     /// Hands out the first packet held.
     fn play_first(&mut self, moment: Moment, last_sequence: i64) -> Pull {
         let Some((timestamp, held)) = self.queue.pop_first() else {
-            return plain(Playout::Silence);
+            return Pull::plain(Playout::Silence);
         };
         let margin = self.margin(moment, timestamp);
         let lag = self.delay.lag(moment.now, timestamp);
         let next = timestamp + held.samples;
         self.stats.played += 1;
+        if held.is_copy {
+            self.stats.recovered_samples += u64::try_from(held.samples).unwrap_or(0);
+        }
         self.stats.delay = duration(lag + moment.queued);
-        self.stats.discarded += self.queue.drop_before(next - STEP / 2);
-        self.loss.note_played(held.sequence - last_sequence - 1);
+        let step = held.samples.clamp(STEP / 2, STEP);
+        self.stats.discarded += self.queue.drop_before(next - step / 2);
+        self.loss.note_played(held.sequence - last_sequence - 1, held.is_copy);
         self.state = State::Playing(Playing {
             next,
             last_sequence: held.sequence.max(last_sequence),
+            step,
             bridged: 0,
-            concealed_steps: 0,
+            concealed: 0,
             resting: held.payload.len() <= RESTING_BYTES,
         });
-        let stretch = self.pace.decide(moment.now, margin, self.queue.span());
+        let idle = moment.queued.min(lag + moment.queued - self.min_delay).max(0);
+        let stretch = self.pace.decide(moment.now, margin, self.needed(), idle);
         match stretch {
             Stretch::None => {}
-            Stretch::Accelerate => self.stats.accelerated += 1,
+            Stretch::Accelerate { .. } => self.stats.accelerated += 1,
             Stretch::Decelerate => self.stats.decelerated += 1,
         }
         Pull { playout: Playout::Decode(held.payload), stretch }
@@ -349,9 +361,12 @@ impl JitterBuffer {
     }
 
     /// How long packets should be held. Where packets are lost and carry copies of those before them, long enough for
-    /// the next one to be here: a step of delay is worth a per cent of loss (NetEQ weighs it the same, 20 ms).
+    /// the next one to be here, but for no more than a step: that much delay is worth a per cent of loss (NetEQ weighs
+    /// it the same, 20 ms). The target is for the worst packet of half a second, and a copy is seldom in one of those:
+    /// half of what they have in common will do.
     fn needed(&self) -> i64 {
-        self.delay.target() + if self.loss.is_repair_worthwhile() { STEP } else { 0 }
+        let (target, wait) = (self.delay.target(), self.loss.worthwhile_wait().min(STEP));
+        target + wait - target.min(wait) / 2
     }
 
     /// Cuts sound away that came too early to be played soon, as after an outage.
@@ -366,7 +381,7 @@ impl JitterBuffer {
                 next: timestamp,
                 last_sequence: held.sequence - 1,
                 bridged: 0,
-                concealed_steps: 0,
+                concealed: 0,
                 ..playing
             });
         }
@@ -380,7 +395,7 @@ impl JitterBuffer {
 
     fn played_until(&self) -> Option<i64> {
         match self.state {
-            State::Waiting { played_until } => played_until,
+            State::Waiting(stopped) => stopped.map(|stopped| stopped.played_until),
             State::Playing(playing) => Some(playing.next),
         }
     }
@@ -396,8 +411,14 @@ impl JitterBuffer {
     }
 }
 
-fn plain(playout: Playout) -> Pull {
-    Pull { playout, stretch: Stretch::None }
+/// By how much the sound in a packet reaches back before its own, if it does: by the frame before it, or by its copies.
+fn reach(payload: &Bytes, length: i64, copied: i64) -> i64 {
+    copied.max(if opus::carries_fec(payload) { length } else { 0 })
+}
+
+/// How long a payload plays, if it is one of Opus that can be held.
+fn samples_of(payload: &Bytes) -> Option<i64> {
+    opus::samples(payload).filter(|_| payload.len() <= MAX_PAYLOAD_BYTES).map(i64::from)
 }
 
 fn samples(duration: Duration) -> i64 {

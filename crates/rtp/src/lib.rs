@@ -6,13 +6,17 @@
 
 pub mod assembler;
 pub mod clock;
+pub mod congestion;
 pub mod format;
 pub mod jitter;
 pub mod nack;
+pub mod pacer;
 pub mod packet;
 pub mod packetizer;
+pub mod red;
 pub mod sender_report;
 pub mod sync;
+pub mod voice_plan;
 
 mod annex_b;
 mod depacketizer;
@@ -22,10 +26,13 @@ mod vp8;
 
 pub use assembler::{AssembledFrame, AssemblerConfig, AssemblerEvent, AssemblerStats, FrameAssembler};
 pub use clock::RtpClock;
+pub use congestion::{CongestionControl, PacketReport};
 pub use format::PictureFormat;
 pub use jitter::{JitterBuffer, JitterStats, Playout, Pull, Stretch};
-pub use nack::{Arrival, Came, NackGenerator};
+pub use nack::{Arrival, Came, NackGenerator, RtpHeader};
+pub use pacer::{Pacer, Priority};
 pub use packet::RtpPacket;
 pub use packetizer::{FramePacketizer, MAX_PAYLOAD_BYTES, OpusPacketizer, first_sequence};
 pub use sender_report::SenderReport;
 pub use sync::LipSync;
+pub use voice_plan::{VoicePlan, VoiceSettings};

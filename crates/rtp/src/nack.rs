@@ -1,21 +1,35 @@
 //! Which missing packets of one stream to ask the sender for again, and when (RFC 4585 §6.2.1). Pure: it neither reads nor
 //! writes RTCP, and a packet counts as received however it came: in time, late or retransmitted (RFC 4588).
 
+mod reordering;
+mod rhythm;
 mod round_trip;
+mod tail;
 
 use crate::clock::SequenceUnwrapper;
+use reordering::Reordering;
+use rhythm::Rhythm;
 use round_trip::RoundTrip;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tail::Tail;
 
-/// A gap is real once this many packets came after the one that showed it: networks swap neighbours, seldom more.
-const REORDER_PACKETS: i64 = 2;
+/// How often a packet is asked for, repetitions to be sure not counted.
+const MAX_TRIES: u32 = 12;
 
-/// Or once it lasted this long, where no more packets come: the last packets of a picture have no followers for a while.
-const REORDER_WAIT: Duration = Duration::from_millis(5);
+/// From this try on the distance to the next doubles: where so many failed in a row the round trip has grown unseen, or the
+/// path is broken, and requests must not pile up.
+const STEADY_TRIES: u32 = 5;
 
-/// How often a packet is asked for. By then a request, its answer or a repetition of either was lost five times.
-const MAX_TRIES: u32 = 5;
+/// Each request is made again after this time, in case that it was lost: a request costs a hundred bytes, a lost one a round
+/// trip. Senders do not send a packet twice within a round trip.
+const COPY_AFTER: Duration = Duration::from_millis(10);
+
+/// So far beyond the newest are packets asked for at most: a few lost pictures.
+const MAX_PRESUMED: i64 = 32;
+
+/// How often a packet is asked for that may never have been sent.
+const MAX_PRESUMED_TRIES: u32 = 5;
 
 /// A packet that came later would not be waited for any more.
 const MAX_AGE: Duration = Duration::from_secs(1);
@@ -51,6 +65,18 @@ pub enum Came {
     Again,
 }
 
+/// What a packet's RTP header says of its place in the stream (RFC 3550 §5.1): the packet's own, or in a retransmission that
+/// of the packet that is sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RtpHeader {
+    /// Counts packets, wrapping at 65,536.
+    pub sequence: u16,
+    /// The same for all packets of a picture.
+    pub timestamp: u32,
+    /// It is the last packet of its picture.
+    pub marker: bool,
+}
+
 /// Watches the sequence numbers of one stream and tells which to ask for.
 ///
 /// `now` is the time since any fixed moment, the same in every call, and does not go back.
@@ -62,49 +88,89 @@ pub struct NackGenerator {
     restart_at: Option<u16>,
     missing: BTreeMap<i64, Missing>,
     round_trip: RoundTrip,
+    reordering: Reordering,
+    tail: Tail,
+    rhythm: Rhythm,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Missing {
-    /// The number of the packet that showed the gap.
-    shown_by: i64,
     since: Duration,
+    /// When it was asked for last, and the time before that.
     asked_at: Duration,
+    asked_before: Duration,
     asked: u32,
+    /// When the request is to be made again in case that it was lost.
+    copy_due: Option<Duration>,
     /// When to ask next, or to give up.
     due: Duration,
+    /// It may never have been sent: no packet after it came.
+    is_presumed: bool,
+}
+
+impl Missing {
+    fn new(now: Duration, due: Duration, is_presumed: bool) -> Self {
+        Self { since: now, asked_at: now, asked_before: now, asked: 0, copy_due: None, due, is_presumed }
+    }
+
+    /// A packet after it came: it was sent. What was asked before may have been too soon, and tells nothing of the path.
+    fn confirm(&mut self, now: Duration, repeat_after: Duration) {
+        if !self.is_presumed {
+            return;
+        }
+        (self.is_presumed, self.since) = (false, now);
+        if self.asked > 0 {
+            (self.asked, self.due) = (1, now.max(self.asked_at.saturating_add(repeat_after)));
+        }
+    }
+
+    fn ask(&mut self, now: Duration, repeat_after: Duration) {
+        self.asked += 1;
+        (self.asked_before, self.asked_at) = (self.asked_at, now);
+        self.copy_due = Some(now.saturating_add(COPY_AFTER));
+        let give_up = self.since.saturating_add(MAX_AGE);
+        let most = if self.is_presumed { MAX_PRESUMED_TRIES } else { MAX_TRIES };
+        self.due = if self.asked < most {
+            let doublings = self.asked.saturating_sub(STEADY_TRIES);
+            now.saturating_add(repeat_after.saturating_mul(1 << doublings)).min(give_up)
+        } else {
+            give_up
+        };
+    }
 }
 
 impl NackGenerator {
-    /// Takes note of a packet that came with its original sequence number, be it the packet itself or a retransmission.
-    pub fn push(&mut self, now: Duration, sequence: u16, came: Came) -> Arrival {
+    /// Takes note of a packet that came, be it the packet itself or a retransmission.
+    pub fn push(&mut self, now: Duration, header: RtpHeader, came: Came) -> Arrival {
         let Some(newest) = self.newest else {
-            self.restart(sequence);
+            self.restart(now, header);
             return Arrival::Newest;
         };
         // On trial: a number from far away must not move what others are measured by.
         let mut unwrapper = self.unwrapper;
-        let number = unwrapper.unwrap(sequence);
-        if let Some(missing) = self.missing.remove(&number) {
-            // Only an answer to a single request tells how long one takes (Karn's algorithm, RFC 6298 §3). A packet that
-            // came itself was only late.
-            if came == Came::Again && missing.asked == 1 {
-                self.round_trip.sample(now.saturating_sub(missing.asked_at));
-            }
-            return Arrival::Filled;
+        let number = unwrapper.unwrap(header.sequence);
+        let was_missing = self.missing.remove(&number);
+        if let Some(missing) = was_missing {
+            self.learn(now, missing, came);
         }
-        if !(-MAX_MISORDER..=MAX_GAP).contains(&(number - newest)) {
-            return self.jump(sequence, came);
+        if was_missing.is_none() && !(-MAX_MISORDER..=MAX_GAP).contains(&(number - newest)) {
+            return self.jump(now, header, came);
         }
         if came == Came::Itself {
             self.restart_at = None;
         }
         if number <= newest {
-            return Arrival::Unneeded;
+            return if was_missing.is_some() { Arrival::Filled } else { Arrival::Unneeded };
         }
         self.unwrapper = unwrapper;
         self.advance(now, newest, number);
-        Arrival::Newest
+        let begins_picture = self.tail.advance(now, number, header, came == Came::Itself);
+        match came {
+            Came::Itself if begins_picture => self.rhythm.picture(now, number == newest + 1),
+            Came::Again if begins_picture => self.rhythm.repaired(now),
+            Came::Itself | Came::Again => {}
+        }
+        if was_missing.is_some() && came == Came::Again { Arrival::Filled } else { Arrival::Newest }
     }
 
     /// Takes a round trip time that was measured elsewhere: by RTCP reports or by ICE.
@@ -114,19 +180,18 @@ impl NackGenerator {
 
     /// The packets to ask for now, in order. They count as asked for.
     pub fn poll(&mut self, now: Duration) -> Vec<u16> {
+        self.presume(now);
         self.missing.retain(|_, missing| now.saturating_sub(missing.since) < MAX_AGE);
         let repeat_after = self.round_trip.longest();
         let mut asked_for = Vec::new();
-        for (number, missing) in self.missing.iter_mut().filter(|(_, missing)| missing.due <= now) {
-            missing.asked += 1;
-            missing.asked_at = now;
-            let give_up = missing.since.saturating_add(MAX_AGE);
-            missing.due = if missing.asked < MAX_TRIES {
-                // Doubled each time: where the round trip has grown unseen, requests must not pile up.
-                now.saturating_add(repeat_after.saturating_mul(1 << (missing.asked - 1))).min(give_up)
+        for (number, missing) in &mut self.missing {
+            if missing.due <= now {
+                missing.ask(now, repeat_after);
+            } else if missing.copy_due.is_some_and(|due| due <= now) {
+                missing.copy_due = None;
             } else {
-                give_up
-            };
+                continue;
+            }
             asked_for.push(*number as u16);
         }
         asked_for
@@ -134,20 +199,64 @@ impl NackGenerator {
 
     /// When to call [`poll`](Self::poll) next, if no packet comes before.
     pub fn poll_timeout(&self) -> Option<Duration> {
-        self.missing.values().map(|missing| missing.due).min()
+        let missing =
+            self.missing.values().map(|missing| missing.copy_due.map_or(missing.due, |due| due.min(missing.due)));
+        missing.chain(self.tail.due()).chain(self.rhythm.due()).min()
+    }
+
+    /// Learns from how a missing packet came.
+    fn learn(&mut self, now: Duration, missing: Missing, came: Came) {
+        let since_asked = now.saturating_sub(missing.asked_at);
+        let is_sooner_than_an_answer = since_asked < self.round_trip.longest() / 2;
+        match came {
+            // Without retransmissions agreed on, a peer may answer with the packet itself.
+            Came::Itself if !missing.is_presumed && (missing.asked == 0 || is_sooner_than_an_answer) => {
+                self.reordering.overtaken(now, now.saturating_sub(missing.since));
+            }
+            // Only an answer to a known request tells how long one takes (Karn's algorithm, RFC 6298 §3).
+            Came::Again if missing.asked == 1 => self.round_trip.sample(since_asked),
+            // It cannot be an answer to the last one: the repetition was too early.
+            Came::Again if missing.asked > 1 && is_sooner_than_an_answer => {
+                self.round_trip.sample(now.saturating_sub(missing.asked_before));
+            }
+            Came::Itself | Came::Again => {}
+        }
     }
 
     /// Goes on to a packet beyond the newest; the ones between are missing.
     fn advance(&mut self, now: Duration, newest: i64, number: i64) {
         self.newest = Some(number);
-        for missing in self.missing.values_mut() {
-            if missing.asked == 0 && number - missing.shown_by >= REORDER_PACKETS {
-                missing.due = missing.due.min(now);
-            }
+        let due = now.saturating_add(self.reordering.wait(now));
+        let missing = Missing::new(now, due, false);
+        let repeat_after = self.round_trip.longest();
+        for between in newest + 1..number {
+            self.missing.entry(between).and_modify(|known| known.confirm(now, repeat_after)).or_insert(missing);
         }
-        let shown =
-            Missing { shown_by: number, since: now, asked_at: now, asked: 0, due: now.saturating_add(REORDER_WAIT) };
-        self.missing.extend((newest + 1..number).map(|number| (number, shown)));
+        self.enforce_limit();
+    }
+
+    /// Takes the end of a picture that does not come for lost, or a picture that does not come at all.
+    fn presume(&mut self, now: Duration) {
+        let Some(newest) = self.newest else {
+            return;
+        };
+        let mut after = newest;
+        if let Some(packets) = self.tail.presume(now) {
+            after = newest + packets;
+        }
+        if self.rhythm.presume(now) {
+            // Beyond what is presumed lost already.
+            let last = self.missing.last_key_value().map_or(newest, |(last, _)| newest.max(*last));
+            after = after.max((last + self.tail.packets()).min(newest + MAX_PRESUMED));
+        }
+        let missing = Missing::new(now, now, true);
+        for number in newest + 1..=after {
+            self.missing.entry(number).or_insert(missing);
+        }
+        self.enforce_limit();
+    }
+
+    fn enforce_limit(&mut self) {
         while self.missing.len() > MAX_MISSING {
             self.missing.pop_first();
         }
@@ -155,24 +264,28 @@ impl NackGenerator {
 
     /// Follows the stream to a number far away once a second packet confirms it. Retransmissions confirm nothing: they are
     /// of whatever the sender kept.
-    fn jump(&mut self, sequence: u16, came: Came) -> Arrival {
+    fn jump(&mut self, now: Duration, header: RtpHeader, came: Came) -> Arrival {
         if came == Came::Again {
             return Arrival::Unneeded;
         }
-        if self.restart_at != Some(sequence) {
-            self.restart_at = Some(sequence.wrapping_add(1));
+        if self.restart_at != Some(header.sequence) {
+            self.restart_at = Some(header.sequence.wrapping_add(1));
             return Arrival::Unneeded;
         }
-        self.restart(sequence);
+        self.restart(now, header);
         Arrival::Newest
     }
 
-    /// Begins anew at `sequence`.
-    fn restart(&mut self, sequence: u16) {
+    /// Begins anew at a packet.
+    fn restart(&mut self, now: Duration, header: RtpHeader) {
         self.missing.clear();
         self.restart_at = None;
         self.unwrapper = SequenceUnwrapper::default();
-        self.newest = Some(self.unwrapper.unwrap(sequence));
+        let number = self.unwrapper.unwrap(header.sequence);
+        self.newest = Some(number);
+        self.tail.restart();
+        self.tail.advance(now, number, header, true);
+        self.rhythm.restart();
     }
 }
 

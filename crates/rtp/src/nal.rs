@@ -8,6 +8,8 @@ pub(crate) const NAL_REF_IDC: u8 = 0x60;
 /// Mask of everything but the type in the first byte.
 pub(crate) const FORBIDDEN_AND_REF_IDC: u8 = 0xe0;
 
+/// Type of a slice of a picture that needs others before it.
+pub(crate) const SLICE: u8 = 1;
 /// Type of a slice of a picture that needs none before it.
 pub(crate) const IDR: u8 = 5;
 /// Type of a sequence parameter set.

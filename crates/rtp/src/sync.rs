@@ -1,5 +1,5 @@
-//! Lip sync: when to show a picture so that it is seen when its sound is heard, and how long the sound should wait
-//! where pictures take longer. Decides only; holding pictures is the caller's, and sound is held by the jitter buffer.
+//! Lip sync: when to show a picture so that it is seen when its sound is heard or a little before, and how long the sound
+//! should wait where pictures take longer. Decides only; holding pictures is the caller's, and sound is held by the jitter buffer.
 
 mod sender_clock;
 
@@ -18,6 +18,11 @@ pub const MAX_SOUND_DELAY: Duration = Duration::from_millis(300);
 /// How much earlier than its picture sound may be without being delayed. It is noticed from 45 ms on, late sound from
 /// 125 ms on (ITU-R BT.1359-1); the rest is for pictures that are later than most.
 const LEAD_US: i64 = 20 * MS;
+
+/// How much earlier than its sound a picture is shown, where it is ready by then: sound that is late is noticed from 125 ms on
+/// (ITU-R BT.1359-1), so waiting for it to the last would only make the picture late. Not more, so that with what the
+/// reports and the clocks are off the two stay within 45 ms of each other either way.
+const EARLY_US: i64 = 25 * MS;
 
 /// Pictures are played up to 15 % faster or slower, which nobody sees, to get to where they should be.
 const PICTURE_SLEW_US: i64 = 150 * MS;
@@ -179,10 +184,10 @@ impl LipSync {
         let slew = per_second(PICTURE_SLEW_US, passed);
         seen.playout = match (wanted, seen.playout) {
             (None, None) => None,
-            (Some(transit), None) => Some(transit.min(ready)),
+            (Some(transit), None) => Some(transit.saturating_sub(EARLY_US).min(ready)),
             (Some(transit), Some(playout)) => {
                 let latest = seen.ready.saturating_add(micros(MAX_HOLD));
-                Some(toward(playout, transit.min(latest), slew, slew))
+                Some(toward(playout, transit.saturating_sub(EARLY_US).min(latest), slew, slew))
             }
             // Nothing to be in step with any more: back to showing them as they come, as slowly.
             (None, Some(playout)) => Some(playout.saturating_sub(slew)).filter(|playout| *playout > ready),

@@ -5,6 +5,8 @@
 pub(crate) const EXTENDED: u8 = 0x80;
 /// In the descriptor's first byte: a partition begins in this packet.
 pub(crate) const START: u8 = 0x10;
+/// In the descriptor's first byte: no other frame refers to this one.
+const NON_REFERENCE: u8 = 0x20;
 /// Mask of the partition's number in the descriptor's first byte.
 const PARTITION: u8 = 0x07;
 
@@ -33,6 +35,8 @@ pub(crate) struct Descriptor {
     /// The frame begins with this packet.
     pub(crate) begins_frame: bool,
     pub(crate) picture_id: Option<u16>,
+    /// No other frame refers to this one.
+    pub(crate) is_disposable: bool,
 }
 
 /// Parts a payload into descriptor and piece of a frame; nothing if either is cut short.
@@ -54,7 +58,8 @@ pub(crate) fn parse(payload: &[u8]) -> Option<(Descriptor, &[u8])> {
         }
     }
     let begins_frame = first & START != 0 && first & PARTITION == 0;
-    (!rest.is_empty()).then_some((Descriptor { begins_frame, picture_id }, rest))
+    let is_disposable = first & NON_REFERENCE != 0;
+    (!rest.is_empty()).then_some((Descriptor { begins_frame, picture_id, is_disposable }, rest))
 }
 
 fn parse_picture_id(bytes: &[u8]) -> Option<(u16, &[u8])> {
@@ -98,7 +103,8 @@ mod tests {
             (&[0x90, 0xff, 0x01, 0x33, 0x65, 9], true, Some(1)),
         ];
         for (payload, begins_frame, picture_id) in cases {
-            let descriptor = Descriptor { begins_frame: *begins_frame, picture_id: *picture_id };
+            let (begins_frame, picture_id, is_disposable) = (*begins_frame, *picture_id, payload[0] == 0x30);
+            let descriptor = Descriptor { begins_frame, picture_id, is_disposable };
             assert_eq!(parse(payload), Some((descriptor, &[9][..])), "{payload:x?}");
             for length in 0..payload.len() {
                 assert_eq!(parse(&payload[..length]), None, "{length} bytes of {payload:x?}");

@@ -24,6 +24,8 @@ pub(crate) struct Sending {
     pub(crate) payload_type: u8,
     /// The payload type of retransmissions (RFC 4588).
     pub(crate) rtx_payload_type: Option<u8>,
+    /// The payload type of packets with copies of earlier ones (RFC 2198).
+    pub(crate) red_payload_type: Option<u8>,
     /// Whether the peer may ask for packets again (RFC 4585 §6.2.1).
     pub(crate) nack: bool,
     /// The header extension that carries transport-wide sequence numbers, if the peer reports on them.

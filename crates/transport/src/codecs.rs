@@ -13,6 +13,9 @@ use webrtc::peer_connection::MediaEngine;
 
 /// The payload type that Opus is offered under.
 const OPUS_PAYLOAD_TYPE: u8 = 111;
+/// The payload type that Opus with copies of earlier packets is offered under: one below 64, as in browsers, which need
+/// those above for pictures.
+const RED_PAYLOAD_TYPE: u8 = 63;
 /// The payload type that H.264 is offered under; its retransmissions have the next one.
 const H264_PAYLOAD_TYPE: u8 = 102;
 /// The payload type that VP8 is offered under; its retransmissions have the next one.
@@ -29,6 +32,7 @@ const MID_EXTENSION: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
 pub(crate) fn payload_type(codec: Codec) -> u8 {
     match codec {
         Codec::Opus => OPUS_PAYLOAD_TYPE,
+        Codec::Red => RED_PAYLOAD_TYPE,
         Codec::H264 => H264_PAYLOAD_TYPE,
         Codec::Vp8 => VP8_PAYLOAD_TYPE,
     }
@@ -76,6 +80,9 @@ pub(crate) fn media_engine(video: &[VideoCodec]) -> Result<MediaEngine, Error> {
     let mut engine = MediaEngine::default();
     let opus = RTCRtpCodecParameters { rtp_codec: opus(), payload_type: OPUS_PAYLOAD_TYPE };
     engine.register_codec(opus, RtpCodecKind::Audio)?;
+    // Behind Opus: a browser sends copies all the time where they are preferred, needed or not.
+    let red = RTCRtpCodecParameters { rtp_codec: red(OPUS_PAYLOAD_TYPE), payload_type: RED_PAYLOAD_TYPE };
+    engine.register_codec(red, RtpCodecKind::Audio)?;
     for codec in video {
         let payload_type = payload_type(codec.codec());
         let media = RTCRtpCodecParameters { rtp_codec: picture(*codec), payload_type };
@@ -122,7 +129,7 @@ pub(crate) fn renumbered(renumbering: &Renumbering) -> Vec<RTCRtpCodecParameters
     for codec in &renumbering.codecs {
         let (own, peers) = (&codec.own, &codec.peers);
         let mut media = match peers.codec {
-            Codec::Opus => opus(),
+            Codec::Opus | Codec::Red => opus(),
             Codec::H264 => picture(VideoCodec::H264),
             Codec::Vp8 => picture(VideoCodec::Vp8),
         };
@@ -131,6 +138,9 @@ pub(crate) fn renumbered(renumbering: &Renumbering) -> Vec<RTCRtpCodecParameters
             .map(|(typ, parameter)| RTCPFeedback { typ: typ.to_owned(), parameter: parameter.to_owned() })
             .collect();
         preferences.push(RTCRtpCodecParameters { rtp_codec: media, payload_type: peers.payload_type });
+        if let (Some(payload_type), Some(_)) = (peers.red_payload_type, own.red_payload_type) {
+            preferences.push(RTCRtpCodecParameters { rtp_codec: red(peers.payload_type), payload_type });
+        }
         if let (Some(payload_type), Some(_)) = (peers.rtx_payload_type, own.rtx_payload_type) {
             let mut rtp_codec = rtx(peers.payload_type);
             // The peer connection reads the first one where packets come in. Where it writes an offer it looks for the codec
@@ -150,6 +160,12 @@ fn opus() -> RTCRtpCodec {
         sdp_fmtp_line: OPUS_PARAMETERS.to_owned(),
         rtcp_feedback: Vec::new(),
     }
+}
+
+/// Copies of what has `payload_type` (RFC 2198 §5).
+fn red(payload_type: u8) -> RTCRtpCodec {
+    let sdp_fmtp_line = format!("{payload_type}/{payload_type}");
+    RTCRtpCodec { mime_type: "audio/red".to_owned(), sdp_fmtp_line, ..opus() }
 }
 
 fn picture(codec: VideoCodec) -> RTCRtpCodec {

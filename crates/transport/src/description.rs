@@ -74,6 +74,12 @@ pub fn ufrag(sdp: &str) -> Option<String> {
     Some(value.trim_end().to_owned())
 }
 
+/// The ICE password of a description, which the peer's checks are made with.
+pub(crate) fn ice_password(sdp: &str) -> Option<String> {
+    let value = sdp.lines().find_map(|line| line.strip_prefix("a=ice-pwd:"))?;
+    Some(value.trim_end().to_owned())
+}
+
 /// Whether a description holds the section for data channels.
 pub fn has_application(sdp: &str) -> bool {
     sdp.lines().any(|line| line.starts_with("m=application "))

@@ -1,5 +1,6 @@
 //! The numbers of one connection, and what the peer wants. Written by the interceptors, read by everyone else.
 
+use crate::congestion::Congestion;
 use crate::track::Track;
 use crate::wall_clock::WallClock;
 use ahoy_rtp::SenderReport;
@@ -22,6 +23,8 @@ pub(crate) struct Feedback {
     round_trip_us: Number,
     /// Zero while unknown.
     pub(crate) available_bps: Number,
+    began: Instant,
+    congestion: Mutex<Congestion>,
 }
 
 /// The numbers of one track, both ways.
@@ -57,6 +60,8 @@ pub(crate) struct Captured {
 /// What the peer's newest report says about a track that is sent to it (RFC 3550 §6.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RemoteReport {
+    /// Counts the reports about the track.
+    pub(crate) number: u64,
     pub(crate) packets_lost: u64,
     /// Of 256 packets, since the report before.
     pub(crate) lost_of_256: u8,
@@ -108,8 +113,11 @@ impl TrackFeedback {
         *lock(&self.remote)
     }
 
+    /// The report gets its number here.
     pub(crate) fn set_remote(&self, report: RemoteReport) {
-        *lock(&self.remote) = Some(report);
+        let mut remote = lock(&self.remote);
+        let number = remote.map_or(0, |before| before.number) + 1;
+        *remote = Some(RemoteReport { number, ..report });
     }
 }
 
@@ -121,11 +129,25 @@ impl Feedback {
             key_frame_wanted: Notify::new(),
             round_trip_us: Number::default(),
             available_bps: Number::default(),
+            began: Instant::now(),
+            congestion: Mutex::new(Congestion::new(None)),
         }
     }
 
     pub(crate) fn track(&self, track: Track) -> &TrackFeedback {
         &self.tracks[track.index()]
+    }
+
+    /// What is known of the path's rate, as of `now`. Held for microseconds.
+    pub(crate) fn congestion(&self, now: Instant) -> MutexGuard<'_, Congestion> {
+        let mut congestion = lock(&self.congestion);
+        congestion.advance(now.saturating_duration_since(self.began));
+        congestion
+    }
+
+    /// What the times of [`Self::congestion`] are counted from.
+    pub(crate) fn began(&self) -> Instant {
+        self.began
     }
 
     /// The newest round trip time, by RTCP or ICE.

@@ -1,12 +1,15 @@
 //! Our own interceptors in the `rtc` crate's chain: what each of them does with the packets that pass, and the plumbing that
 //! they share. The chain's order is in `peer/connection.rs`.
 
+mod arrivals;
 mod bandwidth;
 mod loss;
+mod rate;
 mod reports;
 mod resends;
 mod tap;
 
+pub(crate) use arrivals::Arrivals;
 pub(crate) use bandwidth::Bandwidth;
 pub(crate) use loss::LossRequests;
 pub(crate) use reports::Reports;
@@ -27,7 +30,12 @@ pub(crate) trait Part: Send + Sync {
     fn received(&mut self, _now: Instant, _packet: &Packet) {}
 
     /// A packet to the peer.
-    fn sent(&mut self, _now: Instant, _packet: &mut Packet) {}
+    fn sent(&mut self, _now: Instant, _packet: &Packet) {}
+
+    /// The same packet, to be let pass now, changed or not, or to be held and given back by [`Self::poll_packet`].
+    fn pass(&mut self, _now: Instant, packet: Packet) -> Option<Packet> {
+        Some(packet)
+    }
 
     /// Something may be due.
     fn handle_timeout(&mut self, _now: Instant) {}
@@ -81,10 +89,12 @@ impl<P: Part> Protocol<TaggedPacket, TaggedPacket, ()> for Stage<P> {
         self.reads.pop_front()
     }
 
-    fn handle_write(&mut self, mut packet: TaggedPacket) -> Result<(), Error> {
-        let now = packet.now;
-        self.part.sent(now, &mut packet.message.packet);
-        self.writes.push_back(packet);
+    fn handle_write(&mut self, packet: TaggedPacket) -> Result<(), Error> {
+        let TaggedPacket { now, transport, message: AttributedPacket { attributes, packet } } = packet;
+        self.part.sent(now, &packet);
+        if let Some(packet) = self.part.pass(now, packet) {
+            self.writes.push_back(TaggedPacket { now, transport, message: AttributedPacket { attributes, packet } });
+        }
         self.take_packets(now);
         Ok(())
     }

@@ -240,7 +240,7 @@ impl Peer {
         let options = RTCOfferOptions { ice_restart };
         let offer = shared.within("making an offer", shared.connection.create_offer(Some(options))).await?;
         let published = publish(&offer.sdp, shared.loopback, None, |_| None);
-        shared.begin_generation(&published);
+        shared.begin_generation(&published, &negotiation);
         shared.within("setting the own offer", shared.connection.set_local_description(offer)).await?;
         negotiation.pending_offer = Some(PendingOffer { sections: published.sections });
         Ok(published.sdp)
@@ -258,7 +258,7 @@ impl Peer {
             return Err(TransportError::OfferPending);
         }
         let remote = read(offer_sdp, DescriptionKind::Offer, &negotiation.video_codecs, shared.loopback)?;
-        negotiation.check_fingerprint(&remote)?;
+        negotiation.begin_remote(&remote)?;
         let offer = shared.parsed(write_anew(&remote, &negotiation.video_codecs), RTCSessionDescription::offer)?;
         let answered = async {
             shared.within("setting the peer's offer", shared.connection.set_remote_description(offer)).await?;
@@ -267,7 +267,7 @@ impl Peer {
             shared.renumber(&renumberings).await?;
             let renumbered = renumber(&answer.sdp, &renumberings);
             let published = publish(&renumbered, shared.loopback, negotiation.dtls_role, |mid| remote.fate(mid));
-            shared.begin_generation(&published);
+            shared.begin_generation(&published, &negotiation);
             shared.within("setting the own answer", shared.connection.set_local_description(answer)).await?;
             Ok(published.sdp)
         };
@@ -299,7 +299,7 @@ impl Peer {
         let pending = negotiation.pending_offer.as_ref().ok_or(TransportError::NoOfferPending)?;
         let remote = read(answer_sdp, DescriptionKind::Answer, &negotiation.video_codecs, shared.loopback)?;
         pending.check_answer(&remote)?;
-        negotiation.check_fingerprint(&remote)?;
+        negotiation.begin_remote(&remote)?;
         let answer = shared.parsed(write_anew(&remote, &negotiation.video_codecs), RTCSessionDescription::answer)?;
         shared.within("setting the peer's answer", shared.connection.set_remote_description(answer)).await?;
         negotiation.pending_offer = None;
@@ -347,7 +347,8 @@ impl Peer {
         }
         negotiation.note_candidate(&checked);
         let candidate = RTCIceCandidateInit { candidate: checked.attribute, ..Default::default() };
-        shared.within("adding a candidate", shared.connection.add_ice_candidate(candidate)).await
+        let added = shared.within("adding a candidate", shared.connection.add_ice_candidate(candidate)).await;
+        added.inspect(|()| negotiation.candidate_added())
     }
 
     /// Sends a text on the control channel. It arrives whole and in order, or the channel closes.
@@ -485,8 +486,9 @@ impl Shared {
         if *self.closing.borrow() { Err(TransportError::Closed) } else { Ok(()) }
     }
 
-    /// From here on, candidates belong to this description of ours.
-    fn begin_generation(&self, published: &LocalDescription) {
+    /// From here on, candidates belong to this description of ours, and the peer's checks are made with its password.
+    fn begin_generation(&self, published: &LocalDescription, negotiation: &Negotiation) {
+        negotiation.begin_local(&published.sdp);
         let ufrag = crate::description::ufrag(&published.sdp).unwrap_or_default();
         let mut generation = self.generation.lock().unwrap_or_else(PoisonError::into_inner);
         generation.begin(ufrag, published.bundle_tag.clone());

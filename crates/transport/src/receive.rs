@@ -12,8 +12,8 @@ use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 /// Video packets that may wait for their reader: a second of 720p at 4 Mb/s.
 const VIDEO_QUEUE_PACKETS: usize = 512;
 
-/// Audio packets that may wait for their reader: over two seconds.
-const AUDIO_QUEUE_PACKETS: usize = 128;
+/// Audio packets that may wait for their reader: over two seconds of 10 ms each.
+const AUDIO_QUEUE_PACKETS: usize = 256;
 
 /// A packet that came in, and what it is in: a peer may change to another of the codecs that were negotiated at any time.
 #[derive(Clone, Debug, PartialEq, Eq)]

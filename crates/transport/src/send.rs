@@ -1,19 +1,21 @@
 //! The way out of media: a bounded queue for each track, emptied into the peer connection by a task of its own, so that
 //! neither a codec's thread nor another track ever waits.
 
-use crate::agreement::Agreement;
+use crate::agreement::{Agreement, Sending};
+use crate::congestion::PictureBudget;
 use crate::feedback::{Captured, Feedback};
 use crate::track::{Codec, Track};
-use ahoy_rtp::RtpPacket;
+use ahoy_rtp::red::{self, Redundant};
+use ahoy_rtp::{MAX_PAYLOAD_BYTES, RtpPacket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 
-/// Packets that may wait: more than the largest key frame has, and ten seconds of sound.
+/// Packets that may wait: more than the largest key frame has, and five seconds of sound.
 const QUEUE_PACKETS: usize = 512;
 
 /// Why a packet was not taken.
@@ -28,6 +30,17 @@ pub enum SendError {
     /// The peer connection is closed.
     #[error("the peer connection is closed")]
     Closed,
+}
+
+/// What a peer's report says of a track that is sent to it (RFC 3550 §6.4.1).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reported {
+    /// Counts the reports.
+    pub number: u64,
+    /// The share of packets that was lost since the report before, from 0 to 1.
+    pub lost: f32,
+    /// To the peer and back.
+    pub round_trip: Option<Duration>,
 }
 
 /// Sends the packets of one track.
@@ -60,20 +73,73 @@ impl MediaSender {
     ///
     /// [`SendError`]; in each case the packet is gone.
     pub fn send(&self, packet: RtpPacket) -> Result<(), SendError> {
+        let sending = self.sending()?;
+        self.enqueue(Outgoing { payload_type: sending.payload_type, packet })
+    }
+
+    /// The same with copies of earlier packets, oldest first, or without where the peer takes none or they do not fit.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`]; in each case the packet is gone.
+    pub fn send_with_copies(&self, packet: RtpPacket, copies: Vec<red::Copy>) -> Result<(), SendError> {
+        let sending = self.sending()?;
+        let Some(payload_type) = sending.red_payload_type.filter(|_| !copies.is_empty()) else {
+            return self.enqueue(Outgoing { payload_type: sending.payload_type, packet });
+        };
+        let redundant = Redundant { copies, payload: packet.payload.clone() };
+        let joined = red::join(sending.payload_type, &redundant).filter(|joined| joined.len() <= MAX_PAYLOAD_BYTES);
+        self.enqueue(match joined {
+            Some(payload) => Outgoing { payload_type, packet: RtpPacket { payload, ..packet } },
+            None => Outgoing { payload_type: sending.payload_type, packet },
+        })
+    }
+
+    fn sending(&self) -> Result<Sending, SendError> {
         if self.queue.is_closed() {
             return Err(SendError::Closed);
         }
         let sending = self.agreement.borrow().track(self.track).sending;
-        let Some(sending) = sending.filter(|_| self.shared.path_is_up.load(Relaxed)) else {
-            return Err(SendError::NotReady);
-        };
-        self.queue.try_send(Outgoing { payload_type: sending.payload_type, packet }).map_err(|error| match error {
+        sending.filter(|_| self.shared.path_is_up.load(Relaxed)).ok_or(SendError::NotReady)
+    }
+
+    fn enqueue(&self, outgoing: Outgoing) -> Result<(), SendError> {
+        self.queue.try_send(outgoing).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 self.shared.dropped.fetch_add(1, Relaxed);
                 SendError::Full
             }
             mpsc::error::TrySendError::Closed(_) => SendError::Closed,
         })
+    }
+
+    /// What the peer's newest report says of this track, and how long the path takes there and back, if that is known.
+    pub fn reported(&self) -> Option<Reported> {
+        let report = self.shared.feedback.track(self.track).remote()?;
+        let (lost, number) = (f32::from(report.lost_of_256) / 256.0, report.number);
+        Some(Reported { number, lost, round_trip: self.shared.feedback.round_trip() })
+    }
+
+    /// What may be spent on the next picture, by what the path carries now. `None` where the peer does not report on single
+    /// packets (`transport-cc`): then nothing is known of it.
+    pub fn picture_budget(&self) -> Option<PictureBudget> {
+        self.agreement.borrow().track(self.track).sending?.transport_cc?;
+        Some(self.shared.feedback.congestion(Instant::now()).picture_budget())
+    }
+
+    /// What the voice may take, in bits a second with all headers; `None` while nothing is known of the path.
+    pub fn voice_budget_bps(&self) -> Option<u32> {
+        self.shared.feedback.congestion(Instant::now()).voice_budget_bps()
+    }
+
+    /// How long the path takes there and back, by the newest measurement of RTCP or ICE.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.shared.feedback.round_trip()
+    }
+
+    /// Whether the peer takes packets with copies of earlier ones (RFC 2198).
+    pub fn takes_copies(&self) -> bool {
+        self.agreement.borrow().track(self.track).sending.is_some_and(|sending| sending.red_payload_type.is_some())
     }
 
     /// The codec that the peer takes on this track, if it takes it at all.
@@ -143,7 +209,7 @@ impl Pump {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agreement::{Sending, TrackAgreement};
+    use crate::agreement::TrackAgreement;
     use crate::codecs::{Ssrcs, outgoing_track};
     use crate::wall_clock::WallClock;
     use bytes::Bytes;
@@ -157,8 +223,14 @@ mod tests {
         let (sender, pump) = channel(Track::Camera, 1, outgoing, agreement, Arc::clone(&path_is_up), feedback);
         let packet = RtpPacket { sequence: 1, timestamp: 1, marker: true, payload: Bytes::new() };
         assert_eq!(sender.send(packet.clone()), Err(SendError::NotReady));
-        let sending =
-            Sending { codec: Codec::H264, payload_type: 102, rtx_payload_type: None, nack: false, transport_cc: None };
+        let sending = Sending {
+            codec: Codec::H264,
+            payload_type: 102,
+            rtx_payload_type: None,
+            red_payload_type: None,
+            nack: false,
+            transport_cc: None,
+        };
         agreed.send_replace(Agreement::new(|_| TrackAgreement { sending: Some(sending), ..Default::default() }));
         assert_eq!(sender.send(packet.clone()), Err(SendError::NotReady));
         path_is_up.store(true, Relaxed);

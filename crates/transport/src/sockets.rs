@@ -1,21 +1,29 @@
-//! The sockets of a peer connection, which as long as the control channel is to come hand out one datagram a turn.
+//! The sockets of a peer connection, which see to what it does late or wrongly while a path is made.
 //!
-//! The peer connection reads all datagrams that are there before it acts on what they changed. So where the peer's last
-//! word of the SCTP handshake and its first data lie in the queue together, it takes the data for a channel that is not
-//! there yet, and loses them although it acknowledges them. A browser sends both within a millisecond.
+//! * `checks`: a connectivity check that proves itself saves the round trips of our own.
+//! * `handshake`: what is lost of the DTLS handshake is sent again within tens of milliseconds.
+//! * `words`: what is said on the control channel does not wait for SCTP's timer if it is lost.
+//! * `socket`: as long as the control channel is to come, one datagram is handed out a turn.
 
-use std::collections::VecDeque;
+mod checks;
+mod datagram;
+mod handshake;
+mod socket;
+mod words;
+
+pub(crate) use checks::IceCredentials;
+use checks::Known;
+use socket::Socket;
 use std::future::Future;
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 use webrtc::runtime::{
-    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime, TokioRuntime,
-    Transmit,
+    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime, TokioRuntime,
 };
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -24,6 +32,7 @@ type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 #[derive(Debug, Default)]
 pub(crate) struct Sockets {
     control: Arc<Control>,
+    known: watch::Sender<Known>,
 }
 
 /// What is known of the control channel.
@@ -46,6 +55,24 @@ impl Sockets {
         self.control.is_open.store(true, Relaxed);
     }
 
+    /// A description of ours is about to be set, in which these credentials stand.
+    pub(crate) fn set_local_credentials(&self, credentials: Option<IceCredentials>) {
+        self.known.send_if_modified(|known| std::mem::replace(&mut known.local, credentials) != known.local);
+    }
+
+    /// One of the peer's is about to be set, in which these stand, and after which the DTLS handshake is begun here or there.
+    pub(crate) fn set_remote_credentials(&self, credentials: IceCredentials, begins_handshake: bool) {
+        self.known.send_modify(|known| {
+            known.remote = Some(credentials);
+            known.begins_handshake = begins_handshake;
+        });
+    }
+
+    /// The peer connection was given a candidate.
+    pub(crate) fn candidate_added(&self) {
+        self.known.send_modify(|known| known.candidates = known.candidates.wrapping_add(1));
+    }
+
     /// What a negotiation came to: where there are no data channels, nothing need be waited for.
     pub(crate) fn expect_control(&self, expected: bool) {
         self.control.is_refused.store(!expected, Relaxed);
@@ -63,7 +90,7 @@ impl Runtime for Sockets {
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let inner = TokioRuntime.wrap_udp_socket(socket)?;
-        Ok(Arc::new(Socket { inner, control: Arc::clone(&self.control), turn: Mutex::default() }))
+        Ok(Socket::start(inner, Arc::clone(&self.control), self.known.subscribe())?)
     }
 
     fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
@@ -103,83 +130,13 @@ impl Runtime for Sockets {
     }
 }
 
-#[derive(Debug)]
-struct Socket {
-    inner: Arc<dyn AsyncUdpSocket>,
-    control: Arc<Control>,
-    turn: Mutex<Turn>,
-}
-
-#[derive(Debug, Default)]
-struct Turn {
-    /// A datagram was handed out just now; the reader is to act on it first.
-    is_over: bool,
-    /// What came together with one that was handed out (UDP GRO), in its order.
-    rest: VecDeque<(RecvMeta, Vec<u8>)>,
-}
-
-impl AsyncUdpSocket for Socket {
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.local_addr()
-    }
-
-    fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        self.inner.poll_send(cx, transmit)
-    }
-
-    fn poll_recv(
-        &self,
-        cx: &mut Context<'_>,
-        bufs: &mut [IoSliceMut<'_>],
-        meta: &mut [RecvMeta],
-    ) -> Poll<io::Result<usize>> {
-        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let one_a_turn = self.control.is_to_come();
-        if std::mem::take(&mut turn.is_over) && one_a_turn {
-            // A reader that only asks whether there is more goes on; one that waits is to ask again.
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        if let (Some(buf), Some(meta), Some((next, bytes))) =
-            (bufs.first_mut(), meta.first_mut(), turn.rest.pop_front())
-        {
-            buf[..bytes.len()].copy_from_slice(&bytes);
-            *meta = next;
-            turn.is_over = true;
-            return Poll::Ready(Ok(1));
-        }
-        if !one_a_turn {
-            return self.inner.poll_recv(cx, bufs, meta);
-        }
-        let (bufs, meta) = (&mut bufs[..1], &mut meta[..1]);
-        let received = self.inner.poll_recv(cx, bufs, meta);
-        if let Poll::Ready(Ok(_)) = received {
-            turn.is_over = true;
-            let whole = meta[0];
-            meta[0].len = whole.len.min(whole.stride);
-            for bytes in bufs[0][..whole.len].chunks(whole.stride.max(1)).skip(1) {
-                let mut one = whole;
-                one.len = bytes.len();
-                turn.rest.push_back((one, bytes.to_vec()));
-            }
-        }
-        received
-    }
-
-    fn max_gso_segments(&self) -> usize {
-        self.inner.max_gso_segments()
-    }
-
-    fn max_gro_segments(&self) -> usize {
-        self.inner.max_gro_segments()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::future::poll_fn;
-    use std::task::Waker;
+    use std::io::IoSliceMut;
+    use std::task::{Context, Poll, Waker};
+    use webrtc::runtime::{RecvMeta, Transmit};
 
     /// What a reader that asks until nothing is there gets at once.
     async fn read_all(socket: &dyn AsyncUdpSocket) -> Vec<Vec<u8>> {

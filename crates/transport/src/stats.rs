@@ -20,8 +20,8 @@ pub struct PeerStats {
     /// The newest round trip time of media: from a report of ours to the peer's word on it, less what the peer held it
     /// (RFC 3550 §6.4.1). From ICE until there is one, and for as long as nothing is sent.
     pub media_round_trip: Option<Duration>,
-    /// How much the path to the peer carries, in bits a second of RTP, by what the peer reports to have received. A guess: on a
-    /// path that is wider than what is sent it says no more than half as much again as is sent. `None` while nothing is known.
+    /// How much the path to the peer carries, in bits a second, all headers included, by what the peer reports on single
+    /// packets; 50 Mb/s at most. `None` while nothing is known.
     pub available_send_bps: Option<u64>,
     /// Bytes sent to the peer, everything above UDP.
     pub bytes_sent: u64,

@@ -72,6 +72,8 @@ impl VideoCodec {
 pub enum Codec {
     /// Opus with in-band forward error correction (RFC 7587).
     Opus,
+    /// The same with copies of earlier packets (RFC 2198). Agreed on beside Opus, never alone.
+    Red,
     /// H.264 constrained baseline, packetization mode 1 (RFC 6184).
     H264,
     /// VP8 (RFC 7741).

@@ -1,6 +1,7 @@
 //! Two peer connections over real sockets on loopback.
 #![allow(clippy::unwrap_used)]
 
+use ahoy_rtp::red;
 use ahoy_rtp::{AssemblerConfig, FrameAssembler, FramePacketizer, OpusPacketizer, PictureFormat, RtpPacket};
 use ahoy_transport::{
     Candidate, CandidateError, CandidateKind, Certificate, Codec, PathState, Peer, PeerConfig, PeerEvent, PeerEvents,
@@ -127,9 +128,12 @@ async fn pictures_and_sound_arrive_as_they_were_sent_both_ways() {
                 from.sender(track).send(packet.clone()).unwrap();
             }
             let mut assembler = FrameAssembler::new(PictureFormat::H264, AssemblerConfig::default());
-            for packet in &sent {
+            // A machine that is busy for a moment makes packets look lost: some then come twice.
+            let mut missing = sent.clone();
+            while !missing.is_empty() {
                 let received = receive(incoming).await;
-                assert_eq!(received, *packet);
+                assert!(sent.contains(&received), "{received:?}");
+                missing.retain(|packet| *packet != received);
                 assembler.push(Duration::ZERO, received);
             }
             assert!(assembler.poll_event().is_some());
@@ -150,6 +154,59 @@ async fn pictures_and_sound_arrive_as_they_were_sent_both_ways() {
         assert!(numbers.packets_sent >= 5 && numbers.packets_received >= 5, "{track:?} {numbers:?}");
         assert_eq!((numbers.packets_not_sent, numbers.packets_not_read, numbers.packets_lost), (0, 0, 0));
     }
+    alice.peer.close().await;
+    bob.peer.close().await;
+}
+
+#[tokio::test]
+async fn copies_of_earlier_packets_go_along_where_they_were_agreed_on() {
+    let (alice, mut bob) = connected().await;
+    let sender = alice.peer.sender(Track::Microphone);
+    assert!(sender.takes_copies());
+    let mut packetizer = OpusPacketizer::new(7, 9);
+    let mut sent = Vec::new();
+    for number in 0..4u8 {
+        let copies: Vec<_> = packetizer.copy().into_iter().collect();
+        let packet = packetizer.packetize(Bytes::from(vec![9 << 3, number, 1, 2]), 960);
+        sender.send_with_copies(packet.clone(), copies.clone()).unwrap();
+        sent.push((packet, copies));
+    }
+    for (packet, copies) in sent {
+        let received = timeout(DEADLINE, bob.media.microphone.recv()).await.expect("it comes in time");
+        let ReceivedPacket { codec, packet: received } = received.expect("the connection is open");
+        if copies.is_empty() {
+            assert_eq!((codec, &received), (Codec::Opus, &packet));
+            continue;
+        }
+        assert_eq!((codec, received.sequence, received.timestamp), (Codec::Red, packet.sequence, packet.timestamp));
+        let split = red::split(&received.payload).expect("it is as it was sent");
+        assert_eq!((split.copies, split.payload), (copies, packet.payload));
+    }
+    alice.peer.close().await;
+    bob.peer.close().await;
+}
+
+#[tokio::test]
+async fn a_peer_that_knows_no_copies_is_sent_none() {
+    let (mut alice, mut bob) = (Side::open().await, Side::open().await);
+    let offer = alice.peer.make_offer(false).await.unwrap();
+    assert!(offer.contains("a=rtpmap:63 red/48000/2\r\n") && offer.contains("a=fmtp:63 111/111\r\n"), "{offer}");
+    let without =
+        offer.replace("111 63", "111").replace("a=rtpmap:63 red/48000/2\r\n", "").replace("a=fmtp:63 111/111\r\n", "");
+    let answer = bob.peer.answer(&without).await.unwrap();
+    assert!(!answer.contains("red/48000"), "{answer}");
+    alice.peer.apply_answer(&answer).await.unwrap();
+    let (for_bob, for_alice) = (bob.peer.clone(), alice.peer.clone());
+    tokio::join!(alice.wait_connected(&for_bob), bob.wait_connected(&for_alice));
+    let sender = alice.peer.sender(Track::Microphone);
+    assert!(!sender.takes_copies());
+    let mut packetizer = OpusPacketizer::new(7, 9);
+    packetizer.packetize(Bytes::from_static(&[9 << 3, 1, 2]), 960);
+    let copies = packetizer.copy().into_iter().collect();
+    let packet = packetizer.packetize(Bytes::from_static(&[9 << 3, 3, 4]), 960);
+    sender.send_with_copies(packet.clone(), copies).unwrap();
+    let received = timeout(DEADLINE, bob.media.microphone.recv()).await.expect("it comes in time");
+    assert_eq!(received, Some(ReceivedPacket { codec: Codec::Opus, packet }));
     alice.peer.close().await;
     bob.peer.close().await;
 }
@@ -357,7 +414,7 @@ async fn of_two_offers_at_once_one_is_rolled_back_and_the_other_answered() {
 #[tokio::test]
 async fn who_was_the_dtls_server_stays_it_whoever_makes_the_next_offer() {
     let (alice, bob) = connected().await;
-    for (from, to, setup) in [(&bob, &alice, "passive"), (&alice, &bob, "active"), (&bob, &alice, "passive")] {
+    for (from, to, setup) in [(&bob, &alice, "active"), (&alice, &bob, "passive"), (&bob, &alice, "active")] {
         let offer = from.peer.make_offer(false).await.unwrap();
         let answer = to.peer.answer(&offer).await.unwrap();
         let setups: Vec<&str> = answer.lines().filter_map(|line| line.strip_prefix("a=setup:")).collect();

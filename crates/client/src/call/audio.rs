@@ -3,6 +3,7 @@
 //! microphone and which speaker, at first and when others are chosen.
 
 mod listening;
+mod protection;
 mod talking;
 
 use std::sync::Arc;

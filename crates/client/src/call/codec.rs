@@ -17,6 +17,6 @@ pub(crate) fn of_pictures(codec: Codec) -> Option<(VideoCodec, PictureFormat)> {
     match codec {
         Codec::H264 => Some((VideoCodec::H264, PictureFormat::H264)),
         Codec::Vp8 => Some((VideoCodec::Vp8, PictureFormat::Vp8)),
-        Codec::Opus => None,
+        Codec::Opus | Codec::Red => None,
     }
 }

@@ -4,17 +4,14 @@ use std::fs;
 
 use ahoy_media::{VideoCodec, VideoFrame};
 
-/// Two seconds, before the clip's first cut.
-const PICTURES: usize = 60;
-
-/// Its first two seconds, 640x480.
-pub(crate) fn pictures() -> Vec<VideoFrame> {
+/// Its first `count` pictures, 640x480. The first cut is behind the 72nd.
+pub(crate) fn pictures(count: usize) -> Vec<VideoFrame> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/media/signer-480p30.h264");
     let stream = fs::read(path).expect("the clip is there");
     let mut decoder = VideoCodec::H264.decoder().expect("in every build");
     let mut decode = |unit| decoder.decode(unit).expect("the clip can be decoded");
-    let pictures: Vec<VideoFrame> = access_units(&stream).into_iter().take(PICTURES).filter_map(&mut decode).collect();
-    assert_eq!(pictures.len(), PICTURES);
+    let pictures: Vec<VideoFrame> = access_units(&stream).into_iter().take(count).filter_map(&mut decode).collect();
+    assert_eq!(pictures.len(), count);
     pictures
 }
 

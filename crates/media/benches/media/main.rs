@@ -23,9 +23,12 @@ mod camera {
 // What that source calls its crate's.
 use ahoy_media::{Cause, convert, frame};
 
+/// Two seconds of the clip, before its first cut.
+const PICTURES: usize = 60;
+
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
-    let clip = clip::pictures();
+    let clip = clip::pictures(PICTURES);
     pictures::bench(&mut criterion, &clip);
     codecs::bench(&mut criterion, &clip);
     sound::bench(&mut criterion);

@@ -7,8 +7,14 @@ use libopus::{Application, Bitrate, Channels, Decoder, Encoder, Signal};
 use crate::Cause;
 use crate::audio::SAMPLE_RATE_HZ;
 
-/// Samples in the frames we send: 20 ms, the usual length (RFC 7587 §4.2).
+/// Samples in an ordinary frame: 20 ms, the usual length (RFC 7587 §4.2).
 pub const FRAME_SAMPLES: usize = 960;
+
+/// Samples in a short one: 10 ms, the shortest that speech is coded well in (RFC 6716 §2.1.4).
+pub const SHORT_FRAME_SAMPLES: usize = 480;
+
+/// An encoder that rests makes packets no longer than this, which need not be sent: their sound is comfort noise.
+pub const RESTING_BYTES: usize = 2;
 
 /// The most a packet can hold: 120 ms (RFC 6716 §3.2.5).
 pub const MAX_PACKET_SAMPLES: usize = 5760;
@@ -24,10 +30,6 @@ const MAX_PACKET_BYTES: usize = 1000;
 
 /// The encoder's search effort, 0 to 10. 8 takes 0.2 ms a frame on a laptop.
 const COMPLEXITY: i32 = 8;
-
-/// Until the network says otherwise. From here on libopus puts a copy of each frame into the
-/// next packet at our bit rate; below, it takes the protection for not worth its bits.
-const DEFAULT_LOSS_PERCENT: u32 = 10;
 
 /// What libopus refused.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +54,7 @@ pub struct OpusEncoder {
 }
 
 impl OpusEncoder {
-    /// An encoder at [`DEFAULT_BITRATE_BPS`] that expects 10 % loss.
+    /// An encoder at [`DEFAULT_BITRATE_BPS`] that expects no loss and does not rest.
     ///
     /// # Errors
     /// If libopus cannot be set up.
@@ -63,20 +65,19 @@ impl OpusEncoder {
             let mut inner = Encoder::new(SAMPLE_RATE_HZ, Channels::Mono, Application::Audio)?;
             inner.set_signal(Signal::Voice)?;
             inner.set_complexity(COMPLEXITY)?;
-            inner.set_inband_fec(true)?;
             Ok(Self { inner })
         };
         let mut encoder = set_up().map_err(set_up_error)?;
         encoder.set_bitrate_bps(DEFAULT_BITRATE_BPS)?;
-        encoder.set_expected_loss_percent(DEFAULT_LOSS_PERCENT)?;
         Ok(encoder)
     }
 
-    /// Encodes 20 ms into one packet.
+    /// Encodes a frame of [`FRAME_SAMPLES`] or [`SHORT_FRAME_SAMPLES`] into one packet. The length may change from frame
+    /// to frame.
     ///
     /// # Errors
-    /// If libopus refuses.
-    pub fn encode(&mut self, frame: &[f32; FRAME_SAMPLES]) -> Result<Vec<u8>, OpusError> {
+    /// If libopus refuses; any length that is none of Opus' it does.
+    pub fn encode(&mut self, frame: &[f32]) -> Result<Vec<u8>, OpusError> {
         self.inner.encode_vec_float(frame, MAX_PACKET_BYTES).map_err(|error| OpusError::Encode(error.into()))
     }
 
@@ -90,12 +91,22 @@ impl OpusEncoder {
     }
 
     /// How many packets of a hundred the network loses. The more, the more of each frame is
-    /// repeated in the next packet, out of the same bit rate.
+    /// repeated in the next packet, out of the same bit rate; at 32 kb/s something of it from about 10 on. Nothing is at 0.
     ///
     /// # Errors
     /// If libopus refuses.
     pub fn set_expected_loss_percent(&mut self, percent: u32) -> Result<(), OpusError> {
-        self.inner.set_packet_loss_perc(percent.min(100) as i32).map_err(set_up_error)
+        let set = self.inner.set_inband_fec(percent > 0);
+        set.and_then(|()| self.inner.set_packet_loss_perc(percent.min(100) as i32)).map_err(set_up_error)
+    }
+
+    /// Whether it rests where nobody has spoken for 0.2 s: packets are of [`RESTING_BYTES`] then, but for one each 0.4 s
+    /// that says what the silence sounds like (RFC 6716 §2.1.9).
+    ///
+    /// # Errors
+    /// If libopus refuses.
+    pub fn set_resting(&mut self, rests: bool) -> Result<(), OpusError> {
+        self.inner.set_dtx(rests).map_err(set_up_error)
     }
 }
 
@@ -133,12 +144,13 @@ impl OpusDecoder {
         self.run(next_packet, FRAME_SAMPLES, true)
     }
 
-    /// 20 ms that continue what was heard, fading out when called again and again.
+    /// So many samples that continue what was heard, fading out when called again and again; after the packet of an
+    /// encoder that rests, noise as it was in the background. A multiple of 2.5 ms, at most [`FRAME_SAMPLES`].
     ///
     /// # Errors
     /// If libopus refuses.
-    pub fn conceal(&mut self) -> Result<&[f32], OpusError> {
-        self.decode_into(&[], FRAME_SAMPLES, false)
+    pub fn conceal(&mut self, samples: usize) -> Result<&[f32], OpusError> {
+        self.decode_into(&[], samples.min(FRAME_SAMPLES), false)
     }
 
     // libopus takes an empty packet for a lost one, which a peer must not be able to ask for.
@@ -227,7 +239,7 @@ mod tests {
                 let sound = match (lost(place), restore) {
                     (false, _) => decoder.decode(packet),
                     (true, true) => decoder.decode_fec(&packets[place + 1]),
-                    (true, false) => decoder.conceal(),
+                    (true, false) => decoder.conceal(FRAME_SAMPLES),
                 };
                 let sound = sound.unwrap();
                 assert_eq!(sound.len(), FRAME_SAMPLES);
@@ -247,18 +259,18 @@ mod tests {
             decoder.decode(&packet).unwrap();
         }
         let loudness = |sound: &[f32]| sound.iter().map(|sample| sample.abs()).fold(0.0, f32::max);
-        let first = loudness(decoder.conceal().unwrap());
+        let first = loudness(decoder.conceal(FRAME_SAMPLES).unwrap());
         for _ in 0..50 {
-            decoder.conceal().unwrap();
+            decoder.conceal(FRAME_SAMPLES).unwrap();
         }
-        let last = loudness(decoder.conceal().unwrap());
+        let last = loudness(decoder.conceal(FRAME_SAMPLES).unwrap());
         assert!(first > 0.02 && last < first / 4.0, "{first} then {last}");
     }
 
     #[test]
     fn a_decoder_that_has_heard_nothing_conceals_with_silence() {
         let mut decoder = OpusDecoder::new().unwrap();
-        assert_eq!(decoder.conceal().unwrap(), [0.0; FRAME_SAMPLES]);
+        assert_eq!(decoder.conceal(FRAME_SAMPLES).unwrap(), [0.0; FRAME_SAMPLES]);
     }
 
     #[test]
@@ -273,6 +285,43 @@ mod tests {
     }
 
     #[test]
+    fn short_frames_come_back_too_and_the_length_may_change() {
+        let frames = voice(40).concat();
+        let (mut encoder, mut decoder) = (OpusEncoder::new().unwrap(), OpusDecoder::new().unwrap());
+        let (mut heard, mut at) = (Vec::new(), 0);
+        while at < frames.len() {
+            let length = if at < 20 * FRAME_SAMPLES { SHORT_FRAME_SAMPLES } else { FRAME_SAMPLES };
+            let sound = decoder.decode(&encoder.encode(&frames[at..][..length]).unwrap()).unwrap().to_vec();
+            assert_eq!(sound.len(), length);
+            heard.extend(sound);
+            at += length;
+        }
+        let likeness = likeness(&frames[9_600..], &heard[9_600..]);
+        assert!(likeness > 0.95, "{likeness}");
+    }
+
+    #[test]
+    fn who_does_not_talk_rests_and_talk_wakes_at_once() {
+        use crate::audio::testing::noise;
+        for length in [SHORT_FRAME_SAMPLES, FRAME_SAMPLES] {
+            let talk = voice(25).concat();
+            let sound = [talk.clone(), noise(96_000, 0.0005, 3), talk].concat();
+            let mut encoder = OpusEncoder::new().unwrap();
+            encoder.set_resting(true).unwrap();
+            let sizes: Vec<usize> =
+                sound.chunks_exact(length).map(|frame| encoder.encode(frame).unwrap().len()).collect();
+            let at = |samples: usize| samples / length;
+            let sent =
+                |range: std::ops::Range<usize>| sizes[range].iter().filter(|bytes| **bytes > RESTING_BYTES).count();
+            // It takes 0.6 s to be sure that the talk is over.
+            let silence = sent(at(24_000 + 36_000)..at(24_000 + 96_000));
+            assert!(silence <= 6, "{silence} packets in 1.25 s of silence of {length}: {sizes:?}");
+            let begun = sent(at(120_000)..at(120_000) + 4);
+            assert!(begun >= 3, "{length}: {sizes:?}");
+        }
+    }
+
+    #[test]
     fn the_bit_rate_follows_what_is_asked() {
         let frames = voice(100);
         let bits_per_second = |bitrate_bps| {
@@ -282,7 +331,7 @@ mod tests {
             bytes * 8 / 2
         };
         assert!(bits_per_second(12_000) < 16_000);
-        assert!((24_000..40_000).contains(&bits_per_second(32_000)));
+        assert!((18_000..40_000).contains(&bits_per_second(32_000)), "{}", bits_per_second(32_000));
         assert!(bits_per_second(0) < 12_000);
     }
 
@@ -307,7 +356,7 @@ mod tests {
             };
             let sound = match round % 3 {
                 0 => decoder.decode_fec(&packet),
-                1 => decoder.conceal(),
+                1 => decoder.conceal(FRAME_SAMPLES),
                 _ => decoder.decode(&packet),
             };
             if let Ok(sound) = sound {

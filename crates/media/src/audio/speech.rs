@@ -5,9 +5,9 @@
 use crate::audio::SAMPLE_RATE_HZ;
 use crate::audio::opus::{FRAME_SAMPLES, MAX_PACKET_SAMPLES, OpusDecoder, OpusError};
 
-/// Invented sound is left as it is for 60 ms and is gone after 120. What libopus makes of a loss fades as well, most
+/// Invented sound is left as it is for 40 ms and is gone after 120. What libopus makes of a loss fades as well, most
 /// often by 6 dB in 40 ms and by 32 in 100; but of some vowels by 17 only, and then it goes on as a noise.
-const HELD_SAMPLES: usize = 3 * FRAME_SAMPLES;
+const HELD_SAMPLES: usize = 2 * FRAME_SAMPLES;
 const FADED_SAMPLES: usize = 6 * FRAME_SAMPLES;
 
 /// Real sound is back at full loudness after 5 ms, and what is cut off is silent after as long.
@@ -51,9 +51,16 @@ impl SpeechDecoder {
             Ok(sound) => self.sound.extend_from_slice(sound),
             Err(error) => {
                 tracing::debug!(%error, "a packet of sound could not be decoded");
-                return self.conceal();
+                return self.conceal(FRAME_SAMPLES);
             }
         }
+        self.fade_in()
+    }
+
+    /// So many samples while the sender rests: the noise of its background, which does not fade. At most
+    /// [`FRAME_SAMPLES`], in steps of 2.5 ms.
+    pub fn comfort_noise(&mut self, samples: usize) -> &[f32] {
+        self.invent(samples);
         self.fade_in()
     }
 
@@ -64,15 +71,16 @@ impl SpeechDecoder {
             Ok(sound) => self.sound.extend_from_slice(sound),
             Err(error) => {
                 tracing::debug!(%error, "the copy of a lost packet could not be decoded");
-                return self.conceal();
+                return self.conceal(FRAME_SAMPLES);
             }
         }
         self.fade_in()
     }
 
-    /// 20 ms in place of a lost packet: what was heard goes on, and fades out when packets stay away.
-    pub fn conceal(&mut self) -> &[f32] {
-        self.invent();
+    /// So many samples in place of a lost packet: what was heard goes on, and fades out when packets stay away. At most
+    /// [`FRAME_SAMPLES`], in steps of 2.5 ms.
+    pub fn conceal(&mut self, samples: usize) -> &[f32] {
+        self.invent(samples);
         for sample in &mut self.sound {
             let left = FADED_SAMPLES.saturating_sub(self.invented) as f32;
             self.invented += 1;
@@ -87,7 +95,7 @@ impl SpeechDecoder {
     /// 20 ms of silence: nobody speaks, or nothing may be heard. What was heard ends without a click.
     pub fn silence(&mut self) -> &[f32] {
         if self.gain > 0.0 {
-            self.invent();
+            self.invent(FRAME_SAMPLES);
         } else {
             self.sound.clear();
             self.sound.resize(FRAME_SAMPLES, 0.0);
@@ -100,13 +108,14 @@ impl SpeechDecoder {
         self.limit()
     }
 
-    fn invent(&mut self) {
+    fn invent(&mut self, samples: usize) {
+        let samples = samples.min(FRAME_SAMPLES);
         self.sound.clear();
-        match self.opus.conceal() {
+        match self.opus.conceal(samples) {
             Ok(sound) => self.sound.extend_from_slice(sound),
             Err(error) => {
                 tracing::debug!(%error, "nothing could be invented for a lost packet");
-                self.sound.resize(FRAME_SAMPLES, 0.0);
+                self.sound.resize(samples, 0.0);
             }
         }
     }
@@ -145,7 +154,7 @@ mod tests {
     fn packets(sound: &[f32]) -> Vec<Vec<u8>> {
         let mut encoder = OpusEncoder::new().unwrap();
         let frames = sound.chunks_exact(FRAME_SAMPLES);
-        frames.map(|frame| encoder.encode(frame.try_into().unwrap()).unwrap()).collect()
+        frames.map(|frame| encoder.encode(frame).unwrap()).collect()
     }
 
     fn tone(samples: usize) -> Vec<f32> {
@@ -158,7 +167,7 @@ mod tests {
         let mut heard = Vec::new();
         for (place, packet) in packets.iter().enumerate() {
             match lost.contains(&(place % 20)) {
-                true => heard.extend_from_slice(decoder.conceal()),
+                true => heard.extend_from_slice(decoder.conceal(FRAME_SAMPLES)),
                 false => heard.extend_from_slice(decoder.decode(packet)),
             }
         }
@@ -181,7 +190,7 @@ mod tests {
             let (mut bridged, mut before) = (Vec::new(), Vec::new());
             for packet in packets(&sound).chunks_exact(20) {
                 let last = packet.iter().fold(-120.0, |_, packet| level_db(decoder.decode(packet)));
-                let steps: Vec<f32> = (0..10).map(|_| level_db(decoder.conceal())).collect();
+                let steps: Vec<f32> = (0..10).map(|_| level_db(decoder.conceal(FRAME_SAMPLES))).collect();
                 assert!(steps[6..].iter().all(|level| *level < -100.0), "{name}: {steps:.1?}");
                 if last < -30.0 {
                     continue;
@@ -200,6 +209,33 @@ mod tests {
             assert!(before.len() > 5);
             assert!(mean(&bridged) > mean(&before) - 9.0, "{name}: {:.1} after {:.1}", mean(&bridged), mean(&before));
         }
+    }
+
+    #[test]
+    fn who_rests_is_heard_as_the_noise_of_the_background_for_as_long_as_it_lasts() {
+        let background = noise(96_000, 0.003, 4);
+        let mut encoder = OpusEncoder::new().unwrap();
+        encoder.set_resting(true).unwrap();
+        let mut decoder = SpeechDecoder::new().unwrap();
+        let mut levels = Vec::new();
+        let (spoken, mut resting) = (speech(16_000)[..96_000].to_vec(), 0);
+        for frame in [spoken, background].concat().chunks_exact(FRAME_SAMPLES) {
+            let packet = encoder.encode(frame).unwrap();
+            let is_resting = packet.len() <= crate::audio::opus::RESTING_BYTES;
+            let sound =
+                if is_resting && resting > 0 { decoder.comfort_noise(FRAME_SAMPLES) } else { decoder.decode(&packet) };
+            resting = if is_resting { resting + 1 } else { 0 };
+            levels.push((is_resting, level_db(sound)));
+        }
+        let rested: Vec<f32> = levels[110..].iter().filter(|(rests, _)| *rests).map(|(_, level)| *level).collect();
+        println!("{} of {} steps rested: {rested:.0?}", rested.len(), levels.len() - 110);
+        assert!(rested.len() > 40);
+        let mean = rested.iter().sum::<f32>() / rested.len() as f32;
+        assert!(
+            (-68.0..-40.0).contains(&mean),
+            "the background is at {:.0}: {mean:.0}",
+            level_db(&noise(9_600, 0.003, 4))
+        );
     }
 
     #[test]

@@ -10,8 +10,8 @@ pub enum Stretch {
     /// Leave the sound as it is.
     #[default]
     None,
-    /// Play in less time, to lower the delay.
-    Accelerate,
+    /// Play in less time, to lower the delay: by so many samples at most.
+    Accelerate(usize),
     /// Play in more time, to raise the delay.
     Decelerate,
 }
@@ -94,8 +94,8 @@ impl Stretcher {
         let pause = self.is_pause(samples);
         let joint = match wish {
             Stretch::None => None,
-            Stretch::Accelerate => self.joint(samples.len(), pause, |at, shift| at + shift),
-            Stretch::Decelerate => self.joint(samples.len(), pause, |at, shift| at - shift),
+            Stretch::Accelerate(most) => self.joint(samples.len(), pause, most, |at, shift| at + shift),
+            Stretch::Decelerate => self.joint(samples.len(), pause, SHIFTS.end, |at, shift| at - shift),
         };
         self.rest = self.rest.saturating_sub(samples.len());
         let change = match joint {
@@ -123,26 +123,26 @@ impl Stretcher {
         samples.chunks(GLANCE).all(|glance| rms(glance) <= limit)
     }
 
-    fn joint(&mut self, samples: usize, pause: bool, direction: Direction) -> Option<Joint> {
+    fn joint(&mut self, samples: usize, pause: bool, most: usize, direction: Direction) -> Option<Joint> {
         let overlap = OVERLAP.min(samples / 4);
         if pause {
             // Any place will do.
-            let shift = SHIFTS.end.saturating_sub(1).min(samples - overlap);
+            let shift = SHIFTS.end.saturating_sub(1).min(samples - overlap).min(most);
             let to = direction(PAST, shift);
             let alike = likeness(&self.line, PAST, to, overlap, COMPARED).max(0.0);
             return Some(Joint { at: PAST, to, overlap, alike });
         }
-        if self.rest > 0 {
+        if self.rest > 0 || most < SHIFTS.start {
             return None;
         }
         self.rough.clear();
         self.rough.extend(self.line.chunks_exact(STRIDE).map(|chunk| chunk.iter().sum::<f32>()));
-        (PAST..PAST + samples).step_by(STEP).find_map(|at| self.repetition(at, overlap, direction))
+        (PAST..PAST + samples).step_by(STEP).find_map(|at| self.repetition(at, overlap, most, direction))
     }
 
     /// The shift after which the sound around `at` comes again, if it does.
-    fn repetition(&self, at: usize, overlap: usize, direction: Direction) -> Option<Joint> {
-        let fits = |shift: &usize| direction(at, *shift) + overlap <= self.line.len();
+    fn repetition(&self, at: usize, overlap: usize, most: usize, direction: Direction) -> Option<Joint> {
+        let fits = |shift: &usize| *shift <= most && direction(at, *shift) + overlap <= self.line.len();
         let (rough, _) = best(SHIFTS.step_by(STRIDE).filter(fits), |shift| {
             let to = direction(at, shift) / STRIDE;
             likeness(&self.rough, at / STRIDE, to, overlap / STRIDE, COMPARED / STRIDE)
@@ -254,7 +254,7 @@ mod tests {
     fn tones_keep_their_pitch_and_their_smoothness() {
         for hz in [90.0, 220.0, 440.0, 1000.0, 2730.0] {
             let sound = sine(hz, 4 * 48_000);
-            for wish in [Stretch::Accelerate, Stretch::Decelerate] {
+            for wish in [Stretch::Accelerate(usize::MAX), Stretch::Decelerate] {
                 let (out, change) = stretched(&sound, FRAME, wish);
                 let rises = out.windows(2).filter(|pair| pair[0] < 0.0 && pair[1] >= 0.0).count();
                 let heard_hz = rises as f32 * 48_000.0 / out.len() as f32;
@@ -271,7 +271,7 @@ mod tests {
     fn speech_keeps_its_pitch_its_spectrum_and_its_smoothness() {
         for voice_hz in [16_000, 22_000] {
             let sound = speech(voice_hz);
-            for wish in [Stretch::Accelerate, Stretch::Decelerate] {
+            for wish in [Stretch::Accelerate(usize::MAX), Stretch::Decelerate] {
                 let (out, change) = stretched(&sound, FRAME, wish);
                 let share = change.unsigned_abs() as f32 / sound.len() as f32;
                 let (pitch, heard) = (pitch_hz(&sound), pitch_hz(&out));
@@ -291,7 +291,7 @@ mod tests {
     fn a_pause_is_shortened_fast_and_lengthened_fast() {
         for level in [0.0001, 0.0008] {
             let pause = noise(48_000, level, 1);
-            let (short, _) = stretched(&pause, FRAME, Stretch::Accelerate);
+            let (short, _) = stretched(&pause, FRAME, Stretch::Accelerate(usize::MAX));
             let (long, _) = stretched(&pause, FRAME, Stretch::Decelerate);
             assert!(short.len() < 16_000, "{}", short.len());
             assert!(long.len() > 80_000, "{}", long.len());
@@ -306,8 +306,10 @@ mod tests {
         let room = noise(20 * 48_000, 0.004, 2);
         let mut stretcher = Stretcher::new();
         let mut out = Vec::new();
-        let changes: Vec<i32> =
-            room.chunks(FRAME).map(|samples| stretcher.stretch(samples, Stretch::Accelerate, &mut out)).collect();
+        let changes: Vec<i32> = room
+            .chunks(FRAME)
+            .map(|samples| stretcher.stretch(samples, Stretch::Accelerate(usize::MAX), &mut out))
+            .collect();
         assert_eq!(changes[..100].iter().sum::<i32>(), 0, "noise might be a whisper");
         assert!(changes[900..].iter().sum::<i32>() < -50_000, "{:?}", &changes[900..]);
     }
@@ -320,7 +322,7 @@ mod tests {
             sound[start..start + 144].copy_from_slice(&burst);
         }
         let energy = |sound: &[f32]| f64::from(rms(sound)).powi(2) * sound.len() as f64;
-        let (out, change) = stretched(&sound, FRAME, Stretch::Accelerate);
+        let (out, change) = stretched(&sound, FRAME, Stretch::Accelerate(usize::MAX));
         assert!(change < -100_000, "{change}");
         assert!((energy(&out) / energy(&sound) - 1.0).abs() < 0.05, "{} of {}", energy(&out), energy(&sound));
     }
@@ -328,7 +330,7 @@ mod tests {
     #[test]
     fn what_does_not_repeat_itself_is_left_alone() {
         let hiss = noise(48_000, 0.1, 4);
-        for wish in [Stretch::Accelerate, Stretch::Decelerate] {
+        for wish in [Stretch::Accelerate(usize::MAX), Stretch::Decelerate] {
             let (out, change) = stretched(&hiss, FRAME, wish);
             assert_eq!(change, 0);
             assert_eq!(out, hiss);
@@ -347,13 +349,13 @@ mod tests {
             let length = [0, 1, 120, 240, 480, 960, 1920, 2880, 5760][random.random_range(0..9)];
             let (samples, after) = rest.split_at(rest.len().min(length));
             rest = after;
-            let wish = [Stretch::None, Stretch::Accelerate, Stretch::Decelerate][random.random_range(0..3)];
+            let wish = [Stretch::None, Stretch::Accelerate(usize::MAX), Stretch::Decelerate][random.random_range(0..3)];
             let mut out = Vec::new();
             let change = stretcher.stretch(samples, wish, &mut out);
             assert_eq!(out.len() as i32, samples.len() as i32 + change);
             match wish {
                 Stretch::None => assert_eq!(out, samples),
-                Stretch::Accelerate => assert!((-720..=0).contains(&change), "{change}"),
+                Stretch::Accelerate(_) => assert!((-720..=0).contains(&change), "{change}"),
                 Stretch::Decelerate => assert!((0..=720).contains(&change), "{change}"),
             }
         }
@@ -363,7 +365,7 @@ mod tests {
     fn long_and_short_packets_of_a_voice_are_stretched_too() {
         let sound = speech(16_000);
         for (frame, least) in [(240, 0.01), (480, 0.02), (1920, 0.05), (2880, 0.05), (5760, 0.03)] {
-            for wish in [Stretch::Accelerate, Stretch::Decelerate] {
+            for wish in [Stretch::Accelerate(usize::MAX), Stretch::Decelerate] {
                 let share = stretched(&sound, frame, wish).1.unsigned_abs() as f32 / sound.len() as f32;
                 println!("{frame} {wish:?}: {:.1} %", share * 100.0);
                 assert!(share > least, "{frame} {wish:?}: {share}");

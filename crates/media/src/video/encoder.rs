@@ -3,6 +3,7 @@
 
 use crate::Cause;
 use crate::frame::VideoFrame;
+use crate::rate::FrameRate;
 
 /// The most macroblocks a picture may have: level 3.1 of H.264, which is what calls negotiate, 1280x720 in either
 /// orientation (H.264 table A-1).
@@ -27,8 +28,20 @@ pub trait VideoEncoder: Send {
     /// If the size cannot be encoded or the codec fails; the next picture then is a key frame.
     fn encode(&mut self, frame: &VideoFrame, force_key: bool) -> Result<Option<EncodedFrame>, EncodeError>;
 
-    /// Sets the bit rate for the next picture on, brought to what encoders can do. Costs no key frame.
+    /// Says that a picture of the sequence is not encoded. Its part of the bit rate pays for what those before took too much,
+    /// a key frame above all; little of it is kept for those behind. Where pictures are left out all the time, the frame rate
+    /// is another ([`Self::set_frame_rate`]).
+    fn skip(&mut self);
+
+    /// Sets the bit rate for the next picture on, brought to what encoders can do. Costs no key frame. It may be set before
+    /// each picture and is obeyed by the next one: that takes its part, the bit rate by the frame rate, as well as it can be
+    /// told beforehand, less what those before took too much. A key frame takes five parts, at most about seven where the
+    /// codec can make it that coarse.
     fn set_bitrate_bps(&mut self, bitrate_bps: u32);
+
+    /// Sets how many pictures a second share the bit rate from the next picture on, those given to [`Self::skip`] among
+    /// them. Costs no key frame.
+    fn set_frame_rate(&mut self, rate: FrameRate);
 
     /// The bit rate in force.
     fn bitrate_bps(&self) -> u32;
@@ -61,14 +74,6 @@ pub enum EncodeError {
     /// The codec failed.
     #[error("the picture cannot be encoded")]
     Codec(#[source] Cause),
-    /// The codec refused a bit rate.
-    #[error("the encoder cannot be set to {bitrate_bps} bit/s (code {code})")]
-    Bitrate {
-        /// The bit rate asked for.
-        bitrate_bps: u32,
-        /// What the codec returned.
-        code: i32,
-    },
 }
 
 /// The bit rate at which 30 pictures a second of this size look good: 700 kb/s at 640x480, 1.6 Mb/s at 1280x720. Larger

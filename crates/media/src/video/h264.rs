@@ -3,6 +3,7 @@
 mod annex_b;
 mod decoder;
 mod encoder;
+mod libopenh264;
 mod sps;
 
 pub(super) use decoder::H264Decoder;

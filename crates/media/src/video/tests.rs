@@ -99,6 +99,63 @@ fn the_bit_rate_is_kept_and_followed_without_a_key_frame() {
 }
 
 #[test]
+fn the_next_pictures_obey_another_bit_rate() {
+    for codec in codecs() {
+        let mut encoder = codec.encoder(900_000, FrameRate::THIRTY).unwrap();
+        let pictures = noisy_pictures(320, 240, 90);
+        encode_all(&mut *encoder, &pictures[..60]);
+        encoder.set_bitrate_bps(150_000);
+        let frames = encode_all(&mut *encoder, &pictures[60..66]);
+        let spent = bits_per_second(&frames);
+        assert!(spent < 250_000, "{spent} bit/s in the first fifth of a second");
+        assert!(frames.iter().all(|frame| !frame.key));
+    }
+}
+
+#[test]
+fn a_key_frame_takes_no_more_than_some_pictures() {
+    for codec in codecs() {
+        for (width, height, bitrate_bps) in [(640, 480, 700_000), (640, 480, 200_000), (320, 240, 80_000)] {
+            let pictures = noisy_pictures(width, height, 30);
+            for frame in encode(codec, &pictures, bitrate_bps, 10).iter().filter(|frame| frame.key) {
+                let parts = frame.data.len() as f64 * 8.0 * 30.0 / f64::from(bitrate_bps);
+                assert!(parts < 8.0, "{parts} parts of {bitrate_bps} at {width}x{height}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_bit_rate_is_kept_at_another_frame_rate() {
+    for codec in codecs() {
+        let mut encoder = codec.encoder(300_000, FrameRate::THIRTY).unwrap();
+        let pictures = noisy_pictures(320, 240, 60);
+        encode_all(&mut *encoder, &pictures[..20]);
+        encoder.set_frame_rate(FrameRate::new(10, 1).unwrap());
+        let frames = encode_all(&mut *encoder, &pictures[20..]);
+        assert!(frames.iter().all(|frame| !frame.key));
+        let spent = bits_per_second(&frames[5..]) / 3;
+        assert!((200_000..400_000).contains(&spent), "{spent}");
+    }
+}
+
+#[test]
+fn skipped_pictures_pay_for_a_key_frame() {
+    for codec in codecs() {
+        let pictures = noisy_pictures(320, 240, 40);
+        let after_a_key_frame = |skipped| {
+            let mut encoder = codec.encoder(300_000, FrameRate::THIRTY).unwrap();
+            encode_all(&mut *encoder, &pictures[..30]);
+            encoder.encode(&pictures[30], true).unwrap().unwrap();
+            (0..skipped).for_each(|_| encoder.skip());
+            bits_per_second(&encode_all(&mut *encoder, &pictures[31..37]))
+        };
+        let (at_once, later) = (after_a_key_frame(0), after_a_key_frame(6));
+        assert!(later as f64 > 1.1 * at_once as f64, "{at_once} {later}");
+    }
+}
+
+#[test]
 fn a_new_size_begins_with_a_key_frame_at_the_bit_rate_in_force() {
     for codec in codecs() {
         let mut encoder = codec.encoder(2_000_000, FrameRate::THIRTY).unwrap();

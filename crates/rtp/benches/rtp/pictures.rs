@@ -5,7 +5,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use ahoy_rtp::{
-    AssemblerConfig, AssemblerEvent, Came, FrameAssembler, FramePacketizer, NackGenerator, PictureFormat, RtpPacket,
+    AssemblerConfig, AssemblerEvent, Came, FrameAssembler, FramePacketizer, NackGenerator, PictureFormat, RtpHeader,
+    RtpPacket,
 };
 use criterion::{BatchSize, Criterion, Throughput};
 use rand::rngs::StdRng;
@@ -89,7 +90,8 @@ fn nack(criterion: &mut Criterion, name: &str, arrivals: &[Arrival]) {
             let mut generator = NackGenerator::default();
             for Arrival { at, again, packet } in black_box(arrivals) {
                 let came = if *again { Came::Again } else { Came::Itself };
-                black_box(generator.push(*at, packet.sequence, came));
+                let RtpPacket { sequence, timestamp, marker, .. } = *packet;
+                black_box(generator.push(*at, RtpHeader { sequence, timestamp, marker }, came));
                 if generator.poll_timeout().is_some_and(|due| due <= *at) {
                     black_box(generator.poll(*at));
                 }

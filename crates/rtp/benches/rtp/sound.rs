@@ -69,7 +69,8 @@ fn jitter(criterion: &mut Criterion, name: &str, arrivals: &[Arrival]) {
 fn samples(playout: &Playout) -> u32 {
     match playout {
         Playout::Decode(_) => FRAME_SAMPLES,
-        Playout::DecodeFec(_) | Playout::Conceal => STEP_SAMPLES,
+        Playout::DecodeFec(_) => STEP_SAMPLES,
+        Playout::Conceal(samples) | Playout::ComfortNoise(samples) => *samples,
         Playout::Silence => SILENCE_SAMPLES,
     }
 }

@@ -3,7 +3,7 @@
 
 use super::{Finished, Malformed};
 use crate::annex_b::START_CODE;
-use crate::nal::{FORBIDDEN_AND_REF_IDC, FU_A, FU_END, FU_START, IDR, NAL_TYPE, SPS, STAP_A};
+use crate::nal::{FORBIDDEN_AND_REF_IDC, FU_A, FU_END, FU_START, IDR, NAL_REF_IDC, NAL_TYPE, SLICE, SPS, STAP_A};
 
 /// Puts the payloads of one access unit together, none of them empty.
 pub(super) fn assemble<'a>(payloads: impl Iterator<Item = &'a [u8]>) -> Result<Finished, Malformed> {
@@ -108,6 +108,37 @@ pub(super) fn holds_parameter_set(payload: &[u8]) -> bool {
     }
 }
 
+/// Whether an access unit begins with this payload: what stands before slices (H.264 §7.4.1.2.3), or the slice with the
+/// first macroblock, whose number 0 is a single bit (§7.3.3, §9.1). Slices come in order where calls are concerned.
+pub(super) fn begins_access_unit(payload: &[u8]) -> bool {
+    let is_first_slice = |body: &[u8]| body.first().is_some_and(|byte| byte & 0x80 != 0);
+    let Some((header, body)) = payload.split_first() else {
+        return false;
+    };
+    match header & NAL_TYPE {
+        SLICE | IDR => is_first_slice(body),
+        6..=9 | STAP_A => true,
+        FU_A => body.split_first().is_some_and(|(fu, body)| match fu & NAL_TYPE {
+            SLICE | IDR => fu & FU_START != 0 && is_first_slice(body),
+            _ => fu & FU_START != 0,
+        }),
+        _ => false,
+    }
+}
+
+/// Whether nothing in this payload is referred to: `nal_ref_idc`, which has the same place in every kind of payload
+/// (H.264 §7.4.1, RFC 6184 §5.3), is 0. Only slices count: what stands before them is 0 even in pictures that matter.
+pub(super) fn is_disposable(payload: &[u8]) -> bool {
+    let Some((header, body)) = payload.split_first() else {
+        return false;
+    };
+    let nal_type = match header & NAL_TYPE {
+        FU_A => body.first().map_or(0, |fu| fu & NAL_TYPE),
+        single => single,
+    };
+    header & NAL_REF_IDC == 0 && nal_type == SLICE
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,5 +189,25 @@ mod tests {
         for without in [&[][..], &[0x65, 0x88], &[0x7c, 0x07, 1], &[0x41, 0x9a], &[0x78], &[0x78, 0, 9, 0x68]] {
             assert!(!holds_parameter_set(without), "{without:?}");
         }
+    }
+    #[test]
+    fn the_first_slice_of_a_picture_is_known_and_whether_it_is_referred_to() {
+        let cases: [(&[u8], bool, bool); 11] = [
+            (&[0x41, 0x9a], true, false),
+            (&[0x01, 0x9a], true, true),
+            (&[0x01, 0x4a], false, true),
+            (&[0x1c, 0x81, 0x9a], true, true),
+            (&[0x1c, 0x01, 0x9a], false, true),
+            (&[0x5c, 0x81, 0x9a], true, false),
+            (&[0x1c, 0x81, 0x4a], false, true),
+            (&[0x65, 0x88], true, false),
+            (&[0x06, 5], true, false),
+            (&[0x78, 0, 1, 0x67], true, false),
+            (&[0x1c], false, false),
+        ];
+        for (payload, begins, is_left_out) in cases {
+            assert_eq!((begins_access_unit(payload), is_disposable(payload)), (begins, is_left_out), "{payload:x?}");
+        }
+        assert!(!begins_access_unit(&[]) && !is_disposable(&[]));
     }
 }

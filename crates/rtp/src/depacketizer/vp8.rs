@@ -27,6 +27,14 @@ pub(super) fn begins_key_frame(payload: &[u8]) -> bool {
     parse(payload).is_some_and(|(descriptor, piece)| descriptor.begins_frame && is_key_frame(piece) == Some(true))
 }
 
+pub(super) fn is_disposable(payload: &[u8]) -> bool {
+    parse(payload).is_some_and(|(descriptor, _)| descriptor.is_disposable)
+}
+
+pub(super) fn picture_id(payload: &[u8]) -> Option<u16> {
+    parse(payload)?.0.picture_id
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -44,6 +44,12 @@ impl Seen {
         self.came |= bit;
         Some(Order::Overtaken)
     }
+
+    /// Whether that packet came already, as far back as is remembered.
+    pub(super) fn came(&self, sequence: i64) -> bool {
+        let behind = self.newest.and_then(|newest| u32::try_from(newest - sequence).ok());
+        behind.and_then(|behind| 1u128.checked_shl(behind)).is_some_and(|bit| self.came & bit != 0)
+    }
 }
 
 /// The least of `arrival - time stamp` over the last two seconds of arrivals. That is a moment: when the sample with
@@ -92,6 +98,7 @@ mod tests {
         assert_eq!(seen.note(13), Some(Order::Overtaken), "forgotten");
         assert_eq!(seen.note(212), Some(Order::Overtaken));
         assert_eq!(seen.note(212), None);
+        assert!(seen.came(213) && seen.came(212) && !seen.came(211) && !seen.came(214) && !seen.came(13));
     }
 
     #[test]

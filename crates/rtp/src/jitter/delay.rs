@@ -10,8 +10,9 @@ use super::histogram::{Histogram, MAX_DELAY, round_up};
 /// Before anything is known: two packets. It is gone within four seconds where the network is steady.
 const FIRST_TARGET: i64 = 40 * SAMPLES_PER_MS;
 
-/// A thread that looks every 10 ms finds a packet that much late, however steady the network is.
-const LEAST_TARGET: i64 = 10 * SAMPLES_PER_MS;
+/// A thread that looks every 3 ms finds a packet that much late, however steady the network is, and is itself woken late
+/// by one or two.
+const LEAST_TARGET: i64 = 5 * SAMPLES_PER_MS;
 
 /// The histogram takes the worst packet of each such interval (NetEQ's `resample_interval_ms`): loss is not heard by
 /// its share of packets but by how often it happens, and one stall holds up many packets.
@@ -170,7 +171,7 @@ mod tests {
         let mut estimate = DelayEstimate::default();
         let targets = targets(&mut estimate, 0, &[30; 200]);
         assert_eq!(targets[0], 40);
-        assert_eq!(targets[199], 10);
+        assert_eq!(targets[199], 5);
     }
 
     #[test]
@@ -183,7 +184,7 @@ mod tests {
         let after = targets(&mut estimate, 3_010, &[0; 500]);
         assert_eq!(after[99], during[0], "after two seconds");
         assert!((80..=130).contains(&after[199]), "after four: {}", after[199]);
-        assert_eq!(after[499], 10);
+        assert_eq!(after[499], 5);
     }
 
     #[test]
@@ -204,9 +205,9 @@ mod tests {
         targets(&mut estimate, 0, &[0; 500]);
         let longer = targets(&mut estimate, 500, &[150; 500]);
         assert!(longer[0] >= 140, "nobody can know yet: {}", longer[0]);
-        assert_eq!(longer[499], 10);
+        assert_eq!(longer[499], 5);
         let shorter = targets(&mut estimate, 1_000, &[0; 500]);
-        assert_eq!(shorter.iter().max(), Some(&10), "{shorter:?}");
+        assert_eq!(shorter.iter().max(), Some(&5), "{shorter:?}");
     }
 
     #[test]
@@ -214,7 +215,7 @@ mod tests {
         let mut estimate = DelayEstimate::default();
         targets(&mut estimate, 0, &[0; 500]);
         let outage: Vec<i64> = (0..150).rev().map(|behind| 20 * behind).collect();
-        assert_eq!(targets(&mut estimate, 500, &outage)[149], 10);
+        assert_eq!(targets(&mut estimate, 500, &outage)[149], 5);
         let timestamp = 650 * 20 * SAMPLES_PER_MS;
         estimate.arrived(timestamp + 300 * SAMPLES_PER_MS, timestamp, Order::Overtaken);
         assert_eq!(estimate.target(), LEAST_TARGET);

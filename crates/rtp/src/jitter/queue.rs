@@ -12,6 +12,8 @@ pub(super) struct Held {
     pub(super) sequence: i64,
     pub(super) samples: i64,
     pub(super) payload: Bytes,
+    /// It came in a later packet.
+    pub(super) is_copy: bool,
 }
 
 #[derive(Debug, Default)]

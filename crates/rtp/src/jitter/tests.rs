@@ -8,6 +8,8 @@ use rand::{RngExt, SeedableRng};
 
 const STEP_TIME: Duration = Duration::from_millis(20);
 
+const CONCEAL: Playout = Playout::Conceal(STEP_SAMPLES);
+
 fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
@@ -59,7 +61,7 @@ fn on_time(index: usize) -> Option<Duration> {
 fn decoded(played: &[Playout]) -> Vec<u8> {
     let number = |playout: &Playout| match playout {
         Playout::Decode(payload) => Some(payload[2]),
-        Playout::DecodeFec(_) | Playout::Conceal | Playout::Silence => None,
+        Playout::DecodeFec(_) | Playout::Conceal(_) | Playout::ComfortNoise(_) | Playout::Silence => None,
     };
     played.iter().filter_map(number).collect()
 }
@@ -88,7 +90,7 @@ fn a_lost_packet_is_taken_from_the_one_after_it() {
     assert_eq!(played[7], Playout::DecodeFec(payload(4)));
     assert_eq!(played[8], Playout::Decode(payload(4)));
     let stats = buffer.stats();
-    assert_eq!((stats.recovered, stats.concealed, stats.played), (1, 0, 5));
+    assert_eq!((stats.recovered_samples, stats.concealed_samples, stats.played), (960, 0, 5));
 }
 
 #[test]
@@ -99,8 +101,113 @@ fn a_lost_packet_is_concealed_where_the_next_one_holds_no_copy() {
         packet.payload = Bytes::from(vec![9 << 3, 0, number]);
     }
     let played = play(&all, ms(160), |index| on_time(index).filter(|_| index != 3));
-    assert_eq!(played[7], Playout::Conceal);
+    assert_eq!(played[7], CONCEAL);
     assert_eq!(decoded(&played), [0, 1, 2, 4, 5]);
+}
+
+/// Each packet with copies of so many before it, and no repair data of Opus' own.
+fn redundant(count: u8, copies: u32) -> Vec<RtpPacket> {
+    let mut packets = packets(count);
+    for packet in &mut packets {
+        let number = u32::from(packet.payload[2]);
+        let payload = |number: u32| Bytes::from(vec![9 << 3, 0, number as u8]);
+        let copies =
+            (1..=copies.min(number)).rev().map(|back| red::Copy { back: back * 960, payload: payload(number - back) });
+        packet.payload = red::join(111, &Redundant { copies: copies.collect(), payload: payload(number) }).unwrap();
+    }
+    packets
+}
+
+#[test]
+fn lost_packets_are_played_from_the_copies_in_later_ones() {
+    for (copies, lost) in [(1, 3..4), (2, 3..5)] {
+        let all = redundant(10, copies);
+        let mut buffer = JitterBuffer::new();
+        for packet in &all[..3] {
+            buffer.push_redundant(ms(0), packet.clone());
+        }
+        for packet in &all[lost.end..] {
+            buffer.push_redundant(ms(40), packet.clone());
+        }
+        let played: Vec<Playout> = (0..10).map(|step| buffer.pull(ms(40) + STEP_TIME * step, 0).playout).collect();
+        assert_eq!(decoded(&played), (0..10).collect::<Vec<u8>>());
+        let stats = buffer.stats();
+        assert_eq!((stats.recovered_samples, stats.concealed_samples), (960 * lost.len() as u64, 0));
+    }
+}
+
+#[test]
+fn copies_of_what_came_or_was_invented_are_not_played() {
+    let all = redundant(4, 1);
+    let mut buffer = JitterBuffer::new();
+    buffer.push_redundant(ms(0), all[0].clone());
+    assert_eq!(decoded(&[buffer.pull(ms(40), 0).playout]), [0]);
+    assert_eq!(buffer.pull(ms(60), 0).playout, CONCEAL);
+    buffer.push_redundant(ms(70), all[2].clone());
+    buffer.push_redundant(ms(71), all[3].clone());
+    let played = [80, 100].map(|at| buffer.pull(ms(at), 0).playout);
+    assert_eq!(decoded(&played), [2, 3]);
+    let stats = buffer.stats();
+    assert_eq!((stats.recovered_samples, stats.concealed_samples, stats.duplicates), (0, 960, 0));
+    // The packet itself may still come after its copy was held.
+    let all = redundant(2, 1);
+    let mut buffer = JitterBuffer::new();
+    buffer.push_redundant(ms(0), all[1].clone());
+    buffer.push_redundant(ms(1), all[0].clone());
+    let played = [40, 60].map(|at| buffer.pull(ms(at), 0).playout);
+    assert_eq!(decoded(&played), [0, 1]);
+}
+
+#[test]
+fn frames_of_ten_milliseconds_are_concealed_one_by_one() {
+    let mut packetizer = OpusPacketizer::numbered_from(0, 0);
+    let short = |number: u8| Bytes::from(vec![8 << 3, 0, number]);
+    let all: Vec<RtpPacket> = (0..8).map(|number| packetizer.packetize(short(number), 480)).collect();
+    let mut buffer = JitterBuffer::new();
+    buffer.push(ms(0), all[0].clone());
+    for packet in &all[2..] {
+        buffer.push(ms(30), packet.clone());
+    }
+    let played: Vec<Playout> = (4..12).map(|step| buffer.pull(ms(10) * step, 0).playout).collect();
+    assert_eq!(played[1], Playout::Conceal(480));
+    assert_eq!(decoded(&played), [0, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(buffer.stats().concealed_samples, 480);
+}
+
+#[test]
+fn silence_where_packets_were_lost_counts_as_concealed_and_the_senders_own_does_not() {
+    for (lost, skipped_ms, concealed_ms) in [(50, 0, 1_000), (0, 1_000, 120), (1, 1_000, 140)] {
+        let mut packetizer = OpusPacketizer::numbered_from(1, 1);
+        let mut buffer = JitterBuffer::new();
+        let mut now = ms(0);
+        let mut talk = |buffer: &mut JitterBuffer, packetizer: &mut OpusPacketizer, packets: u32, lost: u32| {
+            for number in 0..packets {
+                let packet = packetizer.packetize(payload(0), 960);
+                if number >= lost {
+                    buffer.push(now, packet);
+                }
+                // A step lasts 20 ms, silence half of that.
+                if buffer.pull(now, 0).playout == Playout::Silence {
+                    buffer.pull(now + ms(10), 0);
+                }
+                now += STEP_TIME;
+            }
+        };
+        talk(&mut buffer, &mut packetizer, 50, 0);
+        if skipped_ms > 0 {
+            // Muted: time goes on and packets are not counted.
+            let mut muted = OpusPacketizer::numbered_from(0, 0);
+            std::mem::swap(&mut packetizer, &mut muted);
+            let first = muted.packetize(payload(0), 960);
+            packetizer = OpusPacketizer::numbered_from(first.sequence, first.timestamp.wrapping_add(skipped_ms * 48));
+            for _ in 0..skipped_ms / 20 {
+                talk(&mut buffer, &mut OpusPacketizer::numbered_from(0, 0), 1, 1);
+            }
+        }
+        talk(&mut buffer, &mut packetizer, 50 + lost, lost);
+        let counted_ms = buffer.stats().concealed_samples / 48;
+        assert!(counted_ms.abs_diff(concealed_ms) <= 40, "{lost} lost, {skipped_ms} ms muted: {counted_ms} ms");
+    }
 }
 
 #[test]
@@ -112,7 +219,7 @@ fn two_lost_packets_are_concealed_and_recovered() {
     }
     let played: Vec<Playout> = (3..8).map(|step| buffer.pull(STEP_TIME * step, 0).playout).collect();
     let expected = [
-        Playout::Conceal,
+        CONCEAL,
         Playout::DecodeFec(payload(3)),
         Playout::Decode(payload(3)),
         Playout::Decode(payload(4)),
@@ -126,7 +233,7 @@ fn a_packet_that_is_late_is_played_late_and_more_is_held_from_then_on() {
     let all = packets(3);
     let mut buffer = started(&all);
     let target = buffer.stats().target;
-    assert_eq!(buffer.pull(ms(60), 0).playout, Playout::Conceal);
+    assert_eq!(buffer.pull(ms(60), 0).playout, CONCEAL);
     buffer.push(ms(75), all[1].clone());
     buffer.push(ms(75), all[2].clone());
     assert!(buffer.stats().target > target);
@@ -138,7 +245,7 @@ fn a_packet_that_is_late_is_played_late_and_more_is_held_from_then_on() {
 fn what_was_concealed_in_place_of_a_lost_packet_does_not_delay_the_next() {
     let all = packets(3);
     let mut buffer = started(&all);
-    assert_eq!(buffer.pull(ms(60), 0).playout, Playout::Conceal);
+    assert_eq!(buffer.pull(ms(60), 0).playout, CONCEAL);
     buffer.push(ms(75), all[2].clone());
     assert_eq!(buffer.pull(ms(80), 0).playout, Playout::Decode(payload(2)));
     buffer.push(ms(90), all[1].clone());
@@ -181,9 +288,10 @@ fn a_sender_that_rests_is_heard_as_comfort_noise_and_not_as_loss() {
     all.push(packetizer.packetize(payload(1), 960));
     let mut buffer = JitterBuffer::new();
     let played = play_with(&mut buffer, &all, ms(480), |index| Some(ms([0, 20, 420][index])));
-    assert_eq!(played.iter().filter(|playout| **playout == Playout::Conceal).count(), 19);
+    let comfort = played.iter().filter(|playout| **playout == Playout::ComfortNoise(STEP_SAMPLES)).count();
+    assert_eq!(comfort, 19);
     assert_eq!(played.last(), Some(&Playout::Decode(payload(1))));
-    assert_eq!(buffer.stats().concealed, 0);
+    assert_eq!(buffer.stats().concealed_samples, 0);
 }
 
 #[test]
@@ -199,8 +307,8 @@ fn after_the_sound_stops_it_is_silent_and_the_next_talk_begins_anew() {
     let mut buffer = JitterBuffer::new();
     let played =
         play_with(&mut buffer, &packets(40), ms(830), |index| on_time(index).filter(|_| !(10..30).contains(&index)));
-    let concealed = played.iter().filter(|playout| **playout == Playout::Conceal).count();
-    assert_eq!(concealed, MAX_CONCEALED_STEPS as usize);
+    let concealed = played.iter().filter(|playout| **playout == CONCEAL).count();
+    assert_eq!(concealed as i64 * STEP, MAX_CONCEALED);
     let expected: Vec<u8> = (0..10).chain(30..40).collect();
     assert_eq!(decoded(&played), expected);
     assert_eq!(buffer.stats().starts, 2);
@@ -255,7 +363,7 @@ fn it_is_known_what_plays_next_unless_that_is_open() {
     assert_eq!(JitterBuffer::new().playing(), None);
     let mut buffer = started(&all);
     assert_eq!(buffer.playing(), Some(all[1].timestamp));
-    assert_eq!(buffer.pull(ms(60), 0).playout, Playout::Conceal);
+    assert_eq!(buffer.pull(ms(60), 0).playout, CONCEAL);
     assert_eq!(buffer.playing(), None);
     buffer.push(ms(75), all[1].clone());
     buffer.pull(ms(80), 0);
@@ -277,7 +385,7 @@ fn a_least_delay_is_kept_and_given_up_again() {
                 let pull = buffer.pull(now, queued);
                 queued += match (pull.playout, pull.stretch) {
                     (Playout::Silence, _) => SILENCE_SAMPLES,
-                    (_, Stretch::Accelerate) => STEP_SAMPLES - 240,
+                    (_, Stretch::Accelerate { at_most }) => STEP_SAMPLES - at_most.min(240),
                     (_, Stretch::Decelerate) => STEP_SAMPLES + 240,
                     (_, Stretch::None) => STEP_SAMPLES,
                 };
@@ -295,7 +403,7 @@ fn a_least_delay_is_kept_and_given_up_again() {
     assert!(delay_after(&mut buffer, 900..1_500) < ms(40));
     buffer.set_min_delay(Duration::MAX);
     assert_eq!(buffer.stats().target, MAX_MIN_DELAY);
-    assert_eq!(buffer.stats().concealed, 0);
+    assert_eq!(buffer.stats().concealed_samples, 0);
 }
 
 #[test]
@@ -320,8 +428,12 @@ fn garbage_never_panics_and_the_buffer_stays_bounded() {
             _ => timestamp.wrapping_add(rng.random_range(0..300_000)),
         };
         sequence = if rng.random_bool(0.1) { rng.random() } else { sequence.wrapping_add(1) };
-        let payload: Vec<u8> = (0..rng.random_range(0..4)).map(|_| rng.random()).collect();
-        buffer.push(now, RtpPacket { sequence, timestamp, marker: false, payload: payload.into() });
+        let payload: Vec<u8> = (0..rng.random_range(0..12)).map(|_| rng.random()).collect();
+        let packet = RtpPacket { sequence, timestamp, marker: false, payload: payload.into() };
+        match rng.random_bool(0.3) {
+            true => buffer.push_redundant(now, packet),
+            false => buffer.push(now, packet),
+        }
         if rng.random_bool(0.3) {
             buffer.pull(now, rng.random_range(0..480));
             buffer.set_min_delay(Duration::from_millis(rng.random_range(0..1_000)));

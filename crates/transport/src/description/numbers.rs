@@ -65,15 +65,18 @@ impl RenumberedCodec {
 
     fn differs(&self) -> bool {
         let rtx = self.own.rtx_payload_type.zip(self.peers.rtx_payload_type);
-        self.own.payload_type != self.peers.payload_type || rtx.is_some_and(|(own, peers)| own != peers)
+        let red = self.own.red_payload_type.zip(self.peers.red_payload_type);
+        self.own.payload_type != self.peers.payload_type
+            || [rtx, red].into_iter().flatten().any(|(own, peers)| own != peers)
     }
 
-    /// The peer's number for `own`, if that is this codec or its retransmissions.
+    /// The peer's number for `own`, if that is this codec, its retransmissions or its copies.
     fn number(&self, own: u8) -> Option<u8> {
         if own == self.own.payload_type {
             return Some(self.peers.payload_type);
         }
-        self.peers.rtx_payload_type.filter(|_| self.own.rtx_payload_type == Some(own))
+        let rtx = self.peers.rtx_payload_type.filter(|_| self.own.rtx_payload_type == Some(own));
+        rtx.or_else(|| self.peers.red_payload_type.filter(|_| self.own.red_payload_type == Some(own)))
     }
 }
 
@@ -92,9 +95,17 @@ impl Renumbering {
         else {
             return Some(line.to_owned());
         };
+        let is_red = self
+            .codecs
+            .iter()
+            .any(|codec| codec.own.red_payload_type.map(|red| red.to_string()).as_deref() == Some(number));
         let number = self.number(number)?;
         match rest.strip_prefix("apt=") {
             Some(repaired) => Some(format!("{key}{number} apt={}", self.number(repaired)?)),
+            None if is_red && key == "a=fmtp:" => {
+                let blocks: Option<Vec<String>> = rest.split('/').map(|block| self.number(block)).collect();
+                Some(format!("{key}{number} {}", blocks?.join("/")))
+            }
             None => Some(format!("{key}{number} {rest}")),
         }
     }

@@ -71,6 +71,8 @@ pub(crate) struct RtpCodec {
     pub(crate) codec: Codec,
     pub(crate) payload_type: u8,
     pub(crate) rtx_payload_type: Option<u8>,
+    /// The payload type of the same with copies of earlier packets (RFC 2198).
+    pub(crate) red_payload_type: Option<u8>,
     pub(crate) feedback: Vec<&'static str>,
 }
 
@@ -395,11 +397,18 @@ fn read_codec(block: &Block<'_>, audio: bool, format: &str, formats: &[&str]) ->
             && block.values_of("fmtp", other).any(|parameters| parameters.split(';').any(|one| one.trim() == apt))
     };
     let rtx = formats.iter().take(MAX_FORMATS).find(is_rtx).filter(|_| !audio);
+    // Every block in the one codec; where nothing is said it may be any (RFC 2198 §5).
+    let is_red = |other: &&&str| {
+        block.values_of("rtpmap", other).any(|map| map.eq_ignore_ascii_case("red/48000/2"))
+            && block.values_of("fmtp", other).all(|blocks| blocks.split('/').all(|one| one == format))
+    };
+    let red = formats.iter().take(MAX_FORMATS).find(is_red).filter(|_| codec == Codec::Opus);
     let offered: Vec<&str> = block.values_of("rtcp-fb", format).chain(block.values_of("rtcp-fb", "*")).collect();
     Some(RtpCodec {
         codec,
         payload_type,
         rtx_payload_type: rtx.and_then(|format| self::payload_type(format)),
+        red_payload_type: red.and_then(|format| self::payload_type(format)),
         feedback: FEEDBACK.into_iter().filter(|feedback| offered.contains(feedback)).collect(),
     })
 }

@@ -60,7 +60,7 @@ fn write_rtp(sdp: &mut String, index: usize, section: &Section, rtp: &Rtp, remot
     let media = if rtp.audio { "audio" } else { "video" };
     let formats: Vec<String> = codecs
         .iter()
-        .flat_map(|codec| [Some(codec.payload_type), codec.rtx_payload_type])
+        .flat_map(|codec| [Some(codec.payload_type), codec.red_payload_type, codec.rtx_payload_type])
         .flatten()
         .map(|payload_type| payload_type.to_string())
         .collect();
@@ -95,7 +95,7 @@ fn write_rtp(sdp: &mut String, index: usize, section: &Section, rtp: &Rtp, remot
 fn write_codec(sdp: &mut String, codec: &RtpCodec) {
     let payload_type = codec.payload_type;
     let (map, parameters) = match codec.codec {
-        Codec::Opus => ("opus/48000/2", Some(OPUS_PARAMETERS)),
+        Codec::Opus | Codec::Red => ("opus/48000/2", Some(OPUS_PARAMETERS)),
         Codec::H264 => ("H264/90000", Some(H264_PARAMETERS)),
         Codec::Vp8 => ("VP8/90000", None),
     };
@@ -105,6 +105,10 @@ fn write_codec(sdp: &mut String, codec: &RtpCodec) {
     }
     for feedback in &codec.feedback {
         line(sdp, format_args!("a=rtcp-fb:{payload_type} {feedback}"));
+    }
+    if let Some(red) = codec.red_payload_type {
+        line(sdp, format_args!("a=rtpmap:{red} red/48000/2"));
+        line(sdp, format_args!("a=fmtp:{red} {payload_type}/{payload_type}"));
     }
     if let Some(rtx) = codec.rtx_payload_type {
         line(sdp, format_args!("a=rtpmap:{rtx} rtx/90000"));
@@ -122,5 +126,6 @@ fn borrowed(remote: &RemoteDescription, audio: bool) -> Option<&Vec<RtpCodec>> {
 
 /// A codec for a closed section where no section of its kind has one: a section must name some.
 fn stand_in(codec: Codec) -> Vec<RtpCodec> {
-    vec![RtpCodec { codec, payload_type: payload_type(codec), rtx_payload_type: None, feedback: Vec::new() }]
+    let payload_type = payload_type(codec);
+    vec![RtpCodec { codec, payload_type, rtx_payload_type: None, red_payload_type: None, feedback: Vec::new() }]
 }

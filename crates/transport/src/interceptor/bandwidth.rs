@@ -1,132 +1,115 @@
-//! Numbers what is sent for the whole transport, and estimates from the peer's reports on those numbers how much the path
-//! carries (draft-holmer-rmcat-transport-wide-cc-extensions-01). Only a number comes of it: nothing is paced or held back.
-//!
-//! The estimate is the `rtc` crate's form of Google congestion control. It grows by 8 % a second where nothing speaks against
-//! it, also while much less is sent than would fit; therefore no more than half as much again as the peer received is
-//! believed. It falls quickly on a path that is too narrow, and is a lower bound rather than a measurement on a wide one.
+//! The last thing that a packet meets on its way out: here pictures and what is sent again wait for their turn, everything
+//! gets its number for the whole transport, and the peer's reports on those numbers tell how much the path carries
+//! (draft-holmer-rmcat-transport-wide-cc-extensions-01). What follows from it is decided in `ahoy_rtp::congestion`; those who
+//! encode ask for it by way of [`Feedback`](crate::feedback::Feedback).
 
 use super::{Part, rtcp_of};
 use crate::agreement::Agreement;
 use crate::codecs::Ssrcs;
 use crate::feedback::Feedback;
-use rtc::interceptor::{BandwidthEstimator, Gcc, History, Packet, convert_twcc};
+use crate::track::Track;
+use ahoy_rtp::{Pacer, PacketReport, Priority};
+use rtc::interceptor::{Packet, convert_twcc};
 use rtc::rtcp::transport_feedbacks::transport_layer_cc::{PacketStatusChunk, TransportLayerCc};
 use rtc::rtp;
 use rtc::shared::marshal::MarshalSize;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
-
-/// Where the estimate begins, and between what it stays: from speech alone to more than any picture here takes.
-const INITIAL_BPS: f64 = 1_000_000.0;
-const MIN_BPS: f64 = 50_000.0;
-const MAX_BPS: f64 = 20_000_000.0;
-
-/// How long a packet waits for its report.
-const REPORT_WAIT: Duration = Duration::from_secs(2);
-
-/// Over how long it is measured what the peer receives.
-const WINDOW: Duration = Duration::from_millis(500);
-
-/// Reports that come further apart leave a pause between them, over which nothing can be measured.
-const LONGEST_WINDOW: Duration = Duration::from_secs(1);
 
 /// How long an estimate is good for that no report confirms: after that the path may be another one.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(5);
 
 /// Packets that a report may name beyond those that wait for one: what libwebrtc reports a second time because of a late
-/// packet is half a second's, and more are not sent in that time at [`MAX_BPS`].
+/// packet is half a second's.
 const REPORTED_AGAIN: usize = 1_000;
 
-/// What can be believed beyond what was received, as libwebrtc has it.
-const BELIEVED_FACTOR: f64 = 1.5;
-const BELIEVED_BPS: f64 = 10_000.0;
+/// IPv4 and UDP (RFC 791, RFC 768), and the tag of SRTP with AES-GCM (RFC 7714 §13.2).
+const LOWER_HEADERS_BYTES: usize = 20 + 8 + 16;
 
 pub(crate) struct Bandwidth {
     ssrcs: Ssrcs,
     agreement: watch::Receiver<Agreement>,
     feedback: Arc<Feedback>,
     next_number: u16,
-    sent: History,
-    estimate: Gcc,
-    window: Window,
+    pacer: Pacer<rtp::Packet>,
+    ready: VecDeque<Packet>,
     /// When the estimate is unknown again.
     forgotten_at: Option<Instant>,
-    pruned_at: Instant,
-}
-
-/// What the peer received since a moment.
-struct Window {
-    since: Instant,
-    bytes: usize,
 }
 
 impl Bandwidth {
-    pub(crate) fn new(
-        ssrcs: Ssrcs,
-        agreement: watch::Receiver<Agreement>,
-        feedback: Arc<Feedback>,
-        now: Instant,
-    ) -> Self {
+    pub(crate) fn new(ssrcs: Ssrcs, agreement: watch::Receiver<Agreement>, feedback: Arc<Feedback>) -> Self {
         Self {
             ssrcs,
             agreement,
             feedback,
             next_number: 0,
-            sent: History::new(),
-            estimate: Gcc::new(INITIAL_BPS, MIN_BPS, MAX_BPS),
-            window: Window { since: now, bytes: 0 },
+            pacer: Pacer::default(),
+            ready: VecDeque::new(),
             forgotten_at: None,
-            pruned_at: now,
         }
     }
 
-    fn number(&mut self, now: Instant, packet: &mut rtp::Packet) {
-        let Some(track) = self.ssrcs.track_with_retransmissions(packet.header.ssrc) else {
-            return;
-        };
-        let Some(id) = self.agreement.borrow().track(track).sending.and_then(|sending| sending.transport_cc) else {
-            return;
-        };
+    /// Lets a packet leave: with a number, where the peer reports on those.
+    fn depart(&mut self, now: Instant, track: Track, packet: &mut rtp::Packet) {
+        let id = self.agreement.borrow().track(track).sending.and_then(|sending| sending.transport_cc);
         let number = self.next_number;
-        if packet.header.set_extension(id, number.to_be_bytes().to_vec().into()).is_err() {
-            return;
+        if let Some(id) = id
+            && packet.header.set_extension(id, number.to_be_bytes().to_vec().into()).is_ok()
+        {
+            self.next_number = number.wrapping_add(1);
+            let is_picture = track != Track::Microphone && self.ssrcs.track(packet.header.ssrc).is_some();
+            self.feedback.congestion(now).sent(number, wire_bytes(packet), is_picture);
         }
-        self.next_number = number.wrapping_add(1);
-        let (ssrc, sequence) = (packet.header.ssrc, packet.header.sequence_number);
-        self.sent.add_outgoing(ssrc, sequence, true, number, packet.marshal_size(), now);
-        // A peer that never reports must not make the history grow for ever.
-        if now.saturating_duration_since(self.pruned_at) > REPORT_WAIT {
-            self.pruned_at = now;
-            self.sent.prune_before(now.checked_sub(REPORT_WAIT).unwrap_or(now));
+    }
+
+    /// Whether the peer asked for a packet (RFC 4588 §4) that has not left the first time: it only looked lost.
+    fn is_still_to_come(&self, track: Track, again: &rtp::Packet) -> bool {
+        let number = again.payload.first_chunk().map(|number| u16::from_be_bytes(*number));
+        let ssrc = self.ssrcs.media[track.index()];
+        self.pacer.holds(|held| held.header.ssrc == ssrc && Some(held.header.sequence_number) == number)
+    }
+
+    /// Lets those leave that may.
+    fn release(&mut self, now: Instant) {
+        loop {
+            let (since, pacing_bps) = {
+                let mut congestion = self.feedback.congestion(now);
+                congestion.set_queued(self.pacer.bytes());
+                (congestion.now(), congestion.control().pacing_bps())
+            };
+            let Some(mut packet) = self.pacer.pop(since, pacing_bps) else { break };
+            if let Some(track) = self.ssrcs.track_with_retransmissions(packet.header.ssrc) {
+                self.depart(now, track, &mut packet);
+            }
+            self.ready.push_back(Packet::Rtp(packet));
         }
     }
 
     fn reported(&mut self, now: Instant, report: &TransportLayerCc) {
+        let mut congestion = self.feedback.congestion(now);
         // A few bytes of run lengths can name more packets than were ever sent.
-        if named(report) > self.sent.len() + REPORTED_AGAIN {
+        if named(report) > congestion.control().packets_in_flight() + REPORTED_AGAIN {
             return;
         }
-        for acknowledgement in convert_twcc(report).into_iter().take(usize::from(report.packet_status_count)) {
-            self.sent.on_twcc_feedback(now, acknowledgement);
-        }
-        let reports = self.sent.take_reports();
-        if reports.is_empty() {
-            return;
-        }
-        self.estimate.on_reports(now, &reports);
-        self.window.bytes += reports.iter().filter(|report| report.arrived).map(|report| report.size).sum::<usize>();
-        let elapsed = now.saturating_duration_since(self.window.since);
-        if elapsed > LONGEST_WINDOW {
-            self.window = Window { since: now, bytes: 0 };
-        } else if elapsed >= WINDOW {
-            let received_bps = self.window.bytes as f64 * 8.0 / elapsed.as_secs_f64();
-            self.window = Window { since: now, bytes: 0 };
-            let believed = self.estimate.target_bitrate().min(received_bps * BELIEVED_FACTOR + BELIEVED_BPS);
-            self.feedback.available_bps.set(believed as u64);
+        let reports: Vec<PacketReport> = convert_twcc(report)
+            .into_iter()
+            .take(usize::from(report.packet_status_count))
+            .map(|packet| PacketReport { number: packet.sequence_number, arrived: packet.arrival })
+            .collect();
+        congestion.reported(&reports);
+        if congestion.control().is_known() {
+            self.feedback.available_bps.set(congestion.control().capacity_bps());
             self.forgotten_at = Some(now + FORGOTTEN_AFTER);
         }
     }
+}
+
+/// What a packet takes of the path.
+fn wire_bytes(packet: &rtp::Packet) -> usize {
+    packet.marshal_size() + LOWER_HEADERS_BYTES
 }
 
 /// How many packets the chunks of a report name.
@@ -143,13 +126,30 @@ impl Part for Bandwidth {
         rtcp_of::<TransportLayerCc>(packet).for_each(|report| self.reported(now, report));
     }
 
-    fn sent(&mut self, now: Instant, packet: &mut Packet) {
-        if let Packet::Rtp(packet) = packet {
-            self.number(now, packet);
+    fn pass(&mut self, now: Instant, packet: Packet) -> Option<Packet> {
+        let Packet::Rtp(mut packet) = packet else { return Some(packet) };
+        match self.ssrcs.track_with_retransmissions(packet.header.ssrc) {
+            None => Some(Packet::Rtp(packet)),
+            Some(Track::Microphone) => {
+                self.depart(now, Track::Microphone, &mut packet);
+                Some(Packet::Rtp(packet))
+            }
+            Some(track @ (Track::Camera | Track::Screen)) => {
+                let is_first_time = self.ssrcs.track(packet.header.ssrc).is_some();
+                if !is_first_time && self.is_still_to_come(track, &packet) {
+                    return None;
+                }
+                let priority = if is_first_time { Priority::Picture } else { Priority::Again };
+                let since = self.feedback.congestion(now).now();
+                self.pacer.push(since, priority, wire_bytes(&packet), packet);
+                self.release(now);
+                None
+            }
         }
     }
 
     fn handle_timeout(&mut self, now: Instant) {
+        self.release(now);
         if self.forgotten_at.is_some_and(|at| at <= now) {
             self.forgotten_at = None;
             self.feedback.available_bps.set(0);
@@ -157,6 +157,11 @@ impl Part for Bandwidth {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.forgotten_at
+        let paced = self.pacer.poll_timeout().map(|at| self.feedback.began() + at);
+        paced.into_iter().chain(self.forgotten_at).min()
+    }
+
+    fn poll_packet(&mut self) -> Option<Packet> {
+        self.ready.pop_front()
     }
 }

@@ -9,7 +9,7 @@ use super::Part;
 use crate::agreement::{Agreement, Stream};
 use crate::feedback::Feedback;
 use crate::track::Track;
-use ahoy_rtp::{Arrival, Came, NackGenerator};
+use ahoy_rtp::{Arrival, Came, NackGenerator, RtpHeader};
 use rtc::interceptor::Packet;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::{
     NackPair, TransportLayerNack, nack_pairs_from_sequence_numbers,
@@ -82,7 +82,9 @@ impl LossRequests {
             Stream::Media => Came::Itself,
             Stream::Retransmissions => Came::Again,
         };
-        let arrival = incoming.generator.push(since, sequence, came);
+        // A retransmission has the time stamp and the marker of what is sent again (RFC 4588 §4).
+        let rtp::Header { timestamp, marker, .. } = packet.header;
+        let arrival = incoming.generator.push(since, RtpHeader { sequence, timestamp, marker }, came);
         if stream == Stream::Retransmissions {
             let numbers = self.feedback.track(track);
             numbers.retransmissions_received.add(1);

@@ -169,7 +169,7 @@ impl Part for Reports {
         rtcp_of::<SenderReport>(packet).for_each(|report| self.sender_reported(now, report));
     }
 
-    fn sent(&mut self, now: Instant, packet: &mut Packet) {
+    fn sent(&mut self, now: Instant, packet: &Packet) {
         if let Packet::Rtp(packet) = packet {
             self.packet_left(now, packet);
         }

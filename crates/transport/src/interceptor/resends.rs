@@ -94,7 +94,7 @@ impl Part for Resends {
         rtcp_of::<TransportLayerNack>(packet).for_each(|nack| self.asked(now, nack));
     }
 
-    fn sent(&mut self, _now: Instant, packet: &mut Packet) {
+    fn sent(&mut self, _now: Instant, packet: &Packet) {
         if let Packet::Rtp(packet) = packet
             && let Some(track) = self.ssrcs.track(packet.header.ssrc)
             && self.rtx_payload_type(track).is_some()

@@ -66,6 +66,7 @@ impl Tap {
             return;
         };
         self.feedback.track(track).set_remote(RemoteReport {
+            number: 0,
             packets_lost: lost(report.total_lost),
             lost_of_256: report.fraction_lost,
             jitter: duration(u64::from(report.jitter), track.clock_hz()),
@@ -101,7 +102,7 @@ impl Part for Tap {
         rtcp_of::<SenderReport>(packet).for_each(|report| self.sender_reported(now, report));
     }
 
-    fn sent(&mut self, _now: Instant, packet: &mut Packet) {
+    fn sent(&mut self, _now: Instant, packet: &Packet) {
         for request in rtcp_of::<PictureLossIndication>(packet) {
             if let Some((track, _)) = self.agreement.borrow().incoming(request.media_ssrc) {
                 self.feedback.track(track).key_frames_asked.add(1);

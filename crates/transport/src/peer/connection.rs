@@ -5,13 +5,14 @@ use crate::agreement::Agreement;
 use crate::codecs::{self, Ssrcs};
 use crate::control;
 use crate::feedback::Feedback;
-use crate::interceptor::{Bandwidth, LossRequests, Reports, Resends, Stage, Tap};
+use crate::interceptor::{Arrivals, Bandwidth, LossRequests, Reports, Resends, Stage, Tap};
 use crate::sockets::Sockets;
 use crate::track::Track;
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::ice::url::{ProtoType, SchemeType, Url};
 use rtc::interceptor::Slot;
 use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
+use rtc::peer_connection::transport::RTCDtlsRole;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -37,6 +38,12 @@ const KEEPALIVE_EVERY: Duration = Duration::from_millis(500);
 /// How long better candidates are waited for before one of a kind is taken that already works.
 const SRFLX_WAIT: Duration = Duration::from_millis(200);
 const RELAY_WAIT: Duration = Duration::from_millis(700);
+
+/// How often a path is looked for while there is none; the sockets thin out what would go to an address that never answers.
+/// As many times as fit into more than the time after which a call without a path is given up: a pair that could not answer
+/// in the first second may a moment later, when the peer's description has arrived.
+const CHECK_EVERY: Duration = Duration::from_millis(50);
+const CHECKS: u16 = 600;
 
 /// Only listens, so it may stand after all interceptors that act.
 const TAP_SLOT: usize = 13_500;
@@ -101,10 +108,11 @@ async fn connect(
     mdns: MulticastDnsMode,
 ) -> Result<Arc<dyn PeerConnection>, webrtc::error::Error> {
     let mut media = codecs::media_engine(&config.video_codecs)?;
-    // The crate reports to the peer on its transport-wide numbers. All else is our own: the crate asks for a packet again
+    // The crate reports to the peer on its transport-wide numbers, when it is told to. All else is our own: the crate asks for a packet again
     // until it leaves the window, though it came by retransmission; answers as often as it is asked; and its reports take a
     // time stamp that wraps for hours of jitter.
-    let registry = configure_twcc_receiver_only(interceptors(knowledge), &mut media)?;
+    let registry =
+        configure_twcc_receiver_only(interceptors(knowledge), &mut media)?.with(Slot::TwccReceiver, Arrivals::new());
     let policy = if config.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
     let configuration = RTCConfigurationBuilder::new()
         .with_ice_servers(config.ice_servers.iter().filter_map(usable).collect())
@@ -130,7 +138,7 @@ async fn connect(
 fn interceptors(knowledge: Knowledge) -> Registry {
     let Knowledge { ssrcs, agreement, feedback } = knowledge;
     let now = Instant::now();
-    let bandwidth = Bandwidth::new(ssrcs, agreement.clone(), Arc::clone(&feedback), now);
+    let bandwidth = Bandwidth::new(ssrcs, agreement.clone(), Arc::clone(&feedback));
     let resends = Resends::new(ssrcs, agreement.clone(), Arc::clone(&feedback));
     let loss = LossRequests::new(ssrcs.feedback(), agreement.clone(), Arc::clone(&feedback), now);
     let reports = Reports::new(ssrcs, agreement.clone(), Arc::clone(&feedback));
@@ -146,6 +154,10 @@ fn settings(config: &PeerConfig, mdns: MulticastDnsMode) -> SettingEngine {
     let relay_wait = if config.relay_only { Duration::ZERO } else { RELAY_WAIT };
     SettingEngineBuilder::new()
         .with_ice_timeouts(Some(DISCONNECTED_AFTER), Some(FAILED_AFTER), Some(KEEPALIVE_EVERY))
+        .with_ice_connection_attempts(Some(CHECK_EVERY), Some(CHECKS))
+        // Who offered is the first to know that the path carries, and a handshake that begins there is through half a round
+        // trip earlier; so who answers waits for it.
+        .with_answering_dtls_role(RTCDtlsRole::Server)
         .with_host_acceptance_min_wait(Some(Duration::ZERO))
         .with_srflx_acceptance_min_wait(Some(SRFLX_WAIT))
         .with_prflx_acceptance_min_wait(Some(SRFLX_WAIT))

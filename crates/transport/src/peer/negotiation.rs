@@ -5,8 +5,8 @@ use crate::candidate::{CandidateKind, CheckedCandidate};
 use crate::description::{
     DescriptionError, Direction, DtlsRole, Media, RemoteDescription, Rtp, RtpCodec, SectionFate, TRANSPORT_CC_EXTENSION,
 };
-use crate::sockets::Sockets;
-use crate::track::{Track, VideoCodec};
+use crate::sockets::{IceCredentials, Sockets};
+use crate::track::{Codec, Track, VideoCodec};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -54,11 +54,25 @@ impl Negotiation {
     }
 
     /// The DTLS connection outlives every renegotiation, and so must the certificate.
-    pub(super) fn check_fingerprint(&self, remote: &RemoteDescription) -> Result<(), DescriptionError> {
+    fn check_fingerprint(&self, remote: &RemoteDescription) -> Result<(), DescriptionError> {
         match &self.fingerprint {
             Some(fingerprint) if *fingerprint != remote.fingerprint => Err(DescriptionError::FingerprintChanged),
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// A description of ours is about to be set: from then on the peer's checks may come.
+    pub(super) fn begin_local(&self, sdp: &str) {
+        let credentials = crate::description::ufrag(sdp).zip(crate::description::ice_password(sdp));
+        self.sockets.set_local_credentials(credentials.map(|(ufrag, password)| IceCredentials { ufrag, password }));
+    }
+
+    /// A description of the peer's is about to be set, unless it is refused here.
+    pub(super) fn begin_remote(&self, remote: &RemoteDescription) -> Result<(), DescriptionError> {
+        self.check_fingerprint(remote)?;
+        let (ufrag, password) = (remote.ufrag.clone(), remote.pwd.clone());
+        self.sockets.set_remote_credentials(IceCredentials { ufrag, password }, remote.setup == "passive");
+        Ok(())
     }
 
     /// Takes over what a description says, once offer and answer are both set.
@@ -74,6 +88,11 @@ impl Negotiation {
         }
         self.sockets.expect_control(remote.takes_data());
         self.agreement.send_replace(Agreement::new(|track| remote.agreement(track, &self.video_codecs)));
+    }
+
+    /// The peer connection has taken a candidate.
+    pub(super) fn candidate_added(&self) {
+        self.sockets.candidate_added();
     }
 
     pub(super) fn note_candidate(&mut self, candidate: &CheckedCandidate) {
@@ -142,6 +161,14 @@ impl RemoteDescription {
     }
 }
 
+impl RtpCodec {
+    /// What comes under which payload type.
+    fn numbers(&self) -> impl Iterator<Item = (u8, Codec)> {
+        let red = self.red_payload_type.map(|payload_type| (payload_type, Codec::Red));
+        std::iter::once((self.payload_type, self.codec)).chain(red)
+    }
+}
+
 impl Rtp {
     /// In the codec that is preferred here, among those that the peer takes.
     fn sending(&self, video: &[VideoCodec]) -> Option<Sending> {
@@ -152,6 +179,7 @@ impl Rtp {
             codec: codec.codec,
             payload_type: codec.payload_type,
             rtx_payload_type: codec.rtx_payload_type,
+            red_payload_type: codec.red_payload_type,
             nack: !self.audio && codec.feedback.contains(&"nack"),
             transport_cc: numbered.map(|(id, _)| *id).filter(|_| codec.feedback.contains(&"transport-cc")),
         })
@@ -162,7 +190,7 @@ impl Rtp {
             ssrc: self.ssrc.map(|(media, _)| media),
             rtx_ssrc: self.ssrc.and_then(|(_, rtx)| rtx),
             nack: !self.audio && self.codecs.iter().any(|codec| codec.feedback.contains(&"nack")),
-            codecs: self.codecs.iter().map(|codec| (codec.payload_type, codec.codec)).collect(),
+            codecs: self.codecs.iter().flat_map(RtpCodec::numbers).collect(),
         }
     }
 }

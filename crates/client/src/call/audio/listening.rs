@@ -7,12 +7,12 @@ use ahoy_media::audio::opus::OpusError;
 use ahoy_media::audio::speech::SpeechDecoder;
 use ahoy_media::audio::stretch::{self, Stretcher};
 use ahoy_media::{AudioBlock, BLOCK_SAMPLES, SAMPLE_RATE_HZ, SoundNotice, SoundSink};
-use ahoy_rtp::jitter::STEP_SAMPLES;
 use ahoy_rtp::{JitterBuffer, Playout, Pull, Stretch};
+use ahoy_transport::Codec;
 
 use super::super::shared::Shared;
 
-const STEP_MS: u64 = STEP_SAMPLES as u64 * 1000 / SAMPLE_RATE_HZ as u64;
+const SAMPLES_PER_MS: u64 = SAMPLE_RATE_HZ as u64 / 1000;
 
 /// The way in.
 pub(super) struct Listening {
@@ -51,7 +51,12 @@ impl Listening {
     pub(super) fn step(&mut self, shared: &Shared) -> Option<AudioBlock> {
         let now = shared.now();
         while let Ok(received) = self.packets.try_recv() {
-            self.jitter.push(now, received.packet);
+            match received.codec {
+                Codec::Red => self.jitter.push_redundant(now, received.packet),
+                Codec::Opus => self.jitter.push(now, received.packet),
+                // No track of sound is in them.
+                Codec::H264 | Codec::Vp8 => {}
+            }
         }
         if !self.speaker.is_due() {
             return None;
@@ -80,12 +85,13 @@ impl Listening {
         let sound = match &pull.playout {
             Playout::Decode(packet) => self.decoder.decode(packet),
             Playout::DecodeFec(next) => self.decoder.decode_fec(next),
-            Playout::Conceal => self.decoder.conceal(),
+            Playout::Conceal(samples) => self.decoder.conceal(*samples as usize),
+            Playout::ComfortNoise(samples) => self.decoder.comfort_noise(*samples as usize),
             Playout::Silence => self.decoder.silence(),
         };
         let wish = match pull.stretch {
             Stretch::None => stretch::Stretch::None,
-            Stretch::Accelerate => stretch::Stretch::Accelerate,
+            Stretch::Accelerate { at_most } => stretch::Stretch::Accelerate(at_most as usize),
             Stretch::Decelerate => stretch::Stretch::Decelerate,
         };
         self.stretcher.stretch(sound, wish, &mut self.ready);
@@ -101,8 +107,8 @@ impl Listening {
             shared.lip_sync.sound_heard(rtp, now + block + queued + self.speaker.delay(), stats.delay);
         }
         let meters = &shared.meters;
-        meters.concealed_ms.set(stats.concealed * STEP_MS);
-        meters.recovered_ms.set(stats.recovered * STEP_MS);
+        meters.concealed_ms.set(stats.concealed_samples / SAMPLES_PER_MS);
+        meters.recovered_ms.set(stats.recovered_samples / SAMPLES_PER_MS);
         meters.sound_delay_us.set((stats.delay + self.speaker.delay()).as_micros() as u64);
     }
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ahoy_media::convert::{Scaler, fit_within};
-use ahoy_media::video::encoder::default_bitrate_bps;
+use ahoy_media::convert::Scaler;
+use ahoy_media::video::ladder::{Circumstances, Ladder, Rung};
 use ahoy_media::{EncodedFrame, FrameRate, Latest, VideoCodec, VideoEncoder};
 use ahoy_rtp::{FramePacketizer, PictureFormat};
 use ahoy_transport::MediaSender;
@@ -20,6 +20,12 @@ use crate::worker::Stop;
 /// How long the thread waits for a picture before it looks whether it should stop.
 const IDLE: Duration = Duration::from_millis(100);
 
+/// A picture that would wait longer on its way is left out: the next one is newer.
+const LONGEST_WAIT: Duration = Duration::from_millis(50);
+
+/// How much the last picture counts in how long encoding takes: half a second's average.
+const LOAD_AVERAGED: f64 = 1.0 / 15.0;
+
 /// What the thread owns.
 pub(super) struct Encoding {
     latest: Latest<Captured>,
@@ -29,6 +35,11 @@ pub(super) struct Encoding {
     packetizer: FramePacketizer,
     scaler: Scaler,
     coder: Option<Coder>,
+    ladder: Ladder,
+    /// When the next picture is due at the chosen frame rate, since the call began.
+    next_at: Duration,
+    /// How long scaling and encoding take, in seconds, averaged.
+    encoding_s: f64,
     /// A picture could not be encoded, and that was told.
     failed: bool,
 }
@@ -36,8 +47,24 @@ pub(super) struct Encoding {
 /// An encoder and what it was made for.
 struct Coder {
     codec: VideoCodec,
-    rate: FrameRate,
     encoder: Box<dyn VideoEncoder>,
+}
+
+/// Why a picture is not sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LeftOut {
+    /// It would wait on its way, and those behind it with it.
+    WouldWait,
+    /// The path carries fewer pictures a second.
+    NotDue,
+}
+
+/// How a picture is to be sent.
+#[derive(Clone, Copy)]
+struct Plan {
+    rung: Rung,
+    rate: FrameRate,
+    bitrate_bps: u32,
 }
 
 impl Encoding {
@@ -49,7 +76,19 @@ impl Encoding {
         first_sequence: u16,
     ) -> Self {
         let packetizer = FramePacketizer::new(first_sequence);
-        Self { latest, sender, shared, key_frame_wanted, packetizer, scaler: Scaler::new(), coder: None, failed: false }
+        Self {
+            latest,
+            sender,
+            shared,
+            key_frame_wanted,
+            packetizer,
+            scaler: Scaler::new(),
+            coder: None,
+            ladder: Ladder::new(),
+            next_at: Duration::ZERO,
+            encoding_s: 0.0,
+            failed: false,
+        }
     }
 
     pub(super) fn run(mut self, stop: &Stop) {
@@ -67,7 +106,13 @@ impl Encoding {
     }
 
     fn send(&mut self, captured: &Captured, codec: VideoCodec, format: PictureFormat) {
-        let encoded = match self.encode(captured, codec) {
+        let plan = match self.plan(captured) {
+            Ok(plan) => plan,
+            // The encoder counts on this one.
+            Err(LeftOut::WouldWait) => return self.coder.iter_mut().for_each(|coder| coder.encoder.skip()),
+            Err(LeftOut::NotDue) => return,
+        };
+        let encoded = match self.encode(captured, codec, plan) {
             Ok(Some(encoded)) => encoded,
             Ok(None) => return,
             Err(message) => {
@@ -92,42 +137,50 @@ impl Encoding {
         }
     }
 
-    fn encode(&mut self, captured: &Captured, codec: VideoCodec) -> Result<Option<EncodedFrame>, String> {
-        let (width, height) = largest_size(captured.frame.width(), captured.frame.height());
-        let frame = self.scaler.scale(&captured.frame, width, height).map_err(|e| in_words(&e))?;
-        let bitrate_bps = default_bitrate_bps(width, height);
+    /// How to send this picture, if it is sent.
+    fn plan(&mut self, captured: &Captured) -> Result<Plan, LeftOut> {
+        let now = self.shared.now();
+        let size = (captured.frame.width(), captured.frame.height());
+        let budget = self.sender.picture_budget();
+        let bitrate_bps = budget.map_or(u32::MAX, |budget| budget.bitrate_bps);
+        if bitrate_bps == 0 || budget.is_some_and(|budget| budget.wait > LONGEST_WAIT) {
+            return Err(LeftOut::WouldWait);
+        }
+        let captured_fps = captured.rate.fps().round() as u32;
+        let load = self.encoding_s * captured.rate.fps();
+        let circumstances = Circumstances { captured: size, captured_fps, bitrate_bps, shown: None, load };
+        let rung = self.ladder.choose(now, &circumstances);
+        let rate = FrameRate::new(rung.fps.max(1), 1).unwrap_or(captured.rate);
+        let rate = if rung.fps >= captured_fps { captured.rate } else { rate };
+        // Half a picture's time of grace: cameras are not even.
+        let interval = Duration::from_secs_f64(1.0 / rate.fps());
+        if now + Duration::from_secs_f64(0.5 / captured.rate.fps()) < self.next_at {
+            return Err(LeftOut::NotDue);
+        }
+        self.next_at = (self.next_at + interval).max(now);
+        Ok(Plan { rung, rate, bitrate_bps: bitrate_bps.min(rung.worth_bps()) })
+    }
+
+    fn encode(&mut self, captured: &Captured, codec: VideoCodec, plan: Plan) -> Result<Option<EncodedFrame>, String> {
+        let Plan { rung, rate, bitrate_bps } = plan;
+        let began = Instant::now();
+        let frame = self.scaler.scale(&captured.frame, rung.width, rung.height).map_err(|e| in_words(&e))?;
         let force_key = self.key_frame_wanted.swap(false, Ordering::Relaxed);
         let coder = match self.coder.take() {
-            Some(coder) if coder.rate == captured.rate && coder.codec == codec => self.coder.insert(coder),
+            Some(coder) if coder.codec == codec => self.coder.insert(coder),
             Some(_) | None => {
-                let encoder = codec.encoder(bitrate_bps, captured.rate).map_err(|e| in_words(&e))?;
-                self.coder.insert(Coder { codec, rate: captured.rate, encoder })
+                let encoder = codec.encoder(bitrate_bps, rate).map_err(|e| in_words(&e))?;
+                self.coder.insert(Coder { codec, encoder })
             }
         };
+        coder.encoder.set_frame_rate(rate);
         coder.encoder.set_bitrate_bps(bitrate_bps);
         let encoded = coder.encoder.encode(&frame, force_key);
         if force_key && !matches!(&encoded, Ok(Some(encoded)) if encoded.key) {
             // Still owed.
             self.key_frame_wanted.store(true, Ordering::Relaxed);
         }
+        self.encoding_s += (began.elapsed().as_secs_f64() - self.encoding_s) * LOAD_AVERAGED;
         encoded.map_err(|e| in_words(&e))
-    }
-}
-
-/// The size to send a picture at: its own, or what level 3.1 carries (1280x720 in either orientation).
-fn largest_size(width: u32, height: u32) -> (u32, u32) {
-    if width >= height { fit_within(width, height, 1280, 720) } else { fit_within(width, height, 720, 1280) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pictures_are_sent_at_their_size_up_to_720p_in_either_orientation() {
-        assert_eq!(largest_size(640, 480), (640, 480));
-        assert_eq!(largest_size(1920, 1080), (1280, 720));
-        assert_eq!(largest_size(1080, 1920), (720, 1280));
-        assert_eq!(largest_size(1024, 1024), (720, 720));
     }
 }

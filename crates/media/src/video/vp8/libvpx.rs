@@ -2,12 +2,10 @@
 //! streams and errors of a call.
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, c_int, c_uint, c_ulong};
+use std::ffi::{CStr, c_int, c_uint};
 use std::mem::MaybeUninit;
-use std::ops::Range;
 use std::ptr;
 use std::slice;
-use std::time::Duration;
 
 use super::bindings::vp8_dec_control_id::VP8D_GET_FRAME_CORRUPTED;
 use super::bindings::vp8e_enc_control_id::{
@@ -32,21 +30,10 @@ use crate::video::decoder::DecodedPlanes;
 /// Negative: not adapted to the time that encoding takes, so that the same pictures always come out the same.
 const CPU_USED: c_int = -6;
 
-/// The range of the quantizer, finest to coarsest. At the coarsest that VP8 has (63) a key frame is a mosaic, and saves
-/// little: what takes more bits than there are has to be sent smaller.
-const QUANTIZERS: (c_uint, c_uint) = (2, 56);
-
 /// libvpx failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("libvpx: {}", in_words(.0))]
 pub(super) struct VpxError(vpx_codec_err_t);
-
-impl VpxError {
-    /// The number of the error in libvpx.
-    pub(super) fn code(self) -> i32 {
-        self.0 as i32
-    }
-}
 
 fn in_words(code: &vpx_codec_err_t) -> String {
     // SAFETY: the function gives a pointer to a string that is part of the library, for any number.
@@ -76,29 +63,36 @@ fn blank() -> Box<vpx_codec_ctx_t> {
     Box::new(unsafe { MaybeUninit::zeroed().assume_init() })
 }
 
+/// What an encoder is set to.
+struct Settings(vpx_codec_enc_cfg_t);
+
+// SAFETY: the pointers among them are to buffers for two passes, of which there is one; they are null.
+unsafe impl Send for Settings {}
+
 /// An encoder for pictures of one size.
-pub(super) struct EncoderContext {
+pub(crate) struct EncoderContext {
     context: Context,
-    width: u32,
-    height: u32,
+    settings: Settings,
+    /// How many pictures it was given.
+    pictures: u32,
 }
 
 impl EncoderContext {
     /// An encoder for a call: every picture at once, no key frames but those asked for.
-    pub(super) fn new(width: u32, height: u32, bitrate_bps: u32) -> Result<Self, VpxError> {
-        let config = encoder_config(width, height, bitrate_bps)?;
+    pub(super) fn new(width: u32, height: u32) -> Result<Self, VpxError> {
+        let settings = encoder_settings(width, height)?;
         let mut context = blank();
         // SAFETY: context and settings are alive for the call, and libvpx keeps its own copy of the settings.
         check(unsafe {
             vpx_codec_enc_init_ver(
                 &raw mut *context,
                 vpx_codec_vp8_cx(),
-                &raw const config,
+                &raw const settings,
                 0,
                 VPX_ENCODER_ABI_VERSION as c_int,
             )
         })?;
-        let mut encoder = Self { context: Context(context), width, height };
+        let mut encoder = Self { context: Context(context), settings: Settings(settings), pictures: 0 };
         encoder.set(VP8E_SET_CPUUSED, CPU_USED)?;
         // Blocks in which next to nothing changed are not coded again: what remains is the noise of the camera.
         encoder.set(VP8E_SET_STATIC_THRESHOLD, 1)?;
@@ -108,47 +102,55 @@ impl EncoderContext {
         Ok(encoder)
     }
 
-    /// Sets the bit rate for the next picture on.
-    pub(super) fn set_bitrate_bps(&mut self, bitrate_bps: u32) -> Result<(), VpxError> {
-        let config = encoder_config(self.width, self.height, bitrate_bps)?;
+    /// Sets the quantizer of the next picture on, from 0 to 63. Costs no key picture.
+    fn set_quantizer(&mut self, quantizer: u8) -> Result<(), VpxError> {
+        let quantizer = c_uint::from(quantizer);
+        if self.settings.0.rc_min_quantizer == quantizer {
+            return Ok(());
+        }
+        (self.settings.0.rc_min_quantizer, self.settings.0.rc_max_quantizer) = (quantizer, quantizer);
         // SAFETY: the context is initialised, the settings are alive for the call, and libvpx copies them.
-        check(unsafe { vpx_codec_enc_config_set(&raw mut *self.context.0, &raw const config) })
+        check(unsafe { vpx_codec_enc_config_set(&raw mut *self.context.0, &raw const self.settings.0) })
     }
 
-    /// Encodes a picture that is shown for `time`, counted from the first one's beginning. Gives the coded frame and
-    /// whether it is a key frame; nothing if the picture was left out.
-    pub(super) fn encode(
+    /// Encodes a picture of the encoder's size with this quantizer and appends the coded frame to `data`. Says whether it
+    /// became a key frame; nothing if libvpx left it out.
+    pub(super) fn frame(
         &mut self,
         frame: &VideoFrame,
-        time: Range<Duration>,
+        quantizer: u8,
         force_key: bool,
-    ) -> Result<Option<(Vec<u8>, bool)>, VpxError> {
+        data: &mut Vec<u8>,
+    ) -> Result<Option<bool>, VpxError> {
+        self.set_quantizer(quantizer)?;
+        let time = i64::from(self.pictures);
+        self.pictures += 1;
         let mut image = MaybeUninit::uninit();
-        let data = frame.data().as_ptr().cast_mut();
+        let pixels = frame.data().as_ptr().cast_mut();
         // SAFETY: the image is filled in, and points into the frame, which is alive until the end of this function and
         // has the three planes one after the other without padding, as libvpx takes them at an alignment of 1. It has the
         // size that the encoder was made for. libvpx copies the picture before it changes anything, so nothing is
         // written through the pointer.
         check(unsafe {
             let (width, height) = (frame.width(), frame.height());
-            if vpx_img_wrap(image.as_mut_ptr(), VPX_IMG_FMT_I420, width, height, 1, data).is_null() {
+            if vpx_img_wrap(image.as_mut_ptr(), VPX_IMG_FMT_I420, width, height, 1, pixels).is_null() {
                 return Err(VpxError(vpx_codec_err_t::VPX_CODEC_INVALID_PARAM));
             }
             vpx_codec_encode(
                 &raw mut *self.context.0,
                 image.as_ptr(),
-                time.start.as_micros() as i64,
-                (time.end - time.start).as_micros() as c_ulong,
+                time,
+                1,
                 if force_key { VPX_EFLAG_FORCE_KF.into() } else { 0 },
                 VPX_DL_REALTIME.into(),
             )
         })?;
-        Ok(self.coded())
+        Ok(self.append(data))
     }
 
     /// What the last call gave.
-    fn coded(&mut self) -> Option<(Vec<u8>, bool)> {
-        let mut coded: Option<(Vec<u8>, bool)> = None;
+    fn append(&mut self, data: &mut Vec<u8>) -> Option<bool> {
+        let mut coded = None;
         let mut iterator = ptr::null();
         // SAFETY: the context is initialised, and a packet that is not null is valid until the next picture is encoded.
         while let Some(packet) = unsafe { vpx_codec_get_cx_data(&raw mut *self.context.0, &raw mut iterator).as_ref() }
@@ -159,9 +161,8 @@ impl EncoderContext {
                     let frame = packet.data.frame;
                     (slice::from_raw_parts(frame.buf.cast::<u8>(), frame.sz), frame.flags)
                 };
-                let (data, key) = coded.get_or_insert_default();
                 data.extend_from_slice(bytes);
-                *key |= flags & VPX_FRAME_IS_KEY != 0;
+                *coded.get_or_insert(false) |= flags & VPX_FRAME_IS_KEY != 0;
             }
         }
         coded
@@ -173,7 +174,7 @@ impl EncoderContext {
     }
 }
 
-fn encoder_config(width: u32, height: u32, bitrate_bps: u32) -> Result<vpx_codec_enc_cfg_t, VpxError> {
+fn encoder_settings(width: u32, height: u32) -> Result<vpx_codec_enc_cfg_t, VpxError> {
     let mut config = MaybeUninit::uninit();
     // SAFETY: libvpx fills all of the settings in, unless it returns an error.
     let mut config: vpx_codec_enc_cfg_t = unsafe {
@@ -181,8 +182,8 @@ fn encoder_config(width: u32, height: u32, bitrate_bps: u32) -> Result<vpx_codec
         config.assume_init()
     };
     (config.g_w, config.g_h) = (width, height);
-    // Times are in microseconds.
-    (config.g_timebase.num, config.g_timebase.den) = (1, 1_000_000);
+    // Times count pictures: nothing goes by them, since each picture is given its quantizer.
+    (config.g_timebase.num, config.g_timebase.den) = (1, 30);
     // A second thread spins while it waits for the first, and costs more than it gains at the sizes of a call.
     config.g_threads = 1;
     // Frames are decoded whole and in order or not at all, so nothing is gained by making them less dependent.
@@ -192,15 +193,9 @@ fn encoder_config(width: u32, height: u32, bitrate_bps: u32) -> Result<vpx_codec
     // What may be sent is decided before the encoder, with the network in view.
     config.rc_dropframe_thresh = 0;
     config.rc_resize_allowed = 0;
-    // Keeps key frames small as well, without a limit of their own: five pictures' worth at most, measured with
-    // `examples/video_quality.rs`.
+    // Its rate control takes a second and more to follow another bit rate. With one quantizer to choose from it has nothing
+    // to say.
     config.rc_end_usage = vpx_rc_mode::VPX_CBR;
-    config.rc_target_bitrate = (bitrate_bps + 500) / 1000;
-    (config.rc_min_quantizer, config.rc_max_quantizer) = QUANTIZERS;
-    // Spends little ahead of time, and makes up for what it saved.
-    (config.rc_undershoot_pct, config.rc_overshoot_pct) = (100, 15);
-    // Milliseconds at the target: how far it may run ahead, where it begins, and where it would be.
-    (config.rc_buf_sz, config.rc_buf_initial_sz, config.rc_buf_optimal_sz) = (1000, 500, 600);
     Ok(config)
 }
 

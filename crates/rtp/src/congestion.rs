@@ -1,0 +1,324 @@
+//! How much the path to the peer carries at this moment, from the peer's reports on single packets
+//! (draft-holmer-rmcat-transport-wide-cc-extensions-01), and so how much to send and whether a picture may be sent at all.
+//!
+//! Three things are known of each packet that was reported: when it left, when it came, and how large it was.
+//!
+//! * **Capacity.** Where a packet had to wait behind the one before it, the time between their arrivals is what the
+//!   narrowest link took to send it. Bytes and times of such packets, added up over the newest of them, are its rate.
+//!   The pictures themselves are the probes: their packets leave faster than they can arrive. So a path that
+//!   became wider shows with the next pictures, without being filled first.
+//! * **Queue.** From the capacity follows when each packet on its way will be there; how long the next one would wait is
+//!   how far the last one is ahead of it ([`CongestionControl::wait`]). A picture that would wait is left out before it is
+//!   encoded (as in Salsify, NSDI 2018), and never queued.
+//! * **Silence.** Reports that should be here and are not mean that the path is slower than thought or does not answer.
+//!   What they are overdue counts as queue, so a path that broke down is filled with no more than what was on its way.
+//!
+//! Loss alone changes nothing: on a radio link it says nothing about the rate.
+
+mod base_delay;
+mod capacity;
+mod in_flight;
+mod standing;
+
+use base_delay::BaseDelay;
+use capacity::Capacity;
+use in_flight::{InFlight, Sent};
+use standing::Standing;
+use std::time::Duration;
+
+/// What is taken for the capacity until the first packets are reported.
+pub const INITIAL_BPS: u64 = 1_500_000;
+
+/// Between what the capacity is believed: a packet in three seconds, and more than any picture here takes.
+const MIN_BPS: f64 = 30_000.0;
+const MAX_BPS: f64 = 50_000_000.0;
+
+/// What is used of the capacity: the rest empties the queue that single large pictures leave.
+const USED_SHARE: f64 = 0.9;
+
+/// A queue that never gets shorter than this is one that stands, and is taken down by sending less. Scheduling on both
+/// machines looks like a few milliseconds of it.
+const STANDING_US: i64 = 15 * MS;
+
+/// A queue that stood for so much longer than that would leave nothing to be sent; but never less than [`MIN_SHARE`].
+const DRAINED_US: f64 = 250.0 * MS as f64;
+const MIN_SHARE: f64 = 0.4;
+
+/// Packets leave at this multiple of the capacity, and at no less than so many bits a second. Faster than they can arrive:
+/// that is what shows how fast they can.
+const PACED_SHARE: f64 = 2.5;
+const MIN_PACED_BPS: f64 = 2_000_000.0;
+
+/// Without packets that waited for each other nothing is measured. The estimate then grows, a second, by this share.
+const BLIND_GROWTH: f64 = 0.25;
+const BLIND_AFTER_US: i64 = 500 * MS;
+
+/// A packet that no report named for so long is not on its way any more. Longer than the longest pause between questions.
+const EXPIRED_US: i64 = 5_000 * MS;
+
+/// Smaller packets come as evenly as the network's jitter lets them, and measure that instead.
+const MIN_MEASURED_BYTES: usize = 300;
+
+/// How much longer than usual an answer may take before it is overdue.
+const LATE_US: i64 = 15 * MS;
+
+/// Where no answer comes, the next picture asks after this, or what an answer takes; then after twice as long, and so on:
+/// the reports may be lost and not the path.
+const ASK_AGAIN_US: i64 = 60 * MS;
+const MAX_DOUBLINGS: u32 = 5;
+
+/// Overdue for this long, or for two round trips: the path does not answer.
+const SILENT_US: i64 = 200 * MS;
+
+const MS: i64 = 1_000;
+
+/// What a report says of one packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PacketReport {
+    /// Its transport-wide number.
+    pub number: u16,
+    /// When it came, on any clock of the peer's that goes on evenly; `None` if it did not.
+    pub arrived: Option<Duration>,
+}
+
+/// Watches the packets of one path. `now` is the time since any fixed moment, the same in every call, and does not go back.
+#[derive(Debug)]
+pub struct CongestionControl {
+    in_flight: InFlight,
+    base: BaseDelay,
+    capacity: Capacity,
+    standing: Standing,
+    /// The newest packet that came, as it was sent and when it came.
+    last: Option<(i64, Sent, i64)>,
+    /// When everything sent so far will have come, on the peer's clock.
+    all_here: Option<i64>,
+    /// How long an answer takes without a queue: the longest of late.
+    answer: Answer,
+    /// When the last packet left, and how many questions were not answered since the last report.
+    sent_at: i64,
+    asked: u32,
+    grown_at: i64,
+    bps: f64,
+    is_known: bool,
+}
+
+/// How long packets wait for the report on them besides queueing: the longest in the last few seconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Answer {
+    longest: i64,
+    before: i64,
+    since: i64,
+}
+
+impl Answer {
+    const SPAN_US: i64 = 2_000 * MS;
+    /// While nothing is known: around the world, and a tenth of a second until the report is made.
+    const UNKNOWN_US: i64 = 400 * MS;
+
+    fn sample(&mut self, now: i64, took: i64) {
+        if now - self.since > Self::SPAN_US {
+            *self = Self { longest: 0, before: self.longest, since: now };
+        }
+        self.longest = self.longest.max(took.clamp(0, 3_000 * MS));
+    }
+
+    fn longest(&self) -> i64 {
+        match self.longest.max(self.before) {
+            0 => Self::UNKNOWN_US,
+            known => known,
+        }
+    }
+}
+
+impl CongestionControl {
+    /// For a path of which nothing is known, or only what it carried the last time.
+    pub fn new(last_known_bps: Option<u64>) -> Self {
+        let bps = last_known_bps.map_or(INITIAL_BPS as f64, |bps| (bps as f64).clamp(MIN_BPS, MAX_BPS));
+        Self {
+            in_flight: InFlight::default(),
+            base: BaseDelay::default(),
+            capacity: Capacity::default(),
+            standing: Standing::default(),
+            last: None,
+            all_here: None,
+            answer: Answer::default(),
+            sent_at: 0,
+            asked: 0,
+            grown_at: 0,
+            bps,
+            is_known: false,
+        }
+    }
+
+    /// A packet of `bytes`, headers of all layers included, leaves now under `number`.
+    pub fn sent(&mut self, now: Duration, number: u16, bytes: usize) {
+        let now = micros(now);
+        self.in_flight.expire(now - EXPIRED_US);
+        if now - self.sent_at > self.pause() {
+            self.asked += 1;
+        }
+        self.sent_at = now;
+        let mut sent = Sent { at: now, bytes, wait: 0 };
+        if let Some(base) = self.base.lowest() {
+            sent.wait = self.queue(&sent, base);
+            self.all_here = Some(now + base + sent.wait + self.transmission(bytes));
+        }
+        self.in_flight.insert(number, sent);
+    }
+
+    /// The peer reports on packets, in the order of their numbers.
+    pub fn reported(&mut self, now: Duration, reports: &[PacketReport]) {
+        let now = micros(now);
+        if let Some(first) = reports.first() {
+            self.in_flight.forget_before(first.number);
+        }
+        let mut came = false;
+        for report in reports {
+            let Some((number, sent)) = self.in_flight.take(report.number) else { continue };
+            if let Some(arrived) = report.arrived {
+                self.came(now, number, sent, micros(arrived));
+                came = true;
+            }
+        }
+        if came {
+            self.asked = 0;
+            self.estimate(now);
+        }
+        self.predict();
+    }
+
+    /// What the path carries, in bits a second, all headers included.
+    pub fn capacity_bps(&self) -> u64 {
+        self.bps as u64
+    }
+
+    /// Whether that was measured; else it is a guess.
+    pub fn is_known(&self) -> bool {
+        self.is_known
+    }
+
+    /// What should be sent, in bits a second, all headers included.
+    pub fn target_bps(&self) -> u64 {
+        let excess = (self.standing.lowest() - STANDING_US).max(0) as f64;
+        (self.bps * USED_SHARE * (1.0 - excess / DRAINED_US).max(MIN_SHARE)) as u64
+    }
+
+    /// How fast packets should leave, in bits a second.
+    pub fn pacing_bps(&self) -> u64 {
+        (self.bps * PACED_SHARE).max(MIN_PACED_BPS) as u64
+    }
+
+    /// How long a packet sent now would wait behind others on its way.
+    pub fn wait(&self, now: Duration) -> Duration {
+        let now = micros(now);
+        let queue = match (self.all_here, self.base.lowest()) {
+            (Some(all_here), Some(base)) => all_here - now - base,
+            _ => 0,
+        };
+        duration(queue.max(self.overdue(now)))
+    }
+
+    /// Whether the path has stopped answering: pictures wait until it does again.
+    pub fn is_silent(&self, now: Duration) -> bool {
+        self.overdue(micros(now)) > SILENT_US.max(2 * self.answer.longest())
+    }
+
+    /// Packets on their way.
+    pub fn packets_in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// The queue that did not get shorter of late.
+    pub fn standing_queue(&self) -> Duration {
+        duration(self.standing.lowest())
+    }
+
+    /// How long the report on the oldest packet is overdue.
+    fn overdue(&self, now: i64) -> i64 {
+        let Some(oldest) = self.in_flight.oldest() else { return 0 };
+        if now - self.sent_at > self.pause() {
+            return 0;
+        }
+        now - oldest.at - self.answer.longest() - oldest.wait - LATE_US
+    }
+
+    /// How long nothing is sent before the next picture asks whether the path answers again.
+    fn pause(&self) -> i64 {
+        self.answer.longest().max(ASK_AGAIN_US) << self.asked.min(MAX_DOUBLINGS)
+    }
+
+    fn came(&mut self, now: i64, number: i64, sent: Sent, arrived: i64) {
+        let queue = self.base.sample(now, arrived - sent.at);
+        self.standing.sample(now, queue);
+        self.answer.sample(now, now - sent.at - queue);
+        if let Some((before, earlier, earlier_arrived)) = self.last {
+            if number < before {
+                return;
+            }
+            let base = arrived - sent.at - queue;
+            let burst = transmission(earlier.bytes, self.pacing_bps() as f64) * 3 / 2 + 2 * MS;
+            let had_to_wait = sent.at + base < earlier_arrived || sent.at - earlier.at <= burst;
+            // What came between two packets and was lost took its time too.
+            let measures = had_to_wait && sent.bytes >= MIN_MEASURED_BYTES && arrived >= earlier_arrived;
+            if number == before + 1 && measures {
+                self.capacity.push(arrived, sent.bytes, arrived - earlier_arrived);
+                self.grown_at = now;
+            }
+        }
+        self.last = Some((number, sent, arrived));
+    }
+
+    fn estimate(&mut self, now: i64) {
+        if let Some(bps) = self.capacity.estimate() {
+            if now - self.grown_at <= BLIND_AFTER_US {
+                self.bps = bps.clamp(MIN_BPS, MAX_BPS);
+            }
+            self.is_known = true;
+        }
+        if now - self.grown_at > BLIND_AFTER_US {
+            let passed = (now - self.grown_at - BLIND_AFTER_US).min(BLIND_AFTER_US) as f64 / 1e6;
+            self.grown_at = now - BLIND_AFTER_US;
+            if self.standing.lowest() < STANDING_US && self.bps < INITIAL_BPS as f64 {
+                self.bps *= 1.0 + BLIND_GROWTH * passed;
+            }
+        }
+    }
+
+    /// Reckons anew when what is on its way will be there.
+    fn predict(&mut self) {
+        let (Some(base), Some((newest, _, arrived))) = (self.base.lowest(), self.last) else { return };
+        let bps = self.bps;
+        let mut all_here = arrived;
+        for sent in self.in_flight.after(newest) {
+            let unhindered = sent.at + base;
+            sent.wait = (all_here - unhindered).max(0);
+            all_here = all_here.max(unhindered) + transmission(sent.bytes, bps);
+        }
+        self.all_here = Some(all_here);
+    }
+
+    fn queue(&self, sent: &Sent, base: i64) -> i64 {
+        self.all_here.map_or(0, |all_here| (all_here - sent.at - base).max(0))
+    }
+
+    fn transmission(&self, bytes: usize) -> i64 {
+        transmission(bytes, self.bps)
+    }
+}
+
+/// How long so many bytes take at a rate.
+fn transmission(bytes: usize, bps: f64) -> i64 {
+    (bytes as f64 * 8e6 / bps) as i64
+}
+
+fn micros(duration: Duration) -> i64 {
+    // Sums and differences of a few of these fit, and one is 36,000 years.
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX).min(i64::MAX / 8)
+}
+
+fn duration(micros: i64) -> Duration {
+    Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests;

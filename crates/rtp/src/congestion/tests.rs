@@ -1,0 +1,88 @@
+mod simulation;
+
+use super::*;
+use simulation::{Link, simulate};
+
+const STEP: [(f64, f64); 3] = [(0.0, 2e6), (20.0, 0.3e6), (40.0, 2e6)];
+
+#[test]
+fn a_wide_path_is_used_at_once_and_nothing_waits() {
+    let run = simulate("clean", &Link::rates(&[(0.0, 1e9)], 20.0), 20.0);
+    assert!(run.p95_ms < 35.0 && run.pictures_a_second > 29.0);
+    assert!(run.mean_bps(5.0, 20.0) > 650_000.0);
+}
+
+#[test]
+fn a_narrow_path_is_filled_but_not_flooded() {
+    let run = simulate("0.5 Mb/s", &Link::rates(&[(0.0, 0.5e6)], 20.0), 30.0);
+    assert!(run.p95_ms < 130.0, "{}", run.p95_ms);
+    assert!(run.mean_bps(5.0, 30.0) > 350_000.0);
+    assert!(run.queue_p95_ms < 150.0);
+}
+
+#[test]
+fn a_step_down_costs_less_than_a_second_and_a_step_up_is_seen_in_five() {
+    let run = simulate("step", &Link::rates(&STEP, 20.0), 70.0);
+    assert!(run.worst_ms < 1_000.0, "{}", run.worst_ms);
+    assert!(run.mean_bps(25.0, 40.0) > 180_000.0);
+    assert!(run.mean_bps(42.0, 45.0) > 0.8 * run.mean_bps(10.0, 20.0));
+}
+
+#[test]
+fn after_an_outage_pictures_are_on_time_within_a_second() {
+    let run = simulate("outage", &Link::rates(&[(0.0, 2e6), (20.0, 0.0), (30.0, 2e6)], 20.0), 50.0);
+    assert!(run.worst_between(31.0, 50.0) < 150.0, "{}", run.worst_between(31.0, 50.0));
+    // A picture now and then finds out whether the path answers again.
+    assert!(run.sent_between(21.0, 30.0) < 40_000, "{}", run.sent_between(21.0, 30.0));
+}
+
+#[test]
+fn a_rate_that_swings_is_followed() {
+    let saw: Vec<(f64, f64)> =
+        (0..400).map(|tick| (f64::from(tick) * 0.1, 0.3e6 + 27e3 * f64::from(tick % 100))).collect();
+    let run = simulate("sawtooth", &Link::rates(&saw, 20.0), 40.0);
+    assert!(run.p95_ms < 250.0, "{}", run.p95_ms);
+}
+
+#[test]
+fn loss_alone_changes_nothing() {
+    let mut link = Link::rates(&[(0.0, 1e9)], 20.0);
+    link.loss = 0.1;
+    let run = simulate("10 % loss", &link, 20.0);
+    assert!(run.mean_bps(5.0, 20.0) > 650_000.0);
+}
+
+#[test]
+fn lost_reports_are_not_taken_for_a_path_that_broke_down() {
+    let mut link = Link::rates(&[(0.0, 1e9)], 20.0);
+    link.loss = 0.05;
+    link.lost_reports = 0.3;
+    let run = simulate("30 % of the reports lost", &link, 30.0);
+    assert!(run.worst_ms < 400.0, "{}", run.worst_ms);
+}
+
+#[test]
+fn a_recorded_link_for_tuning() {
+    let Ok(path) = std::env::var("AHOY_TRACE") else {
+        println!("skipped: AHOY_TRACE names no recorded link");
+        return;
+    };
+    let run = simulate(&path, &Link::recorded(&path, 20.0), 200.0);
+    assert!(run.pictures_a_second > 1.0);
+}
+
+#[test]
+fn reports_on_what_was_never_sent_do_nothing() {
+    let mut control = CongestionControl::new(None);
+    let at = |ms| Duration::from_millis(ms);
+    for number in 0..10 {
+        control.sent(at(u64::from(number)), number, 1_000);
+    }
+    let hostile: Vec<PacketReport> = (0..u16::MAX)
+        .rev()
+        .map(|number| PacketReport { number, arrived: Some(Duration::from_secs(u64::from(number) << 40)) })
+        .collect();
+    control.reported(at(20), &hostile);
+    assert!(control.capacity_bps() >= MIN_BPS as u64);
+    let _ = (control.wait(at(30)), control.is_silent(at(40)), control.target_bps());
+}

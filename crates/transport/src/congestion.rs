@@ -1,0 +1,99 @@
+//! What is known of the path's rate, shared by the interceptor that measures it and by those who encode for it.
+
+use ahoy_rtp::{CongestionControl, PacketReport};
+use std::time::Duration;
+
+/// Over how long it is measured what sound and packets sent again take.
+const WINDOW: Duration = Duration::from_millis(500);
+
+/// Of the rate left for pictures: what their packets' headers take, a part and so many bits a second.
+const PAYLOAD_SHARE: f64 = 0.93;
+const HEADERS_BPS: f64 = 10_000.0;
+
+/// With less, a picture is not worth its bits; and where the voice needs them, it gets them.
+const MIN_PICTURE_BPS: f64 = 20_000.0;
+
+/// What the voice may take at least, before its share of the whole.
+const VOICE_BPS: u64 = 100_000;
+const VOICE_SHARE: f64 = 0.4;
+
+/// What may be spent on the next picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PictureBudget {
+    /// Bits a second for coded pictures, without headers. 0: there is nothing left for them.
+    pub bitrate_bps: u32,
+    /// How long a picture sent now would wait on its way.
+    pub wait: Duration,
+}
+
+/// The state of the path.
+#[derive(Debug)]
+pub(crate) struct Congestion {
+    control: CongestionControl,
+    now: Duration,
+    /// Bytes that wait to leave.
+    queued: usize,
+    others: Others,
+}
+
+/// What is not pictures sent for the first time.
+#[derive(Debug, Default)]
+struct Others {
+    since: Duration,
+    bytes: usize,
+    bps: f64,
+}
+
+impl Congestion {
+    pub(crate) fn new(last_known_bps: Option<u64>) -> Self {
+        let control = CongestionControl::new(last_known_bps);
+        Self { control, now: Duration::ZERO, queued: 0, others: Others::default() }
+    }
+
+    /// Goes on to `now`, the time since the connection began.
+    pub(crate) fn advance(&mut self, now: Duration) {
+        self.now = self.now.max(now);
+        let passed = self.now.saturating_sub(self.others.since);
+        if passed >= WINDOW {
+            let bps = self.others.bytes as f64 * 8.0 / passed.as_secs_f64();
+            self.others = Others { since: self.now, bytes: 0, bps };
+        }
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.now
+    }
+
+    pub(crate) fn control(&self) -> &CongestionControl {
+        &self.control
+    }
+
+    pub(crate) fn set_queued(&mut self, bytes: usize) {
+        self.queued = bytes;
+    }
+
+    pub(crate) fn sent(&mut self, number: u16, bytes: usize, is_picture: bool) {
+        self.control.sent(self.now, number, bytes);
+        if !is_picture {
+            self.others.bytes += bytes;
+        }
+    }
+
+    pub(crate) fn reported(&mut self, reports: &[PacketReport]) {
+        self.control.reported(self.now, reports);
+    }
+
+    pub(crate) fn picture_budget(&self) -> PictureBudget {
+        let left = (self.control.target_bps() as f64 - self.others.bps) * PAYLOAD_SHARE - HEADERS_BPS;
+        let bitrate_bps = if left < MIN_PICTURE_BPS { 0 } else { left as u32 };
+        let queued_us = self.queued as u64 * 8_000_000 / self.control.capacity_bps().max(1);
+        PictureBudget { bitrate_bps, wait: self.control.wait(self.now) + Duration::from_micros(queued_us) }
+    }
+
+    /// What the voice may take, headers and all, once it is known what the path carries.
+    pub(crate) fn voice_budget_bps(&self) -> Option<u32> {
+        let target = self.control.target_bps();
+        let share = ((target as f64 * VOICE_SHARE) as u64).max(VOICE_BPS.min(target));
+        self.control.is_known().then(|| u32::try_from(share).unwrap_or(u32::MAX))
+    }
+}
