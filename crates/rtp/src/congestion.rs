@@ -67,9 +67,6 @@ const LATE_US: i64 = 15 * MS;
 const ASK_AGAIN_US: i64 = 60 * MS;
 const MAX_DOUBLINGS: u32 = 5;
 
-/// Overdue for this long, or for two round trips: the path does not answer.
-const SILENT_US: i64 = 200 * MS;
-
 const MS: i64 = 1_000;
 
 /// What a report says of one packet.
@@ -218,19 +215,9 @@ impl CongestionControl {
         duration(queue.max(self.overdue(now)))
     }
 
-    /// Whether the path has stopped answering: pictures wait until it does again.
-    pub fn is_silent(&self, now: Duration) -> bool {
-        self.overdue(micros(now)) > SILENT_US.max(2 * self.answer.longest())
-    }
-
     /// Packets on their way.
     pub fn packets_in_flight(&self) -> usize {
         self.in_flight.len()
-    }
-
-    /// The queue that did not get shorter of late.
-    pub fn standing_queue(&self) -> Duration {
-        duration(self.standing.lowest())
     }
 
     /// How long the report on the oldest packet is overdue.

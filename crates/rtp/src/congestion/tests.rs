@@ -84,5 +84,5 @@ fn reports_on_what_was_never_sent_do_nothing() {
         .collect();
     control.reported(at(20), &hostile);
     assert!(control.capacity_bps() >= MIN_BPS as u64);
-    let _ = (control.wait(at(30)), control.is_silent(at(40)), control.target_bps());
+    let _ = (control.wait(at(30)), control.target_bps());
 }
