@@ -25,7 +25,7 @@ use sound::Sound;
 use talk::{Counted, People, Talk};
 
 /// Profiles of the emulator.
-const LINKS: [&str; 4] = ["clean-20ms", "loss-5", "loss-10", "loss-20"];
+const LINKS: [&str; 5] = ["clean-20ms", "loss-5", "loss-10", "loss-20", "slow-50k"];
 
 /// In place of a link's name.
 const NO_LINK: &str = "none, within this machine";

@@ -67,6 +67,9 @@ const LATE_US: i64 = 15 * MS;
 const ASK_AGAIN_US: i64 = 60 * MS;
 const MAX_DOUBLINGS: u32 = 5;
 
+/// What asks is encoded for this bit rate at most: one packet.
+const ASKING_BPS: f64 = 100_000.0;
+
 const MS: i64 = 1_000;
 
 /// What a report says of one packet.
@@ -195,9 +198,12 @@ impl CongestionControl {
     }
 
     /// What should be sent, in bits a second, all headers included.
-    pub fn target_bps(&self) -> u64 {
+    /// While the path does not answer, the little that asks whether it does again: on a path that came nearly to rest
+    /// every packet in its queue is one more to wait for.
+    pub fn target_bps(&self, now: Duration) -> u64 {
         let excess = (self.standing.lowest() - STANDING_US).max(0) as f64;
-        (self.bps * USED_SHARE * (1.0 - excess / DRAINED_US).max(MIN_SHARE)) as u64
+        let target = self.bps * USED_SHARE * (1.0 - excess / DRAINED_US).max(MIN_SHARE);
+        (if self.late(micros(now)) > 0 { target.min(ASKING_BPS) } else { target }) as u64
     }
 
     /// How fast packets should leave, in bits a second.
@@ -220,13 +226,14 @@ impl CongestionControl {
         self.in_flight.len()
     }
 
-    /// How long the report on the oldest packet is overdue.
+    /// How long the report on the oldest packet is overdue, and so the next picture has to wait; 0 when it is to ask.
     fn overdue(&self, now: i64) -> i64 {
-        let Some(oldest) = self.in_flight.oldest() else { return 0 };
-        if now - self.sent_at > self.pause() {
-            return 0;
-        }
-        now - oldest.at - self.answer.longest() - oldest.wait - LATE_US
+        if now - self.sent_at > self.pause() { 0 } else { self.late(now) }
+    }
+
+    /// By how much the report on the oldest packet is late.
+    fn late(&self, now: i64) -> i64 {
+        self.in_flight.oldest().map_or(0, |oldest| now - oldest.at - self.answer.longest() - oldest.wait - LATE_US)
     }
 
     /// How long nothing is sent before the next picture asks whether the path answers again.

@@ -84,7 +84,7 @@ impl Congestion {
     }
 
     pub(crate) fn picture_budget(&self) -> PictureBudget {
-        let left = (self.control.target_bps() as f64 - self.others.bps) * PAYLOAD_SHARE - HEADERS_BPS;
+        let left = (self.control.target_bps(self.now) as f64 - self.others.bps) * PAYLOAD_SHARE - HEADERS_BPS;
         let bitrate_bps = if left < MIN_PICTURE_BPS { 0 } else { left as u32 };
         let queued_us = self.queued as u64 * 8_000_000 / self.control.capacity_bps().max(1);
         PictureBudget { bitrate_bps, wait: self.control.wait(self.now) + Duration::from_micros(queued_us) }
@@ -92,7 +92,7 @@ impl Congestion {
 
     /// What the voice may take, headers and all, once it is known what the path carries.
     pub(crate) fn voice_budget_bps(&self) -> Option<u32> {
-        let target = self.control.target_bps();
+        let target = self.control.target_bps(self.now);
         let share = ((target as f64 * VOICE_SHARE) as u64).max(VOICE_BPS.min(target));
         self.control.is_known().then(|| u32::try_from(share).unwrap_or(u32::MAX))
     }

@@ -112,7 +112,7 @@ pub(super) fn simulate(name: &str, link: &Link, seconds: f64) -> Run {
             taken.push(now);
             let waiting = Duration::from_secs_f64(pacer.bytes() as f64 * 8.0 / control.capacity_bps() as f64);
             if control.wait(at) + waiting <= LONGEST_WAIT {
-                let target = (control.target_bps() as f64).min(MOST_BPS);
+                let target = (control.target_bps(at) as f64).min(MOST_BPS);
                 let share = if sent_pictures == 0 { 6.0 } else { rng.random_range(0.6..1.5) };
                 let bytes = (target / 8.0 / PICTURES_A_SECOND * share).max(100.0);
                 let packets = (bytes / PACKET_BYTES).ceil() as usize;
