@@ -88,7 +88,8 @@ fn links(options: &Options) -> Vec<(String, LinkChoice)> {
         return vec![("recorded".to_owned(), LinkChoice::traces(up, down))];
     }
     let few = if options.smoke { 1 } else { LINKS.len() };
-    LINKS.into_iter().take(few).map(|name| (name.to_owned(), LinkChoice::profile(name))).collect()
+    let names = if options.link.is_empty() { LINKS.map(str::to_owned).to_vec() } else { options.link.clone() };
+    names.into_iter().take(few).map(|name| (name.clone(), LinkChoice::profile(&name))).collect()
 }
 
 impl Studio {

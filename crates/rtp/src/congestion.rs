@@ -56,8 +56,10 @@ const BLIND_AFTER_US: i64 = 500 * MS;
 /// A packet that no report named for so long is not on its way any more. Longer than the longest pause between questions.
 const EXPIRED_US: i64 = 5_000 * MS;
 
-/// Smaller packets come as evenly as the network's jitter lets them, and measure that instead.
+/// Smaller packets come as evenly as the network's jitter lets them, and measure that instead; but not behind a queue of
+/// so long.
 const MIN_MEASURED_BYTES: usize = 300;
+const CERTAIN_QUEUE_US: i64 = 30 * MS;
 
 /// How much longer than usual an answer may take before it is overdue.
 const LATE_US: i64 = 15 * MS;
@@ -253,7 +255,8 @@ impl CongestionControl {
             let burst = transmission(earlier.bytes, self.pacing_bps() as f64) * 3 / 2 + 2 * MS;
             let had_to_wait = sent.at + base < earlier_arrived || sent.at - earlier.at <= burst;
             // What came between two packets and was lost took its time too.
-            let measures = had_to_wait && sent.bytes >= MIN_MEASURED_BYTES && arrived >= earlier_arrived;
+            let is_certain = sent.bytes >= MIN_MEASURED_BYTES || queue >= CERTAIN_QUEUE_US;
+            let measures = had_to_wait && is_certain && arrived >= earlier_arrived;
             if number == before + 1 && measures {
                 self.capacity.push(arrived, sent.bytes, arrived - earlier_arrived);
                 self.grown_at = now;

@@ -62,6 +62,31 @@ fn lost_reports_are_not_taken_for_a_path_that_broke_down() {
 }
 
 #[test]
+fn speech_alone_finds_out_that_a_path_is_too_narrow_for_it() {
+    const BYTES: usize = 98;
+    const PATH_BPS: f64 = 50_000.0;
+    let mut control = CongestionControl::new(None);
+    let mut free_at = 0.0_f64;
+    let mut on_way = std::collections::VecDeque::new();
+    for number in 0..100_u16 {
+        let now = f64::from(number) * 0.01;
+        let at = Duration::from_secs_f64(now);
+        while on_way.front().is_some_and(|(arrives, _)| arrives + 0.02 <= now) {
+            let (arrives, number) = on_way.pop_front().unwrap();
+            control.reported(at, &[PacketReport { number, arrived: Some(Duration::from_secs_f64(arrives)) }]);
+        }
+        free_at = free_at.max(now) + BYTES as f64 * 8.0 / PATH_BPS;
+        on_way.push_back((free_at + 0.02, number));
+        control.sent(at, number, BYTES);
+        if now > 0.4 {
+            let target = control.target_bps(at) as f64;
+            assert!(control.is_known() && target < PATH_BPS, "{target} b/s after {now} s");
+        }
+    }
+    assert!((0.9..1.1).contains(&(control.capacity_bps() as f64 / PATH_BPS)), "{}", control.capacity_bps());
+}
+
+#[test]
 fn a_recorded_link_for_tuning() {
     let Ok(path) = std::env::var("AHOY_TRACE") else {
         println!("skipped: AHOY_TRACE names no recorded link");
