@@ -67,10 +67,10 @@ const LATE_US: i64 = 15 * MS;
 /// Where no answer comes, the next picture asks after this, or what an answer takes; then after twice as long, and so on:
 /// the reports may be lost and not the path.
 const ASK_AGAIN_US: i64 = 60 * MS;
-const MAX_DOUBLINGS: u32 = 5;
+const MAX_DOUBLINGS: u32 = 3;
 
-/// What asks is encoded for this bit rate at most: one packet.
-const ASKING_BPS: f64 = 100_000.0;
+/// What waits no longer than this is behind another picture at most.
+const QUEUED_US: i64 = 40 * MS;
 
 const MS: i64 = 1_000;
 
@@ -200,12 +200,16 @@ impl CongestionControl {
     }
 
     /// What should be sent, in bits a second, all headers included.
-    /// While the path does not answer, the little that asks whether it does again: on a path that came nearly to rest
-    /// every packet in its queue is one more to wait for.
-    pub fn target_bps(&self, now: Duration) -> u64 {
+    pub fn target_bps(&self) -> u64 {
         let excess = (self.standing.lowest() - STANDING_US).max(0) as f64;
-        let target = self.bps * USED_SHARE * (1.0 - excess / DRAINED_US).max(MIN_SHARE);
-        (if self.late(micros(now)) > 0 { target.min(ASKING_BPS) } else { target }) as u64
+        (self.bps * USED_SHARE * (1.0 - excess / DRAINED_US).max(MIN_SHARE)) as u64
+    }
+
+    /// Whether the answer to what was sent is late, and a picture sent now asks for one. It should be small: on a path that
+    /// came nearly to rest every byte in its queue has to be waited for. And it should be several packets: where only
+    /// loss keeps the answers away, one more of them gets through.
+    pub fn is_asking(&self, now: Duration) -> bool {
+        self.late(micros(now)) > 0
     }
 
     /// How fast packets should leave, in bits a second.
@@ -221,6 +225,14 @@ impl CongestionControl {
             _ => 0,
         };
         duration(queue.max(self.overdue(now)))
+    }
+
+    /// Whether a packet that was sent under `number` and not reported on is thought to stand in a queue on its way still,
+    /// or to have left it less than `way_back` ago, so that nobody can have said that it is missing. What does not wait
+    /// longer than one picture takes does not count.
+    pub fn is_queued(&self, now: Duration, number: u16, way_back: Duration) -> bool {
+        let Some(sent) = self.in_flight.get(number) else { return false };
+        sent.wait > QUEUED_US && micros(now) < sent.at + sent.wait + micros(way_back)
     }
 
     /// Packets on their way.

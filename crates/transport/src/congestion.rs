@@ -3,7 +3,7 @@
 use ahoy_rtp::{CongestionControl, PacketReport};
 use std::time::Duration;
 
-/// Over how long it is measured what sound and packets sent again take.
+/// Over how long it is measured what sound takes.
 const WINDOW: Duration = Duration::from_millis(500);
 
 /// Of the rate left for pictures: what their packets' headers take, a part and so many bits a second.
@@ -24,6 +24,9 @@ pub struct PictureBudget {
     pub bitrate_bps: u32,
     /// How long a picture sent now would wait on its way.
     pub wait: Duration,
+    /// A picture only asks whether a path that is silent answers again. It should be small, and still several packets:
+    /// each of them that gets through is an answer.
+    pub is_asking: bool,
 }
 
 /// The state of the path.
@@ -36,7 +39,7 @@ pub(crate) struct Congestion {
     others: Others,
 }
 
-/// What is not pictures sent for the first time.
+/// What is not pictures. Those that are sent again are: they wait on their way like any, and what waits is in the budget.
 #[derive(Debug, Default)]
 struct Others {
     since: Duration,
@@ -84,15 +87,16 @@ impl Congestion {
     }
 
     pub(crate) fn picture_budget(&self) -> PictureBudget {
-        let left = (self.control.target_bps(self.now) as f64 - self.others.bps) * PAYLOAD_SHARE - HEADERS_BPS;
+        let left = (self.control.target_bps() as f64 - self.others.bps) * PAYLOAD_SHARE - HEADERS_BPS;
         let bitrate_bps = if left < MIN_PICTURE_BPS { 0 } else { left as u32 };
         let queued_us = self.queued as u64 * 8_000_000 / self.control.capacity_bps().max(1);
-        PictureBudget { bitrate_bps, wait: self.control.wait(self.now) + Duration::from_micros(queued_us) }
+        let wait = self.control.wait(self.now) + Duration::from_micros(queued_us);
+        PictureBudget { bitrate_bps, wait, is_asking: self.control.is_asking(self.now) }
     }
 
     /// What the voice may take, headers and all, once it is known what the path carries.
     pub(crate) fn voice_budget_bps(&self) -> Option<u32> {
-        let target = self.control.target_bps(self.now);
+        let target = self.control.target_bps();
         let share = ((target as f64 * VOICE_SHARE) as u64).max(VOICE_BPS.min(target));
         self.control.is_known().then(|| u32::try_from(share).unwrap_or(u32::MAX))
     }

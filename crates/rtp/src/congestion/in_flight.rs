@@ -35,6 +35,10 @@ impl InFlight {
         Some((number, self.packets.remove(&number)?))
     }
 
+    pub(super) fn get(&self, number: u16) -> Option<&Sent> {
+        self.packets.get(&self.read(number))
+    }
+
     /// What comes before the first packet of a report will not be reported on any more: its report was lost.
     pub(super) fn forget_before(&mut self, number: u16) {
         let number = self.read(number);
