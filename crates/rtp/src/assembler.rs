@@ -269,7 +269,7 @@ impl FrameAssembler {
 
     /// Looks for the first packet that begins a key frame.
     fn search(&mut self, now: Duration) -> bool {
-        let found = self.packets.from(i64::MIN).find(|(_, held)| held.begins_key).map(|(sequence, _)| sequence);
+        let found = self.packets.starting_at(i64::MIN).find(|(_, held)| held.begins_key).map(|(sequence, _)| sequence);
         if let Some(next) = found {
             self.go_to_key(next);
             return true;
@@ -334,7 +334,8 @@ impl FrameAssembler {
 
     /// The first key frame after `next` that is complete.
     fn complete_key_after(&self, next: i64) -> Option<i64> {
-        let begins = self.packets.from(next + 1).filter(|(_, held)| held.begins_key).map(|(sequence, _)| sequence);
+        let begins =
+            self.packets.starting_at(next + 1).filter(|(_, held)| held.begins_key).map(|(sequence, _)| sequence);
         // A hostile stream may have a beginning in each packet; then looking at a few is enough.
         begins.take(4).find(|begin| matches!(self.extent(*begin), Extent::Complete { .. }))
     }
@@ -342,7 +343,7 @@ impl FrameAssembler {
     /// How far the picture that begins at `next` is there.
     fn extent(&self, next: i64) -> Extent {
         let mut timestamp = None;
-        for (expected, (sequence, held)) in (next..).zip(self.packets.from(next)) {
+        for (expected, (sequence, held)) in (next..).zip(self.packets.starting_at(next)) {
             if sequence != expected {
                 return Extent::Missing;
             }
@@ -409,13 +410,14 @@ impl FrameAssembler {
 
     /// Gives up the picture that begins at `next`: its missing packet is not coming.
     fn give_up(&mut self, now: Duration, next: i64) {
-        let Some((first, timestamp)) = self.packets.from(next).next().map(|(first, held)| (first, held.timestamp))
+        let Some((first, timestamp)) =
+            self.packets.starting_at(next).next().map(|(first, held)| (first, held.timestamp))
         else {
             return;
         };
         let keep_from = if first == next {
             // Its beginning is there: what else is there of it goes as well.
-            let rest = self.packets.from(first).find(|(_, held)| held.timestamp != timestamp);
+            let rest = self.packets.starting_at(first).find(|(_, held)| held.timestamp != timestamp);
             let after_all = self.packets.last().map_or(next, |(last, _)| last + 1);
             rest.map_or(after_all, |(sequence, _)| sequence)
         } else {
@@ -440,7 +442,8 @@ impl FrameAssembler {
             Position::Searching => i64::MIN,
             Position::Following { next, .. } => next + 1,
         };
-        let coming = self.packets.from(from).filter(|(_, held)| held.begins_key).map(|(_, held)| held.arrived).max();
+        let coming =
+            self.packets.starting_at(from).filter(|(_, held)| held.begins_key).map(|(_, held)| held.arrived).max();
         if let Some(until) = coming.map(|arrived| arrived + patience).filter(|until| *until > now) {
             self.requests.postpone(until, pause);
         } else if self.requests.need(now, (pause, self.config.longest_request_pause)) {

@@ -54,12 +54,12 @@ impl<T> Numbered<T> {
     }
 
     /// The one with the number `from` and those after it, by their numbers.
-    pub(crate) fn from(&self, from: i64) -> impl Iterator<Item = (i64, &T)> {
+    pub(crate) fn starting_at(&self, from: i64) -> impl Iterator<Item = (i64, &T)> {
         self.0.range(self.place(from)..).map(pair)
     }
 
     /// The same, to be changed.
-    pub(crate) fn from_mut(&mut self, from: i64) -> impl Iterator<Item = (i64, &mut T)> {
+    pub(crate) fn starting_at_mut(&mut self, from: i64) -> impl Iterator<Item = (i64, &mut T)> {
         let place = self.place(from);
         self.0.range_mut(place..).map(|(number, thing)| (*number, thing))
     }
@@ -118,8 +118,10 @@ mod tests {
             }
             assert_eq!(numbered.contains(number), tree.contains_key(&number));
             assert!(numbered.before(number).eq(tree.range(..number).map(|(number, thing)| (*number, thing))));
-            assert!(numbered.from(number).eq(tree.range(number..).map(|(number, thing)| (*number, thing))));
-            assert!(numbered.from_mut(number).eq(tree.range_mut(number..).map(|(number, thing)| (*number, thing))));
+            assert!(numbered.starting_at(number).eq(tree.range(number..).map(|(number, thing)| (*number, thing))));
+            assert!(
+                numbered.starting_at_mut(number).eq(tree.range_mut(number..).map(|(number, thing)| (*number, thing)))
+            );
             assert_eq!(numbered.first(), tree.first_key_value().map(|(number, thing)| (*number, thing)));
             assert_eq!(numbered.last(), tree.last_key_value().map(|(number, thing)| (*number, thing)));
             assert_eq!(numbered.len(), tree.len());

@@ -16,7 +16,18 @@ mod sound;
 mod camera {
     mod jpeg;
 
-    pub(super) use jpeg::JpegReader;
+    /// A camera that sends JPEGs.
+    #[derive(Default)]
+    pub(super) struct Jpegs {
+        reader: jpeg::JpegReader,
+        frames: crate::frame::FramePool,
+    }
+
+    impl Jpegs {
+        pub(super) fn read(&mut self, jpeg: &[u8]) -> crate::frame::VideoFrame {
+            self.reader.read(&mut self.frames, jpeg).expect("a JPEG made here")
+        }
+    }
 }
 // What that source calls its crate's.
 use ahoy_media::{Cause, convert, frame};

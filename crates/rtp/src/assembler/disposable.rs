@@ -8,7 +8,7 @@ impl FrameAssembler {
     /// Where the next picture begins, if the incomplete one at `next` is not needed and the next one is complete. What is
     /// missing must be known to belong to none but that one.
     pub(super) fn disposable(&self, next: i64) -> Option<i64> {
-        let mut held = self.packets.from(next);
+        let mut held = self.packets.starting_at(next);
         let (first, begin) = held.next()?;
         let mut last = (first, begin);
         if !is_disposable(self.format, &begin.payload) {

@@ -471,7 +471,7 @@ fn garbage_never_panics_and_memory_stays_bounded() {
                     now = now.max(due);
                     assembler.handle_timeout(now);
                 }
-                let held: usize = assembler.packets.from(i64::MIN).map(|(_, held)| held.payload.len()).sum();
+                let held: usize = assembler.packets.starting_at(i64::MIN).map(|(_, held)| held.payload.len()).sum();
                 assert_eq!(held, assembler.held_bytes);
                 drain(&mut assembler);
             }

@@ -54,7 +54,7 @@ impl InFlight {
 
     /// The packets after one, in their order.
     pub(super) fn after(&mut self, number: i64) -> impl Iterator<Item = &mut Sent> {
-        self.packets.from_mut(number + 1).map(|(_, sent)| sent)
+        self.packets.starting_at_mut(number + 1).map(|(_, sent)| sent)
     }
 
     pub(super) fn len(&self) -> usize {
