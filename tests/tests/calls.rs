@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ahoy_tests::harness::cli::{Cli, Event, Running, file};
+use ahoy_tests::harness::family::members;
 use ahoy_tests::harness::media::{Source, Sources, unpack};
 use ahoy_tests::harness::speech::{self, Found};
 use ahoy_tests::harness::ssim::ssim;
@@ -86,6 +87,33 @@ fn a_callee_without_camera_still_sees_the_caller() {
     calling.ends_with(0);
     answering.ends_with(0);
     assert!(calling.all("frame_shown").is_empty(), "the callee shows nothing");
+}
+
+/// The camera's, the encoder's, the decoder's, that of sound, the preview's, which waits, and two for everything that is no
+/// media, with one more for what blocks. Sound cards bring their own.
+#[test]
+fn a_call_has_eight_threads_at_most_beside_its_first_and_each_has_a_name() {
+    let _turn = take_turn();
+    let server = Server::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Cli::new(&server, name).with_media());
+    let mut answering = bob.start_signed_in("answer");
+    let mut calling = alice.start("call bob");
+    calling.wait_for("first_frame");
+    answering.wait_for("first_frame");
+    // What was started only for the beginning has its name by then, or is gone.
+    pass_seconds(&calling, 1);
+    for running in [&mut calling, &mut answering] {
+        let program = members(running.process().id()).swap_remove(0);
+        let threads = program.threads();
+        assert!(threads.iter().all(|name| *name != program.name), "one has no name: {threads:?}");
+        assert!(threads.len() <= 8, "{threads:?}");
+        for name in ["camera", "encoder", "decoder", "audio"] {
+            assert_eq!(threads.iter().filter(|thread| *thread == name).count(), 1, "{name} in {threads:?}");
+        }
+    }
+    calling.process().interrupt();
+    calling.ends_with(0);
+    answering.ends_with(0);
 }
 
 #[test]

@@ -184,11 +184,11 @@ impl Talking {
             return;
         }
         let copy = self.packetizer.copy().filter(|_| self.protection.copies());
-        let packet = self.packetizer.packetize(payload.into(), samples);
+        let packet = self.packetizer.packetize(payload, samples);
         if let Some(captured_at) = captured_at {
             self.sender.set_captured(packet.timestamp, captured_at);
         }
-        if let Err(error) = self.sender.send_with_copies(packet, copy.into_iter().collect()) {
+        if let Err(error) = self.sender.send_with_copies(packet, copy.as_slice()) {
             trace!(%error, "a packet of sound was not sent");
         }
     }

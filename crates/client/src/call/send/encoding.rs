@@ -132,6 +132,9 @@ impl Encoding {
                 all_sent = false;
             }
         }
+        if let Some(coder) = &mut self.coder {
+            coder.encoder.give_back(encoded.data);
+        }
         if all_sent {
             self.shared.meters.frames_sent.count();
         }
