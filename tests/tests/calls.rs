@@ -34,6 +34,13 @@ fn each_sees_and_hears_what_the_other_shows_and_says() {
         assert_pictures_arrived(sender, receiver, &recorder.file("seen.y4m"), source);
         assert_speech_arrived(&recorder.file("heard.wav"), &source.speech, 0.90);
     }
+    for (keeper, path, other) in [(&alice, "alice/rates.json", "bob"), (&bob, "bob/rates.json", "alice")] {
+        let kept = std::fs::read(keeper.file(path)).expect("what the path carried is kept for the next call");
+        let kept: Vec<serde_json::Value> = serde_json::from_slice(&kept).expect("it is JSON");
+        let [entry] = &kept[..] else { panic!("{kept:?}") };
+        assert_eq!((&entry["name"], &entry["network"]), (&other.into(), &"127.0.0.0/24".into()));
+        assert!(entry["bps"].as_u64().is_some_and(|bps| bps > 100_000), "{entry}");
+    }
 }
 
 #[test]

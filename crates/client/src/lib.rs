@@ -13,6 +13,7 @@ pub mod devices;
 mod driver;
 mod event;
 mod frame_sink;
+mod known_rates;
 mod media_devices;
 mod random;
 mod signaling;

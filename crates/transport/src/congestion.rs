@@ -45,9 +45,13 @@ struct Others {
 }
 
 impl Congestion {
-    pub(crate) fn new(last_known_bps: Option<u64>) -> Self {
-        let control = CongestionControl::new(last_known_bps);
-        Self { control, now: Duration::ZERO, queued: 0, others: Others::default() }
+    pub(crate) fn new() -> Self {
+        Self { control: CongestionControl::new(), now: Duration::ZERO, queued: 0, others: Others::default() }
+    }
+
+    /// The path is one that carried so much in an earlier connection.
+    pub(crate) fn start_from(&mut self, last_known_bps: u64) {
+        self.control.start_from(last_known_bps);
     }
 
     /// Goes on to `now`, the time since the connection began.

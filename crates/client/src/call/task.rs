@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ahoy_call::{Gate, PathKind, PathState, PeerCommand, PeerInput, Serial};
 use ahoy_protocol::control::ControlMessage;
+use ahoy_protocol::id::Username;
 use ahoy_protocol::signal::Candidate;
 use ahoy_transport::{CandidateKind, Peer, PeerEvent, PeerEvents, PeerStats, Track, TrackStats, TransportError};
 use tokio::sync::{mpsc, watch};
@@ -13,11 +14,15 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::debug;
 
 use super::media::CallMedia;
+use super::path_rate::PathRate;
 use super::shared::Shared;
 use super::{PeerReport, Surroundings};
 use crate::event::{Event, Stats};
 
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often in a call it is told what the path carries, in seconds: so much is lost if the program dies.
+const RATE_TOLD_EVERY: u32 = 60;
 
 /// Runs until the call is closed or its owner is gone.
 pub(crate) async fn run(
@@ -25,14 +30,14 @@ pub(crate) async fn run(
     mut commands: mpsc::Receiver<PeerCommand>,
     mut gate: watch::Receiver<Gate>,
 ) {
-    let Surroundings { call, recordings, media, peer, reports, frames } = surroundings;
+    let Surroundings { call, with, recordings, media, peer, reports, frames } = surroundings;
     let shared = Arc::new(Shared::new(call, gate.clone(), reports.clone(), frames));
     let (peer, mut events, received) = match Peer::open(peer).await {
         Ok(opened) => opened,
         Err(error) => return refuse_all(&error, &shared, &reports, commands).await,
     };
-    let mut task =
-        Task { peer, media: CallMedia::new(media, recordings, received, Arc::clone(&shared)), shared, reports };
+    let media = CallMedia::new(media, recordings, received, Arc::clone(&shared));
+    let mut task = Task { peer, media, shared, reports, with, rate: PathRate::default(), seconds: 0 };
     let mut seconds = interval(STATS_INTERVAL);
     seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
@@ -45,6 +50,7 @@ pub(crate) async fn run(
             Step::Second => task.tell_stats().await,
         }
     }
+    task.tell_rate();
     let Task { peer, media, .. } = task;
     // Threads are joined, files finished: work that may take a moment.
     let joined = tokio::task::spawn_blocking(move || drop(media));
@@ -104,6 +110,10 @@ struct Task {
     media: CallMedia,
     shared: Arc<Shared>,
     reports: mpsc::Sender<PeerReport>,
+    with: Option<Username>,
+    rate: PathRate,
+    /// Of statistics that were told.
+    seconds: u32,
 }
 
 impl Task {
@@ -171,7 +181,7 @@ impl Task {
         self.report(input).await;
     }
 
-    async fn tell_stats(&self) {
+    async fn tell_stats(&mut self) {
         if self.shared.gate() == Gate::SHUT {
             return;
         }
@@ -181,6 +191,18 @@ impl Task {
         }
         let stats = figures(&path, &self.shared);
         self.shared.tell(Event::Stats(stats));
+        self.rate.take(path.network, path.available_send_bps);
+        self.seconds = self.seconds.wrapping_add(1);
+        if self.seconds.is_multiple_of(RATE_TOLD_EVERY) {
+            self.tell_rate();
+        }
+    }
+
+    /// Never waits: at the end of the program nobody makes room any more.
+    fn tell_rate(&self) {
+        if let (Some(with), Some((network, bps))) = (self.with.clone(), self.rate.usual()) {
+            let _ = self.reports.try_send(PeerReport::Rate { with, network, bps });
+        }
     }
 
     async fn report_made(&self, serial: Serial, made: Result<String, TransportError>) {
