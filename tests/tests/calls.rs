@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
 use ahoy_tests::harness::cli::{Cli, Event, Running, file};
 use ahoy_tests::harness::media::{Source, Sources, unpack};
@@ -93,6 +94,27 @@ fn a_callee_without_camera_still_sees_the_caller() {
     calling.ends_with(0);
     answering.ends_with(0);
     assert!(calling.all("frame_shown").is_empty(), "the callee shows nothing");
+}
+
+#[test]
+fn what_is_shown_small_is_sent_small_and_what_nobody_sees_smaller_still() {
+    let _turn = take_turn();
+    for (shown, sent) in [("300x160", (320, 180)), ("0x0", (160, 90))] {
+        let server = Server::start();
+        let [alice, bob] = ["alice", "bob"].map(|name| Cli::new(&server, name).with_media().and(&["--frame-events"]));
+        let mut answering = bob.with("--shown", shown).start_signed_in("answer");
+        let mut calling = alice.start("call bob");
+        let size = |frame: &Event| (frame.number("width"), frame.number("height"));
+        let (mut frames, until) = (0, Instant::now() + DEADLINE);
+        while size(&answering.wait_for_nth("frame_shown", frames)) != sent {
+            assert!(Instant::now() < until, "no picture of {sent:?} came for a place of {shown}");
+            frames = answering.all("frame_shown").len();
+        }
+        assert_eq!(size(&calling.wait_for("first_frame")), (1280, 720), "nobody told bob of a smaller place");
+        calling.process().interrupt();
+        calling.ends_with(0);
+        answering.ends_with(0);
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod receive;
 mod recording;
 mod send;
 mod shared;
+mod shown;
 mod task;
 
 use std::panic::AssertUnwindSafe;

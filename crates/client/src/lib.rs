@@ -23,7 +23,7 @@ mod worker;
 pub use ahoy_call::{EndReason, Failure, RefusedReason, Side, Timers, View};
 pub use ahoy_media::convert::{ConvertError, Scaler, fit_within, to_rgba};
 pub use ahoy_media::{SinkSpec, SourceSpec, VideoFrame};
-pub use ahoy_protocol::control::Sending;
+pub use ahoy_protocol::control::{Sending, Shown};
 pub use ahoy_protocol::description::ProofError;
 pub use ahoy_protocol::id::{CallId, DeviceAddress, SessionId, Username};
 pub use ahoy_transport::{IceServer, VideoCodec};

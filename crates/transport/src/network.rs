@@ -68,9 +68,7 @@ mod tests {
         assert_eq!(network("192.168.1.7", false), network("192.168.1.250", false));
         assert_eq!(network("192.168.1.7", false), network("::ffff:192.168.1.8", false));
         assert_eq!(network("2001:db8:1:2::7", false), network("2001:db8:1:2:ffff::1", false));
-        for other in
-            [network("192.168.2.7", false), network("192.168.1.7", true), network("2001:db8:1:3::7", false)]
-        {
+        for other in [network("192.168.2.7", false), network("192.168.1.7", true), network("2001:db8:1:3::7", false)] {
             assert_ne!(network("192.168.1.7", false), other);
             assert_ne!(network("2001:db8:1:2::7", false), other);
         }

@@ -4,8 +4,9 @@
 use ahoy_rtp::red;
 use ahoy_rtp::{AssemblerConfig, FrameAssembler, FramePacketizer, OpusPacketizer, PictureFormat, RtpPacket};
 use ahoy_transport::{
-    Candidate, CandidateError, CandidateKind, Certificate, Codec, PathState, Peer, PeerConfig, PeerEvent, PeerEvents,
-    Network, ReceivedMedia, ReceivedPacket, SendError, Track, TransportError, VideoCodec, description::DescriptionError,
+    Candidate, CandidateError, CandidateKind, Certificate, Codec, Network, PathState, Peer, PeerConfig, PeerEvent,
+    PeerEvents, ReceivedMedia, ReceivedPacket, SendError, Track, TransportError, VideoCodec,
+    description::DescriptionError,
 };
 use bytes::Bytes;
 use std::collections::VecDeque;
