@@ -228,6 +228,11 @@ impl CongestionControl {
         duration(queue.max(self.overdue(now)))
     }
 
+    /// How long nothing has left.
+    pub fn idle(&self, now: Duration) -> Duration {
+        duration(micros(now) - self.sent_at)
+    }
+
     /// Packets on their way.
     pub fn packets_in_flight(&self) -> usize {
         self.in_flight.len()

@@ -29,6 +29,14 @@ fn a_step_down_costs_less_than_a_second_and_a_step_up_is_seen_in_five() {
 }
 
 #[test]
+fn a_link_on_which_a_packet_takes_a_fifth_of_a_second_is_known_for_what_it_is() {
+    let run = simulate("2 to 0.05 Mb/s", &Link::rates(&[(0.0, 2e6), (20.0, 0.05e6)], 20.0), 60.0);
+    // What was on its way when it got so narrow takes its time; then nothing stands any more.
+    assert!(run.worst_between(30.0, 58.0) < 1_000.0, "{}", run.worst_between(30.0, 58.0));
+    assert!((25_000.0..55_000.0).contains(&run.mean_bps(30.0, 60.0)), "{}", run.mean_bps(30.0, 60.0));
+}
+
+#[test]
 fn after_an_outage_pictures_are_on_time_within_a_second() {
     let run = simulate("outage", &Link::rates(&[(0.0, 2e6), (20.0, 0.0), (30.0, 2e6)], 20.0), 50.0);
     assert!(run.worst_between(31.0, 50.0) < 150.0, "{}", run.worst_between(31.0, 50.0));
