@@ -254,6 +254,7 @@ impl Wired {
             loopback: true,
             certificate: Certificate::generate().expect("there is randomness"),
             video_codecs: vec![codec],
+            known_rates: Vec::new(),
         };
         let (wire, events, media) = runtime.block_on(Wire::open(config)).expect("there are sockets");
         let call = new_call();

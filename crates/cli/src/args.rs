@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ahoy_client::{
-    Account, ChosenDevices, Config, IceServer, MediaConfig, MediaDevices, NoFrames, ServerUrl, SinkSpec, SourceSpec,
+    Account, ChosenDevices, Config, IceServer, MediaConfig, MediaDevices, ServerUrl, Shown, SinkSpec, SourceSpec,
     Timers, Username, VideoCodec,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::screen::Screen;
 
 /// Calls a person by name from the command line, with picture and sound from and to devices or files.
 ///
@@ -68,6 +70,10 @@ pub(crate) struct Options {
     /// Where pictures go: file:PATH (.y4m) or none.
     #[arg(long, value_name = "SINK", default_value = "none", value_parser = sink)]
     display: SinkSpec,
+    /// Tell the other side that its picture is shown in a place of so many pixels, so that it need not send a larger one; 0x0:
+    /// that nobody sees it. Without this it sends the largest that the network carries.
+    #[arg(long, value_name = "WxH", value_parser = size)]
+    shown: Option<Shown>,
     /// Write what happens as JSON lines to a file, or to standard output with '-'.
     #[arg(long, value_name = "FILE")]
     pub(crate) events: Option<PathBuf>,
@@ -171,7 +177,7 @@ impl Options {
             relay_only: self.relay_only,
             loopback: self.loopback,
             media: MediaConfig {
-                devices: MediaDevices::new(chosen, Arc::new(NoFrames)),
+                devices: MediaDevices::new(chosen, Arc::new(Screen::new(self.shown))),
                 display: self.display,
                 video_codecs,
                 echo,
@@ -212,6 +218,12 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number).ok().filter(|time| *time <= LONGEST).ok_or_else(wrong)
 }
 
+fn size(text: &str) -> Result<Shown, String> {
+    let size = text.split_once('x').and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
+    let (width, height) = size.ok_or_else(|| format!("{text} is no size; one looks like 640x480"))?;
+    Ok(Shown { width, height })
+}
+
 fn source(text: &str) -> Result<SourceSpec, String> {
     text.parse().map_err(|never: std::convert::Infallible| never.to_string())
 }
@@ -235,6 +247,7 @@ mod tests {
             "--guest --ice-server stun:127.0.0.1:3478 --relay-only --loopback --codec h264 answer --calls 2 --delay-ms 10",
             "--user bob --camera file:a.y4m --microphone tone --speaker file:b.wav --display none --events - --frame-events echo",
             "--user bob --commands answer",
+            "--user bob --shown 640x480 answer",
             "devices --json",
         ] {
             assert!(parse(good).is_ok(), "{good}: {:?}", parse(good).err());
@@ -250,6 +263,9 @@ mod tests {
             "call bob --seconds 1e19",
             "answer --delay-ms 18446744073709551615",
             "--frame-events echo",
+            "--shown 640 echo",
+            "--shown 640x-1 echo",
+            "--shown 65536x1 echo",
         ] {
             assert_eq!(parse(bad).err().map(|e| e.exit_code()), Some(2), "{bad}");
         }

@@ -29,6 +29,12 @@ use std::time::Duration;
 /// What is taken for the capacity until the first packets are reported.
 pub const INITIAL_BPS: u64 = 1_500_000;
 
+/// Of what the path carried the last time, this share is taken at the start, between the limits below. Who is too low is
+/// right after the first picture, which is short then; who is too high has filled a queue by that time.
+const REMEMBERED_SHARE: f64 = 0.75;
+const REMEMBERED_MIN_BPS: f64 = 200_000.0;
+const REMEMBERED_MAX_BPS: f64 = 2.0 * INITIAL_BPS as f64;
+
 /// Between what the capacity is believed: a packet in three seconds, and more than any picture here takes.
 const MIN_BPS: f64 = 30_000.0;
 const MAX_BPS: f64 = 50_000_000.0;
@@ -133,9 +139,8 @@ impl Answer {
 }
 
 impl CongestionControl {
-    /// For a path of which nothing is known, or only what it carried the last time.
-    pub fn new(last_known_bps: Option<u64>) -> Self {
-        let bps = last_known_bps.map_or(INITIAL_BPS as f64, |bps| (bps as f64).clamp(MIN_BPS, MAX_BPS));
+    /// For a path of which nothing is known.
+    pub fn new() -> Self {
         Self {
             in_flight: InFlight::default(),
             base: BaseDelay::default(),
@@ -147,8 +152,16 @@ impl CongestionControl {
             sent_at: 0,
             asked: 0,
             grown_at: 0,
-            bps,
+            bps: INITIAL_BPS as f64,
             is_known: false,
+        }
+    }
+
+    /// The path is one that carried `last_known_bps` the last time. That is a guess, and a careful one; it counts until the
+    /// first reports say better, and not at all where they have said so already.
+    pub fn start_from(&mut self, last_known_bps: u64) {
+        if !self.is_known {
+            self.bps = (last_known_bps as f64 * REMEMBERED_SHARE).clamp(REMEMBERED_MIN_BPS, REMEMBERED_MAX_BPS);
         }
     }
 
@@ -233,6 +246,11 @@ impl CongestionControl {
     pub fn is_queued(&self, now: Duration, number: u16, way_back: Duration) -> bool {
         let Some(sent) = self.in_flight.get(number) else { return false };
         sent.wait > QUEUED_US && micros(now) < sent.at + sent.wait + micros(way_back)
+    }
+
+    /// How long nothing has left.
+    pub fn idle(&self, now: Duration) -> Duration {
+        duration(micros(now) - self.sent_at)
     }
 
     /// Packets on their way.
@@ -327,6 +345,12 @@ fn micros(duration: Duration) -> i64 {
 
 fn duration(micros: i64) -> Duration {
     Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+}
+
+impl Default for CongestionControl {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 #[cfg(test)]

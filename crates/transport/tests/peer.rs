@@ -4,8 +4,9 @@
 use ahoy_rtp::red;
 use ahoy_rtp::{AssemblerConfig, FrameAssembler, FramePacketizer, OpusPacketizer, PictureFormat, RtpPacket};
 use ahoy_transport::{
-    Candidate, CandidateError, CandidateKind, Certificate, Codec, PathState, Peer, PeerConfig, PeerEvent, PeerEvents,
-    ReceivedMedia, ReceivedPacket, SendError, Track, TransportError, VideoCodec, description::DescriptionError,
+    Candidate, CandidateError, CandidateKind, Certificate, Codec, Network, PathState, Peer, PeerConfig, PeerEvent,
+    PeerEvents, ReceivedMedia, ReceivedPacket, SendError, Track, TransportError, VideoCodec,
+    description::DescriptionError,
 };
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -27,6 +28,7 @@ fn config_with(video_codecs: &[VideoCodec]) -> PeerConfig {
         loopback: true,
         certificate: Certificate::generate().unwrap(),
         video_codecs: video_codecs.to_vec(),
+        known_rates: Vec::new(),
     }
 }
 
@@ -114,6 +116,26 @@ fn packets_of_a_key_picture(bytes: usize) -> Vec<RtpPacket> {
     let mut unit = vec![0, 0, 0, 1, 0x67, 0x42, 0xe0, 0x1f, 0, 0, 0, 1, 0x68, 0xce, 0, 0, 0, 1, 0x65, 0x88];
     unit.extend((0..bytes).map(|index| (index % 255) as u8 + 1));
     FramePacketizer::new(32_700).packetize(PictureFormat::H264, &unit, u32::MAX - 5).map(late_in_the_count).collect()
+}
+
+#[tokio::test]
+async fn a_path_begins_with_what_it_carried_the_last_time_on_the_same_network() {
+    let loopback = Network::new([127, 0, 0, 1].into(), false);
+    let elsewhere = [Network::new([10, 0, 0, 1].into(), false), Network::new([127, 0, 0, 1].into(), true)];
+    let mut budgets = Vec::new();
+    for networks in [vec![elsewhere[0], elsewhere[1], loopback], elsewhere.to_vec()] {
+        let known_rates = networks.into_iter().map(|network| (network, 400_000)).collect();
+        let opened = Peer::open(PeerConfig { known_rates, ..config() }).await.unwrap();
+        let mut alice = Side { peer: opened.0, events: opened.1, media: opened.2, seen: VecDeque::new() };
+        let mut bob = Side::open().await;
+        negotiate(&alice.peer, &bob.peer).await;
+        let (for_bob, for_alice) = (bob.peer.clone(), alice.peer.clone());
+        tokio::join!(alice.wait_connected(&for_bob), bob.wait_connected(&for_alice));
+        assert_eq!(alice.peer.stats().await.network, Some(loopback));
+        budgets.push(alice.peer.sender(Track::Camera).picture_budget().unwrap().bitrate_bps);
+    }
+    assert!((150_000..300_000).contains(&budgets[0]), "{budgets:?}");
+    assert!(budgets[1] > 1_000_000, "{budgets:?}");
 }
 
 #[tokio::test]

@@ -151,7 +151,8 @@ impl Encoding {
         }
         let captured_fps = captured.rate.fps().round() as u32;
         let load = self.encoding_s * captured.rate.fps();
-        let circumstances = Circumstances { captured: size, captured_fps, bitrate_bps, shown: None, load };
+        let circumstances =
+            Circumstances { captured: size, captured_fps, bitrate_bps, shown: self.shared.shown(), load };
         let rung = self.ladder.choose(now, &circumstances);
         let rate = FrameRate::new(rung.fps.max(1), 1).unwrap_or(captured.rate);
         let rate = if rung.fps >= captured_fps { captured.rate } else { rate };

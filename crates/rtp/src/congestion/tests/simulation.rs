@@ -89,6 +89,11 @@ pub(super) struct Run {
 }
 
 impl Run {
+    /// When the first picture was there.
+    pub(super) fn first_ms(&self) -> f64 {
+        self.delays.first().map_or(f64::INFINITY, |(_, delay)| *delay)
+    }
+
     pub(super) fn mean_bps(&self, from: f64, to: f64) -> f64 {
         self.sent_between(from, to) as f64 * 8.0 / (to - from)
     }
@@ -103,9 +108,15 @@ impl Run {
 }
 
 pub(super) fn simulate(name: &str, link: &Link, seconds: f64) -> Run {
+    simulate_from(name, link, seconds, None)
+}
+
+/// The same, where the path is known from an earlier call.
+pub(super) fn simulate_from(name: &str, link: &Link, seconds: f64, last_known_bps: Option<u64>) -> Run {
     let mut rng = StdRng::seed_from_u64(11);
     let mut was_lost = (false, false);
-    let mut control = CongestionControl::new(None);
+    let mut control = CongestionControl::new();
+    last_known_bps.into_iter().for_each(|bps| control.start_from(bps));
     let mut pacer: Pacer<Packet> = Pacer::default();
     let (mut number, mut chance, mut credit, mut next_picture) = (0u16, 0, 0.0_f64, 0.0);
     let mut queue: VecDeque<Packet> = VecDeque::new();
