@@ -6,6 +6,7 @@ mod desk;
 mod levels;
 mod microphone;
 mod problems;
+mod standin;
 
 use std::fmt;
 use std::sync::Arc;
