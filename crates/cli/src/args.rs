@@ -58,13 +58,16 @@ pub(crate) struct Options {
     /// The video codec to send, where the other side takes it; else the other one.
     #[arg(long, value_enum, default_value = "h264")]
     codec: Codec,
-    /// Where pictures come from: a camera's id (see `devices`) or "default", file:PATH (.y4m), pattern or none.
+    /// Where pictures come from: a camera's id or name (see `devices`), "default", file:PATH (.y4m), pattern or none.
     #[arg(long, value_name = "SRC", default_value = "pattern", value_parser = source)]
     camera: SourceSpec,
-    /// Where sound comes from: a microphone's id (see `devices`) or "default", file:PATH (.wav), tone or none.
+    /// Where sound comes from: a microphone's id or name (see `devices`), "default", file:PATH (.wav), tone or none.
     #[arg(long, value_name = "SRC", default_value = "tone", value_parser = source)]
     microphone: SourceSpec,
-    /// Where sound goes: a speaker's id (see `devices`) or "default", file:PATH (.wav) or none.
+    /// Whether steady noise is taken out of what a microphone hears. What a file brings stays as it is.
+    #[arg(long, value_enum, value_name = "on|off", default_value = "on")]
+    noise_suppression: Switch,
+    /// Where sound goes: a speaker's id or name (see `devices`), "default", file:PATH (.wav) or none.
     #[arg(long, value_name = "SINK", default_value = "none", value_parser = sink)]
     speaker: SinkSpec,
     /// Where pictures go: file:PATH (.y4m) or none.
@@ -81,7 +84,7 @@ pub(crate) struct Options {
     #[arg(long, requires = "events")]
     frame_events: bool,
     /// Read commands for a call from standard input, one a line: mute, unmute, camera-off, camera-on, use-camera SRC,
-    /// use-microphone SRC, use-speaker SINK, hang-up.
+    /// use-microphone SRC, use-speaker SINK, noise-suppression on|off, hang-up.
     #[arg(long)]
     pub(crate) commands: bool,
     /// How long this device rings, in milliseconds.
@@ -99,6 +102,15 @@ pub(crate) enum Codec {
     H264,
     /// VP8.
     Vp8,
+}
+
+/// Something that is on or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
 }
 
 /// What to do.
@@ -165,6 +177,8 @@ impl Options {
             timers.dial = Duration::from_millis(ms);
         }
         let chosen = ChosenDevices { camera: self.camera, microphone: self.microphone, speaker: self.speaker };
+        let devices = MediaDevices::new(chosen, Arc::new(Screen::new(self.shown)));
+        devices.set_noise_suppression(self.noise_suppression == Switch::On);
         Ok(Config {
             server: self.server,
             account: Account::from_typed(self.user.as_deref(), self.guest)?,
@@ -176,13 +190,7 @@ impl Options {
             ice_servers: self.ice_servers,
             relay_only: self.relay_only,
             loopback: self.loopback,
-            media: MediaConfig {
-                devices: MediaDevices::new(chosen, Arc::new(Screen::new(self.shown))),
-                display: self.display,
-                video_codecs,
-                echo,
-                frame_events: self.frame_events,
-            },
+            media: MediaConfig { devices, display: self.display, video_codecs, echo, frame_events: self.frame_events },
             timers,
             device: Some("ahoy-cli".into()),
             name: None,
@@ -248,6 +256,7 @@ mod tests {
             "--user bob --camera file:a.y4m --microphone tone --speaker file:b.wav --display none --events - --frame-events echo",
             "--user bob --commands answer",
             "--user bob --shown 640x480 answer",
+            "--user bob --noise-suppression off answer",
             "devices --json",
         ] {
             assert!(parse(good).is_ok(), "{good}: {:?}", parse(good).err());
@@ -258,6 +267,7 @@ mod tests {
             "call Bob!",
             "answer --calls 0",
             "--codec h265 echo",
+            "--noise-suppression perhaps echo",
             "--server http://x echo",
             "call bob --seconds -1",
             "call bob --seconds 1e19",

@@ -32,8 +32,12 @@ impl<T> Numbered<T> {
         self.0.remove(place).map(|(_, thing)| thing)
     }
 
+    pub(crate) fn get(&self, number: i64) -> Option<&T> {
+        self.0.get(self.place(number)).filter(|(known, _)| *known == number).map(|(_, thing)| thing)
+    }
+
     pub(crate) fn contains(&self, number: i64) -> bool {
-        self.0.get(self.place(number)).is_some_and(|(known, _)| *known == number)
+        self.get(number).is_some()
     }
 
     pub(crate) fn first(&self) -> Option<(i64, &T)> {
@@ -116,6 +120,7 @@ mod tests {
                 }
                 _ => assert_eq!(numbered.insert(number, step), tree.insert(number, step)),
             }
+            assert_eq!(numbered.get(number), tree.get(&number));
             assert_eq!(numbered.contains(number), tree.contains_key(&number));
             assert!(numbered.before(number).eq(tree.range(..number).map(|(number, thing)| (*number, thing))));
             assert!(numbered.starting_at(number).eq(tree.range(number..).map(|(number, thing)| (*number, thing))));

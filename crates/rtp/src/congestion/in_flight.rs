@@ -36,7 +36,7 @@ impl InFlight {
     }
 
     pub(super) fn get(&self, number: u16) -> Option<&Sent> {
-        self.packets.get(&self.read(number))
+        self.packets.get(self.read(number))
     }
 
     /// What comes before the first packet of a report will not be reported on any more: its report was lost.

@@ -116,7 +116,7 @@ fn packets_out_of_order_cost_nothing_either() {
 
 #[test]
 fn a_packet_that_is_sent_paced_and_reported_costs_nothing() {
-    let (mut congestion, mut pacer) = (CongestionControl::new(None), Pacer::default());
+    let (mut congestion, mut pacer) = (CongestionControl::new(), Pacer::default());
     // They come back 120 ms later, a picture's together.
     let mut reports: VecDeque<PacketReport> = VecDeque::with_capacity(64);
     let mut number = 0_u16;
