@@ -18,6 +18,9 @@ pub use opus::OpusPacketizer;
 /// its extensions (12), the SRTP tag (16) and the two bytes that a retransmission adds (RFC 4588), rounded down.
 pub const MAX_PAYLOAD_BYTES: usize = 1_180;
 
+/// A packet's headers are no shorter: smaller pieces are not worth one.
+const MIN_PIECE_BYTES: usize = 60;
+
 /// The first sequence number of a stream, made from a random number: below 2^15. A receiver that lost the first packets
 /// takes the first that it sees for one before the numbers wrap, and could decrypt none if they had wrapped by then
 /// (RFC 3711 §3.3.1).
@@ -37,10 +40,18 @@ pub struct FramePacketizer {
 }
 
 /// The payloads of one picture, in sending order. Keeps its memory from one picture to the next.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Payloads {
     memory: Slabs,
     list: Vec<Bytes>,
+    /// No payload is longer, in bytes.
+    longest: usize,
+}
+
+impl Default for Payloads {
+    fn default() -> Self {
+        Self { memory: Slabs::default(), list: Vec::new(), longest: MAX_PAYLOAD_BYTES }
+    }
 }
 
 impl Payloads {
@@ -77,6 +88,21 @@ impl FramePacketizer {
         picture: &[u8],
         timestamp: u32,
     ) -> impl ExactSizeIterator<Item = RtpPacket> {
+        self.packetize_into(1, format, picture, timestamp)
+    }
+
+    /// The same, in about `least` packets or more, unless they became too short.
+    pub fn packetize_into(
+        &mut self,
+        least: usize,
+        format: PictureFormat,
+        picture: &[u8],
+        timestamp: u32,
+    ) -> impl ExactSizeIterator<Item = RtpPacket> {
+        self.payloads.longest = match least {
+            0 | 1 => MAX_PAYLOAD_BYTES,
+            _ => (picture.len() / least).clamp(MIN_PIECE_BYTES, MAX_PAYLOAD_BYTES),
+        };
         match format {
             PictureFormat::H264 => h264::append(picture, &mut self.payloads),
             PictureFormat::Vp8 => {
@@ -138,6 +164,20 @@ mod tests {
             let packets: Vec<RtpPacket> = FramePacketizer::new(0).packetize(format, &picture, 77).collect();
             assert_eq!(packets.iter().map(|packet| packet.marker).collect::<Vec<_>>(), [false, false, true]);
             assert!(packets.iter().all(|packet| packet.timestamp == 77));
+        }
+    }
+
+    #[test]
+    fn a_small_picture_can_be_several_packets_and_stays_the_same() {
+        for format in [PictureFormat::H264, PictureFormat::Vp8] {
+            let picture = [&H264_SLICE[..], &[9; 400]].concat();
+            let mut packetizer = FramePacketizer::new(0);
+            let packets: Vec<_> = packetizer.packetize_into(4, format, &picture, 77).collect();
+            assert!((4..=5).contains(&packets.len()), "{}", packets.len());
+            let sent: usize = packets.iter().map(|packet| packet.payload.len()).sum();
+            assert!((400..450).contains(&sent), "{sent}");
+            assert_eq!(packetizer.packetize_into(4, format, &H264_SLICE, 78).count(), 1);
+            assert_eq!(packetizer.packetize(format, &picture, 79).count(), 1);
         }
     }
 

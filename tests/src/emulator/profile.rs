@@ -193,7 +193,20 @@ mod tests {
         assert_eq!(profile.loss, Loss::Bursts { share: 0.2, mean_packets: 4.0 });
         assert_eq!(profile.steps(), [Step { from: Duration::ZERO, bps: 2_000_000 }]);
         assert_eq!(Profile::named("delay-150").unwrap().delay, Duration::from_millis(150));
-        for name in ["", "-", "loss", "loss-", "loss-101", "burst-99", "delay-99999", "step-2m", "loss-5ms", "no-5", "slow-k", "slow-9k"] {
+        for name in [
+            "",
+            "-",
+            "loss",
+            "loss-",
+            "loss-101",
+            "burst-99",
+            "delay-99999",
+            "step-2m",
+            "loss-5ms",
+            "no-5",
+            "slow-k",
+            "slow-9k",
+        ] {
             assert!(Profile::named(name).is_err(), "{name}");
         }
     }

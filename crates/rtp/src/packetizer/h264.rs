@@ -1,7 +1,7 @@
 //! H.264 access units as RTP, packetization mode 1 (RFC 6184 §6.3): parameter sets together in a STAP-A, a NAL unit
 //! that fits as it is, a longer one in FU-As.
 
-use super::{MAX_PAYLOAD_BYTES, Payloads, even_pieces};
+use super::{Payloads, even_pieces};
 use crate::annex_b;
 use crate::nal::{FORBIDDEN_AND_REF_IDC, FU_A, FU_END, FU_START, NAL_REF_IDC, NAL_TYPE, PPS, SPS, STAP_A};
 use bytes::BufMut as _;
@@ -28,7 +28,7 @@ fn is_parameter_set(nal: &[u8]) -> bool {
 /// Two or more parameter sets that fit share a packet, so that losing one does not leave the other useless.
 fn append_parameter_sets(payloads: &mut Payloads, parameter_sets: &mut Vec<&[u8]>) {
     let together = 1 + parameter_sets.iter().map(|nal| 2 + nal.len()).sum::<usize>();
-    if parameter_sets.len() < 2 || together > MAX_PAYLOAD_BYTES {
+    if parameter_sets.len() < 2 || together > payloads.longest {
         for nal in parameter_sets.drain(..) {
             append_nal(payloads, nal);
         }
@@ -50,14 +50,14 @@ fn highest_ref_idc(nals: &[&[u8]]) -> u8 {
 }
 
 fn append_nal(payloads: &mut Payloads, nal: &[u8]) {
-    if nal.len() <= MAX_PAYLOAD_BYTES {
+    if nal.len() <= payloads.longest {
         payloads.push_parts(&[], nal);
         return;
     }
     let Some((header, body)) = nal.split_first() else {
         return;
     };
-    let mut fragments = even_pieces(body, MAX_PAYLOAD_BYTES - 2).peekable();
+    let mut fragments = even_pieces(body, payloads.longest - 2).peekable();
     let mut flags = FU_START;
     while let Some(fragment) = fragments.next() {
         if fragments.peek().is_none() {
@@ -71,6 +71,7 @@ fn append_nal(payloads: &mut Payloads, nal: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packetizer::MAX_PAYLOAD_BYTES;
     use bytes::Bytes;
 
     fn payloads(access_unit: &[u8]) -> Vec<Bytes> {

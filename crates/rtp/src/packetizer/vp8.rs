@@ -1,7 +1,7 @@
 //! VP8 frames as RTP (RFC 7741): each packet a descriptor with a picture id of 15 bits, which some receivers insist on, and
 //! a piece of the frame. Partitions are not told apart, and temporal layers are not there.
 
-use super::{MAX_PAYLOAD_BYTES, Payloads, even_pieces};
+use super::{Payloads, even_pieces};
 use crate::vp8::{EXTENDED, LONG_PICTURE_ID, PICTURE_ID, START};
 
 const DESCRIPTOR_BYTES: usize = 4;
@@ -10,7 +10,7 @@ const DESCRIPTOR_BYTES: usize = 4;
 pub(super) fn append(frame: &[u8], picture_id: u16, payloads: &mut Payloads) {
     let [id_high, id_low] = picture_id.to_be_bytes();
     let mut start = START;
-    for piece in even_pieces(frame, MAX_PAYLOAD_BYTES - DESCRIPTOR_BYTES) {
+    for piece in even_pieces(frame, payloads.longest - DESCRIPTOR_BYTES) {
         payloads.push_parts(&[EXTENDED | start, PICTURE_ID, LONG_PICTURE_ID | id_high, id_low], piece);
         start = 0;
     }
@@ -19,6 +19,7 @@ pub(super) fn append(frame: &[u8], picture_id: u16, payloads: &mut Payloads) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packetizer::MAX_PAYLOAD_BYTES;
     use bytes::Bytes;
 
     fn payloads(frame: &[u8], picture_id: u16) -> Vec<Bytes> {

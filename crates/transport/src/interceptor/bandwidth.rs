@@ -81,7 +81,9 @@ impl Bandwidth {
     /// Whether the peer asked for a packet (RFC 4588 §4) that is not lost: it has not left the first time, or stands in a
     /// queue on its way. A second one would make the queue longer.
     fn is_still_to_come(&self, now: Instant, track: Track, again: &rtp::Packet) -> bool {
-        let Some(sequence) = again.payload.first_chunk().map(|number| u16::from_be_bytes(*number)) else { return false };
+        let Some(sequence) = again.payload.first_chunk().map(|number| u16::from_be_bytes(*number)) else {
+            return false;
+        };
         let ssrc = self.ssrcs.media[track.index()];
         let left = self.numbers[track.index()].get(usize::from(sequence) % REMEMBERED_PACKETS).copied().flatten();
         let is_queued = left.is_some_and(|(of, number)| {

@@ -23,6 +23,10 @@ const IDLE: Duration = Duration::from_millis(100);
 /// A picture that would wait longer on its way is left out: the next one is newer.
 const LONGEST_WAIT: Duration = Duration::from_millis(50);
 
+/// What a picture that asks whether the path answers keeps to, in bits a second, and of so many packets.
+const ASKING_BPS: u32 = 100_000;
+const ASKING_PACKETS: usize = 4;
+
 /// How much the last picture counts in how long encoding takes: half a second's average.
 const LOAD_AVERAGED: f64 = 1.0 / 15.0;
 
@@ -65,6 +69,8 @@ struct Plan {
     rung: Rung,
     rate: FrameRate,
     bitrate_bps: u32,
+    /// Of so many packets at least, if it is not too short.
+    packets: usize,
 }
 
 impl Encoding {
@@ -125,7 +131,7 @@ impl Encoding {
         };
         self.sender.set_captured(captured.rtp, captured.taken_at);
         let mut all_sent = true;
-        for packet in self.packetizer.packetize(format, &encoded.data, captured.rtp) {
+        for packet in self.packetizer.packetize_into(plan.packets, format, &encoded.data, captured.rtp) {
             if let Err(error) = self.sender.send(packet) {
                 // The receiver sees the gap and asks for a key frame.
                 trace!(%error, "a packet was not sent");
@@ -162,11 +168,13 @@ impl Encoding {
             return Err(LeftOut::NotDue);
         }
         self.next_at = (self.next_at + interval).max(now);
-        Ok(Plan { rung, rate, bitrate_bps: bitrate_bps.min(rung.worth_bps()) })
+        let is_asking = budget.is_some_and(|budget| budget.is_asking);
+        let (most_bps, packets) = if is_asking { (ASKING_BPS, ASKING_PACKETS) } else { (rung.worth_bps(), 1) };
+        Ok(Plan { rung, rate, bitrate_bps: bitrate_bps.min(most_bps), packets })
     }
 
     fn encode(&mut self, captured: &Captured, codec: VideoCodec, plan: Plan) -> Result<Option<EncodedFrame>, String> {
-        let Plan { rung, rate, bitrate_bps } = plan;
+        let Plan { rung, rate, bitrate_bps, .. } = plan;
         let began = Instant::now();
         let frame = self.scaler.scale(&captured.frame, rung.width, rung.height).map_err(|e| in_words(&e))?;
         let force_key = self.key_frame_wanted.swap(false, Ordering::Relaxed);

@@ -33,7 +33,14 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) fn rates(rates: &[(f64, f64)], delay_ms: f64) -> Self {
-        Self { rates: rates.to_vec(), chances: Vec::new(), delay_s: delay_ms / 1e3, loss: 0.0, in_a_row: 1.0, lost_reports: 0.0 }
+        Self {
+            rates: rates.to_vec(),
+            chances: Vec::new(),
+            delay_s: delay_ms / 1e3,
+            loss: 0.0,
+            in_a_row: 1.0,
+            lost_reports: 0.0,
+        }
     }
 
     pub(super) fn recorded(path: &str, delay_ms: f64) -> Self {
