@@ -58,7 +58,12 @@ mod tests {
             link: LinkView::SignedIn,
             people: Vec::new(),
             devices: DevicesView::default(),
-            settings: SettingsView { theme: Theme::System, letter_keys: true, ring_volume: 1.0 },
+            settings: SettingsView {
+                theme: Theme::System,
+                letter_keys: true,
+                ring_volume: 1.0,
+                noise_suppression: true,
+            },
             preview: PreviewView::default(),
             notices: Vec::new(),
         }

@@ -25,7 +25,7 @@ use sound::Sound;
 use talk::{Counted, People, Talk};
 
 /// Profiles of the emulator.
-const LINKS: [&str; 4] = ["clean-20ms", "loss-5", "loss-10", "loss-20"];
+const LINKS: [&str; 5] = ["clean-20ms", "loss-5", "loss-10", "loss-20", "slow-50k"];
 
 /// In place of a link's name.
 const NO_LINK: &str = "none, within this machine";
@@ -88,7 +88,8 @@ fn links(options: &Options) -> Vec<(String, LinkChoice)> {
         return vec![("recorded".to_owned(), LinkChoice::traces(up, down))];
     }
     let few = if options.smoke { 1 } else { LINKS.len() };
-    LINKS.into_iter().take(few).map(|name| (name.to_owned(), LinkChoice::profile(name))).collect()
+    let names = if options.link.is_empty() { LINKS.map(str::to_owned).to_vec() } else { options.link.clone() };
+    names.into_iter().take(few).map(|name| (name.clone(), LinkChoice::profile(&name))).collect()
 }
 
 impl Studio {

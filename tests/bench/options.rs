@@ -24,7 +24,7 @@ pub(crate) struct Options {
     /// milliseconds
     #[arg(long, num_args = 2, value_names = ["UP", "DOWN"])]
     pub(crate) trace: Option<Vec<PathBuf>>,
-    /// Only these links of video, and write nothing
+    /// Only these links of video and audio, by the emulator's names, and write nothing
     #[arg(long, value_name = "NAME")]
     pub(crate) link: Vec<String>,
     /// Only see that everything runs, for a few seconds each, and write nothing

@@ -28,7 +28,7 @@ const ROUNDS_CLEAN: u32 = 5;
 const ROUNDS: u32 = 2;
 const CLEAN: &str = "clean-20ms";
 /// Of a recorded link so much is seen.
-const RECORDED: Duration = Duration::from_secs(60);
+const RECORDED: Duration = Duration::from_secs(200);
 
 /// The links whose rate changes by the clock are seen once from beginning to end, however short the others are measured.
 const LINKS: [&str; 13] = [

@@ -18,6 +18,8 @@
  *   broken        failing at each picture (EIO)
  *   crowded       on a bus without room for what is not compressed (ENOSPC)
  *   padded        giving rows and buffers that are longer than the picture, with dirt in between
+ *   second        not alone: /dev/video1 is there too and shows the same. One of the two streams at a time, and only the
+ *                 first can be unplugged
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -41,15 +43,16 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NODE "/dev/video0"
-#define NAME_FILE "/sys/class/video4linux/video0/name"
-#define NAME "Fake Camera"
+#define CAMERAS 2
 #define PAGE 4096u
 #define MOST_OPENERS 8
 #define MOST_OFFERS 32
 #define MOST_BUFFERS 8
 #define MOST_JPEGS 4096
 #define DIRT 0xee
+
+static const char *const node[CAMERAS] = {"video0", "video1"};
+static const char *const name[CAMERAS] = {"Fake Camera", "Second Camera"};
 
 /* glibc's own function behind the one that is defined here. */
 #define REAL(function) ({                                     \
@@ -68,6 +71,7 @@ static size_t clip_first, jpeg_at[MOST_JPEGS + 1], jpeg_count;
 /* The device. Each opener has a timer of its own as file descriptor, so that poll() can wait for it. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_int openers[MOST_OPENERS]; /* file descriptor + 1 */
+static int opened[MOST_OPENERS]; /* which of the cameras */
 static struct offer offers[MOST_OFFERS];
 static int offer_count;
 static struct offer set;
@@ -84,6 +88,17 @@ static int is(const char *state) {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/%s", getenv("FAKECAM"), state);
     return access(path, F_OK) == 0;
+}
+
+static int is_gone(int camera) {
+    return camera ? !is("second") : is("unplugged");
+}
+
+/* The camera behind a file descriptor, or -1. */
+static int camera_of(int fd) {
+    for (int i = 0; i < MOST_OPENERS; i++)
+        if (openers[i] && openers[i] == fd + 1) return opened[i];
+    return -1;
 }
 
 static int fail(int error) {
@@ -172,10 +187,10 @@ static uint32_t draw(uint8_t *out, uint64_t number) {
     return picture_bytes(set);
 }
 
-static int capability(struct v4l2_capability *c) {
+static int capability(int camera, struct v4l2_capability *c) {
     memset(c, 0, sizeof *c);
     strcpy((char *)c->driver, "fakecam");
-    strcpy((char *)c->card, NAME);
+    strcpy((char *)c->card, name[camera]);
     strcpy((char *)c->bus_info, "platform:fakecam");
     c->device_caps = V4L2_CAP_VIDEO_CAPTURE | V4L2_CAP_STREAMING | V4L2_CAP_EXT_PIX_FORMAT;
     c->capabilities = c->device_caps | V4L2_CAP_DEVICE_CAPS;
@@ -343,9 +358,9 @@ static int stream_on(int fd, int on) {
 
 static int answer(int fd, unsigned long request, void *about) {
     request &= 0xffffffffu; /* some hand it over as int */
-    if (is("unplugged")) return fail(ENODEV);
+    if (is_gone(camera_of(fd))) return fail(ENODEV);
     switch (request) {
-    case VIDIOC_QUERYCAP: return capability(about);
+    case VIDIOC_QUERYCAP: return capability(camera_of(fd), about);
     case VIDIOC_ENUM_FMT: return enum_format(about);
     case VIDIOC_ENUM_FRAMESIZES: return enum_size(about);
     case VIDIOC_ENUM_FRAMEINTERVALS: return enum_interval(about);
@@ -362,9 +377,7 @@ static int answer(int fd, unsigned long request, void *about) {
 }
 
 static int is_ours(int fd) {
-    for (int i = 0; i < MOST_OPENERS; i++)
-        if (openers[i] && openers[i] == fd + 1) return 1;
-    return 0;
+    return camera_of(fd) >= 0;
 }
 
 static int locked_answer(int fd, unsigned long request, void *about) {
@@ -375,23 +388,36 @@ static int locked_answer(int fd, unsigned long request, void *about) {
     return result;
 }
 
-static int open_camera(void) {
-    if (is("unplugged")) return fail(ENOENT);
+static int open_camera(int camera) {
+    if (is_gone(camera)) return fail(ENOENT);
     if (is("refused")) return fail(EACCES);
     int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     for (int i = 0; i < MOST_OPENERS; i++) {
         int none = 0;
-        if (atomic_compare_exchange_strong(&openers[i], &none, fd + 1)) return fd;
+        if (!atomic_compare_exchange_strong(&openers[i], &none, fd + 1)) continue;
+        opened[i] = camera;
+        return fd;
     }
     REAL(close)(fd);
     return fail(EMFILE);
 }
 
-static int open_name(void) {
+static int open_name(int camera) {
     int fd = memfd_create("name", MFD_CLOEXEC);
-    if (write(fd, NAME "\n", sizeof NAME) < 0) return -1;
+    if (dprintf(fd, "%s\n", name[camera]) < 0) return -1;
     lseek(fd, 0, SEEK_SET);
     return fd;
+}
+
+/* Which camera has that node or, with "/name" behind it, name; -1 for any other path. */
+static int camera_at(const char *path, const char *folder, const char *behind) {
+    size_t length = strlen(folder);
+    if (!getenv("FAKECAM") || strncmp(path, folder, length)) return -1;
+    for (int i = 0; i < CAMERAS; i++) {
+        size_t own = strlen(node[i]);
+        if (!strncmp(path + length, node[i], own) && !strcmp(path + length + own, behind)) return i;
+    }
+    return -1;
 }
 
 /* From here on: what programs call. */
@@ -402,8 +428,10 @@ static int open_name(void) {
         va_start(more, flags);                                                   \
         mode_t mode = va_arg(more, mode_t);                                      \
         va_end(more);                                                            \
-        if (getenv("FAKECAM") && !strcmp(path, NODE)) return open_camera();      \
-        if (getenv("FAKECAM") && !strcmp(path, NAME_FILE)) return open_name();   \
+        int camera = camera_at(path, "/dev/", "");                               \
+        if (camera == 0 || (camera > 0 && is("second"))) return open_camera(camera); \
+        camera = camera_at(path, "/sys/class/video4linux/", "/name");            \
+        if (camera >= 0) return open_name(camera);                               \
         return REAL(function)(path, flags, mode);                                \
     }
 DEFINE_OPEN(open)
@@ -439,7 +467,7 @@ void *mmap(void *address, size_t length, int protection, int flags, int fd, off_
 int poll(struct pollfd *who, nfds_t count, int timeout_ms) {
     if (count != 1 || !is_ours(who->fd)) return REAL(poll)(who, count, timeout_ms);
     for (int waited_ms = 0; timeout_ms < 0 || waited_ms <= timeout_ms; waited_ms += 10) {
-        if (is("unplugged") || is("broken")) {
+        if (is_gone(camera_of(who->fd)) || is("broken")) {
             who->revents = POLLERR | POLLHUP;
             return 1;
         }
@@ -452,19 +480,21 @@ int poll(struct pollfd *who, nfds_t count, int timeout_ms) {
 }
 
 static DIR *listed;
-static int is_listed;
+static int next; /* camera to list */
 
 DIR *opendir(const char *path) {
     DIR *folder = REAL(opendir)(path);
-    if (folder && getenv("FAKECAM") && !strcmp(path, "/dev") && !is("unplugged")) listed = folder, is_listed = 0;
+    if (folder && getenv("FAKECAM") && !strcmp(path, "/dev")) listed = folder, next = 0;
     return folder;
 }
 
 struct dirent64 *readdir64(DIR *folder) {
-    static struct dirent64 camera = {.d_ino = 1, .d_type = DT_CHR, .d_name = "video0"};
+    static struct dirent64 camera = {.d_ino = 1, .d_type = DT_CHR};
     struct dirent64 *entry = REAL(readdir64)(folder);
-    if (entry || folder != listed || is_listed) return entry;
-    is_listed = 1;
+    if (entry || folder != listed) return entry;
+    while (next < CAMERAS && is_gone(next)) next++;
+    if (next == CAMERAS) return NULL;
+    strcpy(camera.d_name, node[next++]);
     return &camera;
 }
 

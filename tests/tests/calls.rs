@@ -3,8 +3,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
 use ahoy_tests::harness::cli::{Cli, Event, Running, file};
+use ahoy_tests::harness::family::members;
 use ahoy_tests::harness::media::{Source, Sources, unpack};
 use ahoy_tests::harness::speech::{self, Found};
 use ahoy_tests::harness::ssim::ssim;
@@ -33,6 +35,13 @@ fn each_sees_and_hears_what_the_other_shows_and_says() {
     {
         assert_pictures_arrived(sender, receiver, &recorder.file("seen.y4m"), source);
         assert_speech_arrived(&recorder.file("heard.wav"), &source.speech, 0.90);
+    }
+    for (keeper, path, other) in [(&alice, "alice/rates.json", "bob"), (&bob, "bob/rates.json", "alice")] {
+        let kept = std::fs::read(keeper.file(path)).expect("what the path carried is kept for the next call");
+        let kept: Vec<serde_json::Value> = serde_json::from_slice(&kept).expect("it is JSON");
+        let [entry] = &kept[..] else { panic!("{kept:?}") };
+        assert_eq!((&entry["name"], &entry["network"]), (&other.into(), &"127.0.0.0/24".into()));
+        assert!(entry["bps"].as_u64().is_some_and(|bps| bps > 100_000), "{entry}");
     }
 }
 
@@ -86,6 +95,54 @@ fn a_callee_without_camera_still_sees_the_caller() {
     calling.ends_with(0);
     answering.ends_with(0);
     assert!(calling.all("frame_shown").is_empty(), "the callee shows nothing");
+}
+
+/// The camera's, the encoder's, the decoder's, that of sound, the preview's, which waits, and two for everything that is no
+/// media, with one more for what blocks. Sound cards bring their own.
+#[test]
+fn a_call_has_eight_threads_at_most_beside_its_first_and_each_has_a_name() {
+    let _turn = take_turn();
+    let server = Server::start();
+    let [alice, bob] = ["alice", "bob"].map(|name| Cli::new(&server, name).with_media());
+    let mut answering = bob.start_signed_in("answer");
+    let mut calling = alice.start("call bob");
+    calling.wait_for("first_frame");
+    answering.wait_for("first_frame");
+    // What was started only for the beginning has its name by then, or is gone.
+    pass_seconds(&calling, 1);
+    for running in [&mut calling, &mut answering] {
+        let program = members(running.process().id()).swap_remove(0);
+        let threads = program.threads();
+        assert!(threads.iter().all(|name| *name != program.name), "one has no name: {threads:?}");
+        assert!(threads.len() <= 8, "{threads:?}");
+        for name in ["camera", "encoder", "decoder", "audio"] {
+            assert_eq!(threads.iter().filter(|thread| *thread == name).count(), 1, "{name} in {threads:?}");
+        }
+    }
+    calling.process().interrupt();
+    calling.ends_with(0);
+    answering.ends_with(0);
+}
+
+#[test]
+fn what_is_shown_small_is_sent_small_and_what_nobody_sees_smaller_still() {
+    let _turn = take_turn();
+    for (shown, sent) in [("300x160", (320, 180)), ("0x0", (160, 90))] {
+        let server = Server::start();
+        let [alice, bob] = ["alice", "bob"].map(|name| Cli::new(&server, name).with_media().and(&["--frame-events"]));
+        let mut answering = bob.with("--shown", shown).start_signed_in("answer");
+        let mut calling = alice.start("call bob");
+        let size = |frame: &Event| (frame.number("width"), frame.number("height"));
+        let (mut frames, until) = (0, Instant::now() + DEADLINE);
+        while size(&answering.wait_for_nth("frame_shown", frames)) != sent {
+            assert!(Instant::now() < until, "no picture of {sent:?} came for a place of {shown}");
+            frames = answering.all("frame_shown").len();
+        }
+        assert_eq!(size(&calling.wait_for("first_frame")), (1280, 720), "nobody told bob of a smaller place");
+        calling.process().interrupt();
+        calling.ends_with(0);
+        answering.ends_with(0);
+    }
 }
 
 #[test]

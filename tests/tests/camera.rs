@@ -230,6 +230,66 @@ fn a_call_shows_the_camera_and_goes_on_when_it_is_unplugged() {
 }
 
 #[test]
+fn another_camera_stands_in_for_one_that_is_unplugged_in_a_call_until_it_is_back() {
+    let _turn = take_turn();
+    for chosen in ["default", "/dev/video0"] {
+        let Some(camera) = FakeCamera::new(&clip(), RAW[0]) else { return };
+        camera.becomes(State::Accompanied);
+        let server = Server::start();
+        let bob = Cli::new(&server, "bob").with("--microphone", "tone").and(&["--frame-events"]);
+        let mut answering = bob.start_signed_in("answer");
+        let alice = Cli::new(&server, "alice").with("--camera", chosen).with("--microphone", "tone");
+        let alice = alice.with_environment(camera.environment()).and(&["--commands"]);
+        let mut calling = alice.start("call bob");
+        let pictures_come = || answering.wait_for_nth("frame_shown", answering.all("frame_shown").len() + 30);
+        pictures_come();
+        camera.becomes(State::Unplugged);
+        let told = calling.wait_for_nth("device_changed", 0);
+        assert_eq!(told.text("message"), "\"Fake Camera\" was unplugged; using \"Second Camera\" instead");
+        pictures_come();
+        camera.is_no_longer(State::Unplugged);
+        assert_eq!(calling.wait_for_nth("device_changed", 1).text("message"), "\"Fake Camera\" is back");
+        pictures_come();
+        // With neither there it is said once, and the first one that is plugged in is used.
+        camera.is_no_longer(State::Accompanied);
+        camera.becomes(State::Unplugged);
+        let failed = calling.wait_for("media_failed");
+        assert!(failed.text("message").contains("Fake Camera was unplugged; plug it in"), "{failed:?}");
+        camera.becomes(State::Accompanied);
+        let told = calling.wait_for_nth("device_changed", 2);
+        assert_eq!(told.text("message"), "\"Fake Camera\" was unplugged; using \"Second Camera\" instead");
+        pictures_come();
+        calling.tell("hang-up");
+        calling.ends_with(0);
+        answering.ends_with(0);
+        assert_eq!(calling.all("connected").len(), 1, "it was one call");
+        assert_eq!(calling.all("media_failed").len(), 1, "once is enough");
+    }
+}
+
+#[test]
+fn a_camera_that_went_before_the_call_is_replaced_and_taken_when_it_comes() {
+    let _turn = take_turn();
+    let Some(camera) = FakeCamera::new(&clip(), RAW[0]) else { return };
+    let server = Server::start();
+    let alice = Cli::new(&server, "alice").with("--camera", "/dev/video0").with("--microphone", "tone");
+    let mut answering = alice.with_environment(camera.environment()).start_signed_in("answer");
+    camera.becomes(State::Unplugged);
+    camera.becomes(State::Accompanied);
+    let bob = Cli::new(&server, "bob").with("--microphone", "tone").and(&["--commands"]);
+    let mut calling = bob.start("call alice");
+    let told = answering.wait_for("device_changed");
+    assert_eq!(told.text("message"), "\"/dev/video0\" is not connected; using \"Second Camera\" instead");
+    calling.wait_for("first_frame");
+    camera.is_no_longer(State::Unplugged);
+    let back = answering.wait_for_nth("device_changed", 1);
+    assert_eq!(back.text("message"), "\"Fake Camera\" is back");
+    calling.tell("hang-up");
+    calling.ends_with(0);
+    answering.ends_with(0);
+}
+
+#[test]
 fn a_call_whose_camera_is_taken_says_so_and_goes_on_without() {
     let _turn = take_turn();
     let Some(camera) = FakeCamera::new(&clip(), RAW[0]) else { return };

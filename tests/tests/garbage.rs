@@ -105,7 +105,7 @@ fn garbage_does_no_harm(codec: VideoCodec, format: PictureFormat, pictures: &[Ve
     // Real pictures with damage: bits turned, ends cut off, packets left out, doubled and out of place.
     let mut packetizer = FramePacketizer::new(600);
     for (number, picture) in pictures.iter().enumerate() {
-        let mut packets = packetizer.packetize(format, picture, number as u32 * 3_000);
+        let mut packets: Vec<RtpPacket> = packetizer.packetize(format, picture, number as u32 * 3_000).collect();
         for packet in &mut packets {
             let mut payload = packet.payload.to_vec();
             let at = random.random_range(0..payload.len());
@@ -254,6 +254,7 @@ impl Wired {
             loopback: true,
             certificate: Certificate::generate().expect("there is randomness"),
             video_codecs: vec![codec],
+            known_rates: Vec::new(),
         };
         let (wire, events, media) = runtime.block_on(Wire::open(config)).expect("there are sockets");
         let call = new_call();

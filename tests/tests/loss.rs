@@ -183,6 +183,7 @@ impl Side {
             loopback: true,
             certificate: Certificate::generate().expect("there is randomness"),
             video_codecs: vec![VideoCodec::H264],
+            known_rates: Vec::new(),
         };
         let (peer, events, media) = Peer::open(config).await.expect("there are sockets");
         Self { peer, events, media }

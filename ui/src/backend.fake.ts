@@ -156,6 +156,9 @@ function obey(command: Command, view: AppView, show: Show, later: Later, stop: (
     case "setRingVolume":
       show((v) => (v.settings.ringVolume = command.volume));
       return null;
+    case "setNoiseSuppression":
+      show((v) => (v.settings.noiseSuppression = command.on));
+      return null;
     case "dismiss":
       show((v) => (v.notices = v.notices.filter(({ id }) => id !== command.id)));
       return null;

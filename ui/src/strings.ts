@@ -151,6 +151,9 @@ export const words = {
     speaker: "Speaker",
     systemDefault: "System default",
     notPluggedIn: "Chosen device (not plugged in)",
+    noiseSuppression: "Noise suppression",
+    noiseSuppressionHint:
+      "Takes fans, hum and hiss out of what your microphone hears. Switch it off for music, or if it clips your voice.",
     test: "Play a test sound",
     ring: "Ring volume",
     silent: "Silent",

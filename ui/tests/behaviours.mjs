@@ -403,6 +403,36 @@ export const behaviours = {
     await screen(page, "signIn");
   }),
 
+  "noise suppression is switched by keyboard in a call, and the switch says how it is": on("screen=call", async (page) => {
+    await page.keyboard.press("Control+,");
+    const named = { name: "Noise suppression" };
+    const suppression = page.getByRole("switch", named);
+    await forget(page);
+    for (const on of [false, true]) {
+      // A screen reader reads its name, its state, and what it is for.
+      assert.equal(await suppression.getAttribute("aria-checked"), String(!on));
+      await suppression.focus();
+      await page.keyboard.press("Space");
+      await page.getByRole("switch", { ...named, checked: on }).waitFor();
+    }
+    const hint = await suppression.getAttribute("aria-describedby");
+    assert.match(await page.locator(`[id="${hint}"]`).textContent(), /fans, hum and hiss/);
+    assert.deepEqual(await sent(page), [
+      { kind: "setNoiseSuppression", on: false },
+      { kind: "setNoiseSuppression", on: true },
+    ]);
+  }),
+
+  "what is plugged in while the settings are open is asked for again and again": on("screen=home", async (page) => {
+    await page.keyboard.press("Control+,");
+    await page.getByRole("dialog").waitFor();
+    await page.waitForFunction(
+      () => window.ahoySent.filter(({ kind }) => kind === "refreshDevices").length >= 3,
+      undefined,
+      { timeout: 20_000 },
+    );
+  }),
+
   "the camera is on only after somebody asked, and off with the settings": on("screen=home", async (page) => {
     await page.keyboard.press("Control+,");
     assert.deepEqual(await sent(page), []);

@@ -80,6 +80,11 @@ pub enum Command {
         /// From 0 to 1.
         volume: f32,
     },
+    /// Whether steady noise is taken out of what the microphone hears, in a call too.
+    SetNoiseSuppression {
+        /// It is.
+        on: bool,
+    },
     /// Look away from an ended call: back home.
     CloseEnded,
     /// Take a notice away.

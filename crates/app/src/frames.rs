@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use ahoy_client::{FrameSink, PictureForm, PictureView, ShownPicture, VideoCodec};
+use ahoy_client::{FrameSink, PictureForm, PictureView, Shown, ShownPicture, VideoCodec};
 use tracing::{debug, warn};
 
 use crate::page::FramesAddress;
@@ -142,6 +142,10 @@ impl Frames {
 impl FrameSink for Frames {
     fn form(&self, view: PictureView, codec: Option<VideoCodec>) -> PictureForm {
         self.shared.cell(view).lock().pane.form(codec)
+    }
+
+    fn shown(&self, view: PictureView) -> Option<Shown> {
+        Some(self.shared.cell(view).lock().pane.shown())
     }
 
     fn show(&self, shown: ShownPicture) {

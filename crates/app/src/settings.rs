@@ -19,6 +19,8 @@ pub(crate) struct Settings {
     pub(crate) letter_keys: bool,
     /// How loud it rings, from 0 to 1.
     pub(crate) ring_volume: f32,
+    /// Steady noise is taken out of what the microphone hears.
+    pub(crate) noise_suppression: bool,
 }
 
 /// Who signed in last.
@@ -63,6 +65,7 @@ impl Default for Settings {
             theme: Theme::System,
             letter_keys: true,
             ring_volume: 0.7,
+            noise_suppression: true,
         }
     }
 }
@@ -72,7 +75,8 @@ impl Settings {
     pub(crate) fn view(&self) -> SettingsView {
         // A file may hold any number; the contract is 0 to 1.
         let ring_volume = if self.ring_volume.is_finite() { self.ring_volume.clamp(0.0, 1.0) } else { 0.0 };
-        SettingsView { theme: self.theme, letter_keys: self.letter_keys, ring_volume }
+        let Self { theme, letter_keys, noise_suppression, .. } = *self;
+        SettingsView { theme, letter_keys, ring_volume, noise_suppression }
     }
 }
 
@@ -104,6 +108,7 @@ mod tests {
             account: Some(RememberedAccount { username: "alice".into(), server: "localhost".into(), signed_in: true }),
             ring_volume: 0.25,
             theme: Theme::Dark,
+            noise_suppression: false,
             ..Settings::default()
         };
         let text = crate::files::to_text(&settings);

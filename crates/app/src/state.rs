@@ -299,6 +299,7 @@ impl State {
 
     fn start(&mut self) {
         self.list_hardware();
+        self.effects.push_back(Effect::SuppressNoise(self.settings.noise_suppression));
         if let Some(account) = self.session.account() {
             self.effects.push_back(Effect::ReadPeople(account.username.clone()));
         }

@@ -303,6 +303,8 @@ pub struct SettingsView {
     pub letter_keys: bool,
     /// How loud it rings, from 0 (not at all) to 1.
     pub ring_volume: f32,
+    /// Steady noise is taken out of what the microphone hears, in a call too.
+    pub noise_suppression: bool,
 }
 
 /// Light, dark, or as the system has it.

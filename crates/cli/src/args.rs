@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ahoy_client::{
-    Account, ChosenDevices, Config, IceServer, MediaConfig, MediaDevices, NoFrames, ServerUrl, SinkSpec, SourceSpec,
+    Account, ChosenDevices, Config, IceServer, MediaConfig, MediaDevices, ServerUrl, Shown, SinkSpec, SourceSpec,
     Timers, Username, VideoCodec,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::screen::Screen;
 
 /// Calls a person by name from the command line, with picture and sound from and to devices or files.
 ///
@@ -56,18 +58,25 @@ pub(crate) struct Options {
     /// The video codec to send, where the other side takes it; else the other one.
     #[arg(long, value_enum, default_value = "h264")]
     codec: Codec,
-    /// Where pictures come from: a camera's id (see `devices`) or "default", file:PATH (.y4m), pattern or none.
+    /// Where pictures come from: a camera's id or name (see `devices`), "default", file:PATH (.y4m), pattern or none.
     #[arg(long, value_name = "SRC", default_value = "pattern", value_parser = source)]
     camera: SourceSpec,
-    /// Where sound comes from: a microphone's id (see `devices`) or "default", file:PATH (.wav), tone or none.
+    /// Where sound comes from: a microphone's id or name (see `devices`), "default", file:PATH (.wav), tone or none.
     #[arg(long, value_name = "SRC", default_value = "tone", value_parser = source)]
     microphone: SourceSpec,
-    /// Where sound goes: a speaker's id (see `devices`) or "default", file:PATH (.wav) or none.
+    /// Whether steady noise is taken out of what a microphone hears. What a file brings stays as it is.
+    #[arg(long, value_enum, value_name = "on|off", default_value = "on")]
+    noise_suppression: Switch,
+    /// Where sound goes: a speaker's id or name (see `devices`), "default", file:PATH (.wav) or none.
     #[arg(long, value_name = "SINK", default_value = "none", value_parser = sink)]
     speaker: SinkSpec,
     /// Where pictures go: file:PATH (.y4m) or none.
     #[arg(long, value_name = "SINK", default_value = "none", value_parser = sink)]
     display: SinkSpec,
+    /// Tell the other side that its picture is shown in a place of so many pixels, so that it need not send a larger one; 0x0:
+    /// that nobody sees it. Without this it sends the largest that the network carries.
+    #[arg(long, value_name = "WxH", value_parser = size)]
+    shown: Option<Shown>,
     /// Write what happens as JSON lines to a file, or to standard output with '-'.
     #[arg(long, value_name = "FILE")]
     pub(crate) events: Option<PathBuf>,
@@ -75,7 +84,7 @@ pub(crate) struct Options {
     #[arg(long, requires = "events")]
     frame_events: bool,
     /// Read commands for a call from standard input, one a line: mute, unmute, camera-off, camera-on, use-camera SRC,
-    /// use-microphone SRC, use-speaker SINK, hang-up.
+    /// use-microphone SRC, use-speaker SINK, noise-suppression on|off, hang-up.
     #[arg(long)]
     pub(crate) commands: bool,
     /// How long this device rings, in milliseconds.
@@ -93,6 +102,15 @@ pub(crate) enum Codec {
     H264,
     /// VP8.
     Vp8,
+}
+
+/// Something that is on or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
 }
 
 /// What to do.
@@ -159,6 +177,8 @@ impl Options {
             timers.dial = Duration::from_millis(ms);
         }
         let chosen = ChosenDevices { camera: self.camera, microphone: self.microphone, speaker: self.speaker };
+        let devices = MediaDevices::new(chosen, Arc::new(Screen::new(self.shown)));
+        devices.set_noise_suppression(self.noise_suppression == Switch::On);
         Ok(Config {
             server: self.server,
             account: Account::from_typed(self.user.as_deref(), self.guest)?,
@@ -170,13 +190,7 @@ impl Options {
             ice_servers: self.ice_servers,
             relay_only: self.relay_only,
             loopback: self.loopback,
-            media: MediaConfig {
-                devices: MediaDevices::new(chosen, Arc::new(NoFrames)),
-                display: self.display,
-                video_codecs,
-                echo,
-                frame_events: self.frame_events,
-            },
+            media: MediaConfig { devices, display: self.display, video_codecs, echo, frame_events: self.frame_events },
             timers,
             device: Some("ahoy-cli".into()),
             name: None,
@@ -212,6 +226,12 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number).ok().filter(|time| *time <= LONGEST).ok_or_else(wrong)
 }
 
+fn size(text: &str) -> Result<Shown, String> {
+    let size = text.split_once('x').and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
+    let (width, height) = size.ok_or_else(|| format!("{text} is no size; one looks like 640x480"))?;
+    Ok(Shown { width, height })
+}
+
 fn source(text: &str) -> Result<SourceSpec, String> {
     text.parse().map_err(|never: std::convert::Infallible| never.to_string())
 }
@@ -235,6 +255,8 @@ mod tests {
             "--guest --ice-server stun:127.0.0.1:3478 --relay-only --loopback --codec h264 answer --calls 2 --delay-ms 10",
             "--user bob --camera file:a.y4m --microphone tone --speaker file:b.wav --display none --events - --frame-events echo",
             "--user bob --commands answer",
+            "--user bob --shown 640x480 answer",
+            "--user bob --noise-suppression off answer",
             "devices --json",
         ] {
             assert!(parse(good).is_ok(), "{good}: {:?}", parse(good).err());
@@ -245,11 +267,15 @@ mod tests {
             "call Bob!",
             "answer --calls 0",
             "--codec h265 echo",
+            "--noise-suppression perhaps echo",
             "--server http://x echo",
             "call bob --seconds -1",
             "call bob --seconds 1e19",
             "answer --delay-ms 18446744073709551615",
             "--frame-events echo",
+            "--shown 640 echo",
+            "--shown 640x-1 echo",
+            "--shown 65536x1 echo",
         ] {
             assert_eq!(parse(bad).err().map(|e| e.exit_code()), Some(2), "{bad}");
         }

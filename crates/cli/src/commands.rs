@@ -26,6 +26,8 @@ pub(crate) enum LiveCommand {
     CameraOn,
     /// `use-camera SRC`, `use-microphone SRC` or `use-speaker SINK`: another device from now on.
     Use(Device),
+    /// `noise-suppression on` or `noise-suppression off`
+    NoiseSuppression(bool),
     /// `hang-up`
     HangUp,
 }
@@ -61,6 +63,8 @@ impl FromStr for LiveCommand {
             ("camera-off", "") => Self::CameraOff,
             ("camera-on", "") => Self::CameraOn,
             ("hang-up", "") => Self::HangUp,
+            ("noise-suppression", "on") => Self::NoiseSuppression(true),
+            ("noise-suppression", "off") => Self::NoiseSuppression(false),
             (device, id) if !id.is_empty() => Self::Use(device_of(device, id).ok_or_else(|| no_command(line))?),
             _ => return Err(no_command(line)),
         })
@@ -81,7 +85,7 @@ fn no_command(line: &str) -> String {
     let line = line.escape_debug();
     format!(
         "\"{line}\" is no command; there are mute, unmute, camera-off, camera-on, use-camera SRC, use-microphone SRC, \
-         use-speaker SINK and hang-up"
+         use-speaker SINK, noise-suppression on|off and hang-up"
     )
 }
 
@@ -120,7 +124,8 @@ mod tests {
         assert_eq!("hang-up".parse(), Ok(LiveCommand::HangUp));
         let device = Device::Speaker(SinkSpec::File("a b.wav".into()));
         assert_eq!("use-speaker file:a b.wav\n".parse(), Ok(LiveCommand::Use(device)));
-        for line in ["use-speaker", "use-screen 1", "mute now"] {
+        assert_eq!("noise-suppression off".parse(), Ok(LiveCommand::NoiseSuppression(false)));
+        for line in ["use-speaker", "use-screen 1", "mute now", "noise-suppression", "noise-suppression no"] {
             assert!(line.parse::<LiveCommand>().is_err(), "{line}");
         }
         let refused = "sing\u{1b}".parse::<LiveCommand>().unwrap_err();

@@ -7,6 +7,7 @@ mod args;
 mod commands;
 mod devices;
 mod report;
+mod screen;
 mod session;
 
 use std::io::IsTerminal as _;

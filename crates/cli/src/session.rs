@@ -229,6 +229,7 @@ impl Run {
             LiveCommand::CameraOff => self.sending.video = false,
             LiveCommand::CameraOn => self.sending.video = true,
             LiveCommand::Use(device) => return self.devices.choose(device.among(self.devices.chosen())),
+            LiveCommand::NoiseSuppression(on) => return self.devices.set_noise_suppression(on),
             LiveCommand::HangUp if matches!(self.phase, Phase::Ringing { .. }) => return client.decline(call).await,
             LiveCommand::HangUp => return client.hang_up(call).await,
         }

@@ -6,10 +6,12 @@ mod codec;
 mod lip_sync;
 mod media;
 mod meters;
+mod path_rate;
 mod receive;
 mod recording;
 mod send;
 mod shared;
+mod shown;
 mod task;
 
 use std::panic::AssertUnwindSafe;
@@ -18,8 +20,8 @@ use std::sync::atomic::AtomicU32;
 
 use ahoy_call::{Gate, PathState, PeerCommand, PeerInput};
 use ahoy_media::{PictureSource, SinkSpec, SoundSource, SourceSpec};
-use ahoy_protocol::id::CallId;
-use ahoy_transport::{PeerConfig, ReceivedPacket, VideoCodec};
+use ahoy_protocol::id::{CallId, Username};
+use ahoy_transport::{Network, PeerConfig, ReceivedPacket, VideoCodec};
 use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, watch};
 use tracing::{Instrument as _, error, info_span};
@@ -41,11 +43,15 @@ pub(crate) enum PeerReport {
     Input(CallId, PeerInput),
     /// For the owner of the client.
     Event(Event),
+    /// For the next call with the same person: what the path carries, in bits a second.
+    Rate { with: Username, network: Network, bps: u64 },
 }
 
 /// What a call is started with.
 pub(crate) struct Surroundings {
     pub(crate) call: CallId,
+    /// With whom, where what the path carries is to be remembered.
+    pub(crate) with: Option<Username>,
     /// How many calls of this client were recorded, so that a second recording does not overwrite the first.
     pub(crate) recordings: Arc<AtomicU32>,
     pub(crate) media: MediaConfig,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ahoy_call::{
     Command, Core, Event as CoreEvent, Input, LinkInput, Output, RefusedReason, Serial, Time, Trust,
@@ -13,7 +13,7 @@ use ahoy_protocol::control::ControlMessage;
 use ahoy_protocol::id::{CallId, SessionId, Username, shown_text};
 use ahoy_protocol::identity::{Challenge, IdentityKey, login_statement};
 use ahoy_protocol::message::{ClientMessage, Login, MessageError, Relay, ServerMessage};
-use ahoy_transport::{Certificate, IceServer};
+use ahoy_transport::{Certificate, IceServer, Network};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -24,6 +24,7 @@ use crate::client::StartError;
 use crate::clock::BootClock;
 use crate::config::{Account, Config};
 use crate::event::{Event, Stamped};
+use crate::known_rates::KnownRates;
 use crate::signaling::{Link, LinkEvent};
 use crate::storage::Storage;
 
@@ -48,6 +49,8 @@ pub(crate) struct Driver {
     identity: Option<IdentityKey>,
     /// A guest keeps nothing.
     storage: Option<Storage>,
+    /// What paths to others carried in earlier calls.
+    rates: KnownRates,
     certificate: Certificate,
     clock: BootClock,
     link: Option<(Serial, Link)>,
@@ -115,6 +118,7 @@ impl Driver {
             core,
             session,
             identity,
+            rates: storage.as_ref().map(Storage::rates).unwrap_or_default(),
             storage,
             certificate: Certificate::generate()?,
             clock: BootClock::start(),
@@ -162,6 +166,7 @@ impl Driver {
                 Step::Link(serial, event) => self.handle_link(serial, event).await,
                 Step::Peer(PeerReport::Input(call, input)) => self.handle(Input::Peer { call, input }).await,
                 Step::Peer(PeerReport::Event(event)) => self.tell(event),
+                Step::Peer(PeerReport::Rate { with, network, bps }) => self.keep_rate(with, network, bps),
                 Step::Tick => self.handle(Input::Tick).await,
                 Step::Room => {}
             }
@@ -187,6 +192,12 @@ impl Driver {
         let ended = async { while self.tasks.join_next().await.is_some() {} };
         if timeout(CLOSE_DEADLINE, ended).await.is_err() {
             warn!("a call or the link did not close in time");
+        }
+        while let Ok(report) = self.peer_reports.try_recv() {
+            match report {
+                PeerReport::Rate { with, network, bps } => self.keep_rate(with, network, bps),
+                PeerReport::Input(..) | PeerReport::Event(_) => {}
+            }
         }
         for event in std::mem::take(&mut self.outbox) {
             // An owner that reads no more does not want to know.
@@ -309,8 +320,13 @@ impl Driver {
 
     fn command_peer(&mut self, call: CallId, command: ahoy_call::PeerCommand) {
         if command == ahoy_call::PeerCommand::Open {
+            let view = self.core.view().call.filter(|view| view.call == call);
+            // The next guest of that name is somebody else.
+            let with = view.map(|view| view.user).filter(|user| !user.is_guest());
+            let known_rates = with.as_ref().map(|user| self.rates.of(user, unix_time())).unwrap_or_default();
             let surroundings = Surroundings {
                 call,
+                with,
                 recordings: Arc::clone(&self.recordings),
                 media: self.config.media.clone(),
                 peer: ahoy_transport::PeerConfig {
@@ -319,6 +335,7 @@ impl Driver {
                     loopback: self.config.loopback,
                     certificate: self.certificate.clone(),
                     video_codecs: self.config.media.video_codecs.clone(),
+                    known_rates,
                 },
                 reports: self.peer_queue.clone(),
                 frames: self.config.media.frame_events.then(|| self.events.clone()),
@@ -415,6 +432,15 @@ impl Driver {
         }
     }
 
+    fn keep_rate(&mut self, with: Username, network: Network, bps: u64) {
+        self.rates.note(with, network, bps, unix_time());
+        if let Some(storage) = &self.storage
+            && let Err(error) = storage.keep_rates(&self.rates)
+        {
+            debug!(%error, "what a path carries could not be kept; the next call begins without it");
+        }
+    }
+
     fn tell(&mut self, event: Event) {
         if self.outbox.len() == OUTBOX {
             self.outbox.pop_front();
@@ -423,6 +449,11 @@ impl Driver {
         event.log();
         self.outbox.push_back(Stamped::now(event));
     }
+}
+
+/// By the machine's calendar, which may be wrong.
+fn unix_time() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 /// A sentence that may hold words of the server's, made safe to show.

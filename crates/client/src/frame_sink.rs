@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use ahoy_media::VideoFrame;
+use ahoy_protocol::control::Shown;
 use ahoy_transport::VideoCodec;
 
 /// Where pictures go that a person is to see. Called from the camera's and the decoder's thread, which it must not
@@ -13,6 +14,12 @@ pub trait FrameSink: Send + Sync {
     /// there is no coded form of it to be had: of this side's camera, and where a recording or an echo needs it
     /// decoded.
     fn form(&self, view: PictureView, codec: Option<VideoCodec>) -> PictureForm;
+
+    /// How large it shows a view's pictures now. The other side is told so, and then need not send larger ones. `None`, as
+    /// here, where that is not known or they should come as large as they can.
+    fn shown(&self, _view: PictureView) -> Option<Shown> {
+        None
+    }
 
     /// Takes a picture at the moment when it is to be seen.
     fn show(&self, shown: ShownPicture);

@@ -6,10 +6,12 @@ mod desk;
 mod levels;
 mod microphone;
 mod problems;
+mod standin;
 
 use std::fmt;
 use std::sync::Arc;
 
+use ahoy_media::audio::voice::VoiceConfig;
 use ahoy_media::camera::DEFAULT_CAMERA;
 use ahoy_media::sound_card::DEFAULT_ID;
 use ahoy_media::source::SourceError;
@@ -23,8 +25,7 @@ use camera::Camera;
 use desk::Desk;
 pub use levels::Levels;
 pub(crate) use levels::{LevelMeter, LevelWatch};
-pub(crate) use microphone::voice_of;
-use microphone::{OpenMicrophone, PreviewMicrophone};
+use microphone::{OpenMicrophone, PreviewMicrophone, voice_of};
 pub use problems::{DeviceKind, DeviceProblem};
 pub(crate) use problems::{Problems, is_by_id};
 
@@ -87,6 +88,12 @@ impl MediaDevices {
         self.0.desk.chosen().borrow().clone()
     }
 
+    /// Whether steady noise is taken out of what a microphone hears; it is, until this says otherwise. In a call it is
+    /// heard a second later. What a file brings stays as it is.
+    pub fn set_noise_suppression(&self, on: bool) {
+        self.0.desk.set_noise_suppression(on);
+    }
+
     /// Whether the camera's pictures are to be seen and the microphone's level told outside a call. A call that begins
     /// to send takes the open devices over and decides what is on while it lasts; after it the preview goes on.
     pub fn set_preview(&self, preview: bool) {
@@ -133,6 +140,11 @@ impl DevicesInCall {
     /// What is chosen, now and later.
     pub(crate) fn chosen(&self) -> watch::Receiver<ChosenDevices> {
         self.devices.0.desk.chosen()
+    }
+
+    /// What is done to the sound of this microphone now.
+    pub(crate) fn voice_of(&self, spec: &SourceSpec) -> VoiceConfig {
+        voice_of(spec, self.devices.0.desk.noise_suppression())
     }
 
     /// Where pictures go that are to be seen.

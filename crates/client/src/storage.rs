@@ -1,13 +1,16 @@
 //! What a client keeps between runs, one folder a username under the data folder: the identity key (owner-only), the
-//! device's session id, and the keys that others are known by. Writes are atomic: a crash leaves the old file or the new.
+//! device's session id, the keys that others are known by, and what paths to them carried. Writes are atomic: a crash leaves the old file or the new.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use ahoy_protocol::id::{SessionId, Username};
 use ahoy_protocol::identity::{IdentityKey, PublicKey};
+use tracing::debug;
+
+use crate::known_rates::{self, KnownRates};
 
 /// The folder of one username.
 #[derive(Debug)]
@@ -108,6 +111,31 @@ impl Storage {
         self.write(&self.folder.join("pins.json"), &text)
     }
 
+    /// What paths to others carried. A file that cannot be read costs nothing but that.
+    pub(crate) fn rates(&self) -> KnownRates {
+        let read = || {
+            let mut text = Vec::new();
+            fs::File::open(self.rates_path())?.take(known_rates::FILE_MAX_BYTES).read_to_end(&mut text)?;
+            Ok::<_, io::Error>(text)
+        };
+        match read() {
+            Ok(text) => KnownRates::from_json(&text),
+            Err(error) => {
+                debug!(%error, "nothing is known of earlier calls' paths");
+                KnownRates::default()
+            }
+        }
+    }
+
+    /// Keeps them for the next run.
+    pub(crate) fn keep_rates(&self, rates: &KnownRates) -> Result<(), StorageError> {
+        self.write(&self.rates_path(), &rates.to_json())
+    }
+
+    fn rates_path(&self) -> PathBuf {
+        self.folder.join("rates.json")
+    }
+
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
         match fs::read(path) {
             Ok(bytes) => Ok(Some(bytes)),
@@ -153,6 +181,7 @@ fn create_private_file(path: &Path) -> io::Result<fs::File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn storage(folder: &tempfile::TempDir) -> Storage {
         Storage::open(folder.path(), &"alice".parse().unwrap()).unwrap()
@@ -181,6 +210,22 @@ mod tests {
         assert!(matches!(storage.session(), Err(StorageError::Damaged { .. })));
         assert!(matches!(storage.pins(), Err(StorageError::Damaged { .. })));
         assert_eq!(fs::read(storage.folder.join("identity.key")).unwrap(), b"damaged");
+    }
+
+    #[test]
+    fn what_paths_carried_is_known_in_the_next_run_and_a_damaged_file_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let (storage, bob) = (storage(&folder), "bob".parse().unwrap());
+        let (network, now) = ("192.168.1.0/24".parse().unwrap(), Duration::from_secs(1_800_000_000));
+        assert!(storage.rates().of(&bob, now).is_empty());
+        let mut rates = KnownRates::default();
+        rates.note(bob.clone(), network, 700_000, now);
+        storage.keep_rates(&rates).unwrap();
+        assert_eq!(storage.rates().of(&bob, now), [(network, 700_000)]);
+        fs::write(storage.rates_path(), vec![b'['; 1_000_000]).unwrap();
+        assert!(storage.rates().of(&bob, now).is_empty());
+        storage.keep_rates(&rates).unwrap();
+        assert_eq!(storage.rates().of(&bob, now), [(network, 700_000)]);
     }
 
     #[cfg(unix)]

@@ -79,7 +79,7 @@ pub fn find(id: &str) -> Result<CameraInfo, CameraError> {
 
 /// An open camera. It belongs to one thread; dropping it turns it off.
 pub struct Camera {
-    name: String,
+    info: CameraInfo,
     rate: FrameRate,
     first: Option<CameraFrame>,
     thread: CaptureThread,
@@ -94,7 +94,8 @@ impl Camera {
     /// If there is no such camera, or it gives no pictures: each [`CameraError`] is a reason.
     pub fn open(id: &str, stop: &dyn Fn() -> bool) -> Result<Self, CameraError> {
         let device = find_among(connected(stop)?, id)?;
-        let name = device.info.name.clone();
+        let info = device.info.clone();
+        let name = info.name.clone();
         if !device::is_permitted(stop) {
             return Err(if stop() { CameraError::Stopped } else { CameraError::Refused { camera: name } });
         }
@@ -106,12 +107,12 @@ impl Camera {
             Err(TakeError::Closed) => Some(Err(CameraError::Stalled { camera: name.clone() })),
         })?;
         let first = first.unwrap_or_else(|| Err(CameraError::Stalled { camera: name.clone() }))?;
-        Ok(Self { name, rate: first.rate, first: Some(first.picture), thread })
+        Ok(Self { info, rate: first.rate, first: Some(first.picture), thread })
     }
 
-    /// What people call it.
-    pub fn name(&self) -> &str {
-        &self.name
+    /// Which one it is.
+    pub fn info(&self) -> &CameraInfo {
+        &self.info
     }
 
     /// The pictures a second it promised. In the dark, many give fewer.
@@ -126,7 +127,7 @@ impl Camera {
     pub fn next_frame(&mut self) -> Result<CameraFrame, CameraError> {
         match self.first.take() {
             Some(first) => Ok(first),
-            None => Ok(self.thread.next(&self.name, STALLED)?.picture),
+            None => Ok(self.thread.next(&self.info.name, STALLED)?.picture),
         }
     }
 }

@@ -8,7 +8,7 @@ use yuv::{
 };
 
 use crate::Cause;
-use crate::frame::{FrameError, VideoFrame};
+use crate::frame::{FrameError, FramePool, VideoFrame};
 
 /// Why a picture could not be converted.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +36,7 @@ pub enum ConvertError {
 #[derive(Default)]
 pub struct Scaler {
     resizer: Resizer,
+    frames: FramePool,
 }
 
 impl Scaler {
@@ -52,30 +53,37 @@ impl Scaler {
         if (frame.width(), frame.height()) == (width, height) {
             return Ok(frame.clone());
         }
-        let mut data = vec![0; VideoFrame::byte_len(width, height)?];
-        let (y, chroma) = data.split_at_mut(width as usize * height as usize);
-        let (u, v) = chroma.split_at_mut(chroma.len() / 2);
-        let chroma_from = (frame.chroma_width(), frame.chroma_height());
-        let chroma_to = (width / 2, height / 2);
-        self.scale_plane(frame.y(), (frame.width(), frame.height()), y, (width, height))?;
-        self.scale_plane(frame.u(), chroma_from, u, chroma_to)?;
-        self.scale_plane(frame.v(), chroma_from, v, chroma_to)?;
-        Ok(VideoFrame::new(width, height, data)?)
+        let resizer = &mut self.resizer;
+        self.frames.frame(width, height, |data| {
+            let (y, u, v) = planes_mut(data, width, height);
+            let chroma_from = (frame.chroma_width(), frame.chroma_height());
+            let chroma_to = (width / 2, height / 2);
+            scale_plane(resizer, frame.y(), (frame.width(), frame.height()), y, (width, height))?;
+            scale_plane(resizer, frame.u(), chroma_from, u, chroma_to)?;
+            scale_plane(resizer, frame.v(), chroma_from, v, chroma_to)
+        })
     }
+}
 
-    fn scale_plane(
-        &mut self,
-        plane: &[u8],
-        from: (u32, u32),
-        out: &mut [u8],
-        to: (u32, u32),
-    ) -> Result<(), ConvertError> {
-        let source = ImageRef::new(from.0, from.1, plane, PixelType::U8).map_err(scale_error)?;
-        let mut target = Image::from_slice_u8(to.0, to.1, out, PixelType::U8).map_err(scale_error)?;
-        // Convolution widens the filter when scaling down, so nothing flickers or moires.
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-        self.resizer.resize(&source, &mut target, &options).map_err(scale_error)
-    }
+fn scale_plane(
+    resizer: &mut Resizer,
+    plane: &[u8],
+    from: (u32, u32),
+    out: &mut [u8],
+    to: (u32, u32),
+) -> Result<(), ConvertError> {
+    let source = ImageRef::new(from.0, from.1, plane, PixelType::U8).map_err(scale_error)?;
+    let mut target = Image::from_slice_u8(to.0, to.1, out, PixelType::U8).map_err(scale_error)?;
+    // Convolution widens the filter when scaling down, so nothing flickers or moires.
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+    resizer.resize(&source, &mut target, &options).map_err(scale_error)
+}
+
+/// Y, U and V of a picture of this size.
+fn planes_mut(data: &mut [u8], width: u32, height: u32) -> (&mut [u8], &mut [u8], &mut [u8]) {
+    let (y, chroma) = data.split_at_mut(width as usize * height as usize);
+    let (u, v) = chroma.split_at_mut(chroma.len() / 2);
+    (y, u, v)
 }
 
 /// The largest even size of the same shape that fits into the given one. Never enlarges; a side
@@ -113,11 +121,17 @@ pub fn to_rgba(frame: &VideoFrame, rgba: &mut [u8]) -> Result<(), ConvertError> 
 ///
 /// # Errors
 /// If the bytes are too few or the size is not allowed.
-pub fn yuyv_to_i420(bytes: &[u8], row_bytes: u32, width: u32, height: u32) -> Result<VideoFrame, ConvertError> {
+pub fn yuyv_to_i420(
+    frames: &mut FramePool,
+    bytes: &[u8],
+    row_bytes: u32,
+    width: u32,
+    height: u32,
+) -> Result<VideoFrame, ConvertError> {
     let (width, height) = (even(width), even(height));
     let rows = prefix(bytes, row_bytes as usize * height as usize)?;
     let packed = YuvPackedImage { yuy: rows, yuy_stride: row_bytes, width, height };
-    fill_i420(width, height, |planes| yuv::yuyv422_to_yuv420(planes, &packed))
+    fill_i420(frames, width, height, |planes| yuv::yuyv422_to_yuv420(planes, &packed))
 }
 
 /// A picture from NV12 (4:2:0, the colours in turn behind the brightness), video range. Rows of both planes begin
@@ -125,7 +139,13 @@ pub fn yuyv_to_i420(bytes: &[u8], row_bytes: u32, width: u32, height: u32) -> Re
 ///
 /// # Errors
 /// If the bytes are too few or the size is not allowed.
-pub fn nv12_to_i420(bytes: &[u8], row_bytes: u32, width: u32, height: u32) -> Result<VideoFrame, ConvertError> {
+pub fn nv12_to_i420(
+    frames: &mut FramePool,
+    bytes: &[u8],
+    row_bytes: u32,
+    width: u32,
+    height: u32,
+) -> Result<VideoFrame, ConvertError> {
     let (stride, rows) = (row_bytes as usize, height as usize);
     let (width, height) = (even(width), even(height));
     let length = VideoFrame::byte_len(width, height)?;
@@ -134,27 +154,31 @@ pub fn nv12_to_i420(bytes: &[u8], row_bytes: u32, width: u32, height: u32) -> Re
     }
     let brightness = prefix(bytes, stride * rows)?;
     let colours = prefix(&bytes[brightness.len()..], stride * height as usize / 2)?;
-    let mut data = Vec::with_capacity(length);
-    for row in brightness.chunks_exact(stride).take(height as usize) {
-        data.extend_from_slice(&row[..width as usize]);
-    }
-    for place in 0..2 {
-        for row in colours.chunks_exact(stride) {
-            data.extend(row[..width as usize].chunks_exact(2).map(|pair| pair[place]));
+    let (width_bytes, half) = (width as usize, width as usize / 2);
+    frames.frame(width, height, |data| {
+        let (y, u, v) = planes_mut(data, width, height);
+        for (row, y) in brightness.chunks_exact(stride).zip(y.chunks_exact_mut(width_bytes)) {
+            y.copy_from_slice(&row[..width_bytes]);
         }
-    }
-    Ok(VideoFrame::new(width, height, data)?)
+        let rows = colours.chunks_exact(stride).zip(u.chunks_exact_mut(half)).zip(v.chunks_exact_mut(half));
+        for ((row, u), v) in rows {
+            for ((pair, u), v) in row[..width_bytes].chunks_exact(2).zip(u).zip(v) {
+                (*u, *v) = (pair[0], pair[1]);
+            }
+        }
+        Ok(())
+    })
 }
 
 /// A picture from RGB, full range, three bytes a pixel, rows packed. An odd last row or column is cut off.
 ///
 /// # Errors
 /// If the bytes are too few or the size is not allowed.
-pub fn rgb_to_i420(bytes: &[u8], width: u32, height: u32) -> Result<VideoFrame, ConvertError> {
+pub fn rgb_to_i420(frames: &mut FramePool, bytes: &[u8], width: u32, height: u32) -> Result<VideoFrame, ConvertError> {
     let row_bytes = width.saturating_mul(3);
     let (width, height) = (even(width), even(height));
     let rows = prefix(bytes, row_bytes as usize * height as usize)?;
-    fill_i420(width, height, |planes| {
+    fill_i420(frames, width, height, |planes| {
         let (range, matrix) = (YuvRange::Limited, YuvStandardMatrix::Bt601);
         yuv::rgb_to_yuv420(planes, rows, row_bytes, range, matrix, YuvConversionMode::Balanced)
     })
@@ -169,25 +193,25 @@ fn prefix(bytes: &[u8], length: usize) -> Result<&[u8], ConvertError> {
 }
 
 fn fill_i420(
+    frames: &mut FramePool,
     width: u32,
     height: u32,
     fill: impl FnOnce(&mut YuvPlanarImageMut<u8>) -> Result<(), YuvError>,
 ) -> Result<VideoFrame, ConvertError> {
-    let mut data = vec![0; VideoFrame::byte_len(width, height)?];
-    let (y, chroma) = data.split_at_mut(width as usize * height as usize);
-    let (u, v) = chroma.split_at_mut(chroma.len() / 2);
-    let mut planes = YuvPlanarImageMut {
-        y_plane: BufferStoreMut::Borrowed(y),
-        y_stride: width,
-        u_plane: BufferStoreMut::Borrowed(u),
-        u_stride: width / 2,
-        v_plane: BufferStoreMut::Borrowed(v),
-        v_stride: width / 2,
-        width,
-        height,
-    };
-    fill(&mut planes).map_err(|error| ConvertError::Colour(error.into()))?;
-    Ok(VideoFrame::new(width, height, data)?)
+    frames.frame(width, height, |data| {
+        let (y, u, v) = planes_mut(data, width, height);
+        let mut planes = YuvPlanarImageMut {
+            y_plane: BufferStoreMut::Borrowed(y),
+            y_stride: width,
+            u_plane: BufferStoreMut::Borrowed(u),
+            u_stride: width / 2,
+            v_plane: BufferStoreMut::Borrowed(v),
+            v_stride: width / 2,
+            width,
+            height,
+        };
+        fill(&mut planes).map_err(|error| ConvertError::Colour(error.into()))
+    })
 }
 
 fn scale_error(error: impl std::error::Error + Send + Sync + 'static) -> ConvertError {
@@ -275,11 +299,22 @@ mod tests {
                     .collect()
             };
             let mut bytes = padded((0..height as usize).map(row), row_bytes);
-            assert_eq!(yuyv_to_i420(&bytes, row_bytes as u32, width, height).unwrap(), frame, "{width}x{height}");
+            assert_eq!(
+                yuyv_to_i420(&mut FramePool::default(), &bytes, row_bytes as u32, width, height).unwrap(),
+                frame,
+                "{width}x{height}"
+            );
             bytes.extend([0xee; 4096]);
-            assert_eq!(yuyv_to_i420(&bytes, row_bytes as u32, width, height).unwrap(), frame, "with a long buffer");
+            assert_eq!(
+                yuyv_to_i420(&mut FramePool::default(), &bytes, row_bytes as u32, width, height).unwrap(),
+                frame,
+                "with a long buffer"
+            );
             let short = &bytes[..row_bytes * height as usize - 1];
-            assert!(matches!(yuyv_to_i420(short, row_bytes as u32, width, height), Err(ConvertError::Short { .. })));
+            assert!(matches!(
+                yuyv_to_i420(&mut FramePool::default(), short, row_bytes as u32, width, height),
+                Err(ConvertError::Short { .. })
+            ));
         }
     }
 
@@ -292,23 +327,34 @@ mod tests {
             let colours = frame.u().chunks_exact(half).zip(frame.v().chunks_exact(half));
             let colours = colours.map(|(u, v)| u.iter().zip(v).flat_map(|(u, v)| [*u, *v]).collect());
             let mut bytes = padded(luma.chain(colours), row_bytes);
-            assert_eq!(nv12_to_i420(&bytes, row_bytes as u32, width, height).unwrap(), frame, "{width}x{height}");
+            assert_eq!(
+                nv12_to_i420(&mut FramePool::default(), &bytes, row_bytes as u32, width, height).unwrap(),
+                frame,
+                "{width}x{height}"
+            );
             let whole = bytes.len();
             bytes.extend([0xee; 4096]);
-            assert_eq!(nv12_to_i420(&bytes, row_bytes as u32, width, height).unwrap(), frame, "with a long buffer");
+            assert_eq!(
+                nv12_to_i420(&mut FramePool::default(), &bytes, row_bytes as u32, width, height).unwrap(),
+                frame,
+                "with a long buffer"
+            );
             let short = &bytes[..whole - 1];
-            assert!(matches!(nv12_to_i420(short, row_bytes as u32, width, height), Err(ConvertError::Short { .. })));
+            assert!(matches!(
+                nv12_to_i420(&mut FramePool::default(), short, row_bytes as u32, width, height),
+                Err(ConvertError::Short { .. })
+            ));
         }
     }
 
     #[test]
     fn odd_sizes_lose_their_last_row_and_column() {
         // YUYV rows hold whole pairs; NV12 has a row and a column of colours for the odd ones.
-        let yuyv = yuyv_to_i420(&[90; 8 * 5], 8, 3, 5).unwrap();
+        let yuyv = yuyv_to_i420(&mut FramePool::default(), &[90; 8 * 5], 8, 3, 5).unwrap();
         assert_eq!(yuyv, plain(2, 4, (90, 90, 90)));
-        let nv12 = nv12_to_i420(&[90; 4 * 5 + 4 * 3], 4, 3, 5).unwrap();
+        let nv12 = nv12_to_i420(&mut FramePool::default(), &[90; 4 * 5 + 4 * 3], 4, 3, 5).unwrap();
         assert_eq!(nv12, plain(2, 4, (90, 90, 90)));
-        let rgb = rgb_to_i420(&[255; 3 * 5 * 3], 3, 5).unwrap();
+        let rgb = rgb_to_i420(&mut FramePool::default(), &[255; 3 * 5 * 3], 3, 5).unwrap();
         assert_eq!(rgb, plain(2, 4, (235, 128, 128)));
     }
 
@@ -316,11 +362,17 @@ mod tests {
     fn sizes_and_lengths_that_cannot_be_are_refused() {
         for (width, height, row_bytes) in [(0, 0, 0), (1, 1, 2), (64, 0, 128), (64, 48, 2), (5000, 2, 10_000)] {
             let bytes = vec![0; 1 << 16];
-            assert!(yuyv_to_i420(&bytes, row_bytes, width, height).is_err(), "YUYV {width}x{height} {row_bytes}");
-            assert!(nv12_to_i420(&bytes, row_bytes, width, height).is_err(), "NV12 {width}x{height} {row_bytes}");
+            assert!(
+                yuyv_to_i420(&mut FramePool::default(), &bytes, row_bytes, width, height).is_err(),
+                "YUYV {width}x{height} {row_bytes}"
+            );
+            assert!(
+                nv12_to_i420(&mut FramePool::default(), &bytes, row_bytes, width, height).is_err(),
+                "NV12 {width}x{height} {row_bytes}"
+            );
         }
-        assert!(rgb_to_i420(&[0; 10], 2, 2).is_err());
-        assert!(rgb_to_i420(&[0; 10], u32::MAX, u32::MAX).is_err());
+        assert!(rgb_to_i420(&mut FramePool::default(), &[0; 10], 2, 2).is_err());
+        assert!(rgb_to_i420(&mut FramePool::default(), &[0; 10], u32::MAX, u32::MAX).is_err());
     }
 
     #[test]

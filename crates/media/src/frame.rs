@@ -1,7 +1,11 @@
 //! A raw picture as everything inside the app passes it: I420, 8 bits, video range (BT.601).
 
+mod pool;
+
 use std::fmt;
 use std::sync::Arc;
+
+pub use pool::FramePool;
 
 /// The longest side a picture may have. Bounds the memory an outside file or peer can ask for.
 pub const MAX_SIDE_PX: u32 = 4096;

@@ -28,7 +28,7 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 pub use audio::opus::{OpusDecoder, OpusEncoder};
 pub use audio::{AudioBlock, BLOCK_SAMPLES, SAMPLE_RATE_HZ};
 pub use camera::{Camera, CameraError, CameraInfo};
-pub use frame::VideoFrame;
+pub use frame::{FramePool, VideoFrame};
 pub use latest::Latest;
 pub use notice::SoundNotice;
 pub use rate::FrameRate;

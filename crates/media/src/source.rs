@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::audio::{AudioBlock, SAMPLE_RATE_HZ};
-use crate::camera::{Camera, CameraError, CameraFrame};
+use crate::camera::{Camera, CameraError, CameraFrame, CameraInfo};
 use crate::file::wav::{WavError, WavReader};
 use crate::file::y4m::{Y4mError, Y4mReader};
 use crate::frame::VideoFrame;
@@ -137,6 +137,14 @@ impl PictureSource {
     /// Pictures a second.
     pub fn rate(&self) -> FrameRate {
         self.rate
+    }
+
+    /// Which camera it is, if it is one.
+    pub fn camera(&self) -> Option<&CameraInfo> {
+        match &self.pictures {
+            Pictures::Camera(camera) => Some(camera.info()),
+            Pictures::Drawn(_) => None,
+        }
     }
 
     /// Waits for the next picture and gives it. Of a file and the pattern the moments lie on a fixed schedule from the

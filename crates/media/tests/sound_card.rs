@@ -176,11 +176,13 @@ fn ten_seconds_of_a_tone_come_through_the_microphone_without_a_gap() {
 }
 
 /// Devices of other rates, formats and channel counts.
-const SHAPES: [(&str, &str); 6] = [
+const SHAPES: [(&str, &str); 8] = [
     ("cd", "format=s16le rate=44100 channels=2"),
     ("phone", "format=u8 rate=16000 channels=1"),
     ("studio", "format=s32le rate=96000 channels=4"),
     ("surround", "format=float32le rate=48000 channels=6"),
+    ("headset", "format=s16le rate=8000 channels=1"),
+    ("cinema", "format=s16le rate=96000 channels=8"),
     ("packed", "format=s24le rate=44100 channels=2"),
     // cpal knows no A-law: the server converts.
     ("alaw", "format=alaw rate=8000 channels=1"),
@@ -304,6 +306,23 @@ fn an_unplugged_device_is_replaced_told_of_and_taken_back() {
     wait_for_line(&probe, "\"Headset\" is back");
     wait_for_line(&probe, "\"Monitor of Headset\" is back");
     end(&mut probe);
+}
+
+#[test]
+fn a_device_is_found_by_its_name_and_under_another_id_again() {
+    let Some(pulse) = Pulse::with_devices() else { return };
+    let headset = pulse.plug("headset", "Headset");
+    let mut probe = probe(&pulse, &["--microphone", "Mic", "--speaker", "Headset", "--seconds", "20"]);
+    wait_for_sound(&probe);
+    pulse.unplug(&headset);
+    wait_for_line(&probe, "\"Headset\" was unplugged; using \"Speakers\" instead");
+    pulse.plug("another_port", "Headset");
+    wait_for_line(&probe, "\"Headset\" is back");
+    pulse.plug("twin", "Headset");
+    end(&mut probe);
+    let output = probe.output();
+    let told = |end: &str| output.iter().filter(|line| line.contains(&format!("of={end}"))).count();
+    assert_eq!((told("speaker"), told("microphone")), (2, 0), "the one in use stays: {output:?}");
 }
 
 #[test]

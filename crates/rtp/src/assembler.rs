@@ -9,11 +9,12 @@ mod spacing;
 use crate::clock::SequenceUnwrapper;
 use crate::depacketizer::{Finished, Malformed, assemble, begins_key_picture, begins_picture, picture_id};
 use crate::format::PictureFormat;
+use crate::numbered::Numbered;
 use crate::packet::RtpPacket;
 use bytes::Bytes;
 use key_requests::KeyRequests;
 use spacing::Spacing;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 pub use events::{AssembledFrame, AssemblerEvent, AssemblerStats};
@@ -64,7 +65,7 @@ pub struct FrameAssembler {
     config: AssemblerConfig,
     round_trip: Option<Duration>,
     unwrapper: SequenceUnwrapper,
-    packets: BTreeMap<i64, Held>,
+    packets: Numbered<Held>,
     held_bytes: usize,
     position: Position,
     /// Packets before this one are used or given up.
@@ -77,6 +78,8 @@ pub struct FrameAssembler {
     last_id: Option<u16>,
     events: VecDeque<AssemblerEvent>,
     stats: AssemblerStats,
+    /// Where the next picture is put together.
+    spare: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -119,7 +122,7 @@ impl FrameAssembler {
             config,
             round_trip: None,
             unwrapper: SequenceUnwrapper::default(),
-            packets: BTreeMap::new(),
+            packets: Numbered::default(),
             held_bytes: 0,
             position: Position::Searching,
             floor: None,
@@ -129,6 +132,7 @@ impl FrameAssembler {
             last_id: None,
             events: VecDeque::new(),
             stats: AssemblerStats::default(),
+            spare: Vec::new(),
         }
     }
 
@@ -140,7 +144,7 @@ impl FrameAssembler {
             return;
         }
         let sequence = self.unwrapper.unwrap(packet.sequence);
-        if self.packets.contains_key(&sequence) {
+        if self.packets.contains(sequence) {
             self.stats.duplicates += 1;
             return;
         }
@@ -157,6 +161,11 @@ impl FrameAssembler {
     /// The next thing to say, if any. To be called until `None` after every other call.
     pub fn poll_event(&mut self) -> Option<AssemblerEvent> {
         self.events.pop_front()
+    }
+
+    /// Takes the bytes of a picture back that was handed out, so that the next one is put together in their memory.
+    pub fn give_back(&mut self, data: Vec<u8>) {
+        self.spare = data;
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called, if nothing else happens.
@@ -260,7 +269,7 @@ impl FrameAssembler {
 
     /// Looks for the first packet that begins a key frame.
     fn search(&mut self, now: Duration) -> bool {
-        let found = self.packets.iter().find(|(_, held)| held.begins_key).map(|(sequence, _)| *sequence);
+        let found = self.packets.starting_at(i64::MIN).find(|(_, held)| held.begins_key).map(|(sequence, _)| sequence);
         if let Some(next) = found {
             self.go_to_key(next);
             return true;
@@ -268,12 +277,11 @@ impl FrameAssembler {
         // Nothing of use may still be overtaken by the beginning that it belongs to, for a while.
         let patience = self.repair_wait();
         let outdated = |held: &Held| held.arrived + patience <= now;
-        while let Some(oldest) = self.packets.first_entry().filter(|entry| outdated(entry.get())) {
-            let sequence = *oldest.key();
+        while let Some((sequence, _)) = self.packets.first().filter(|(_, held)| outdated(held)) {
             self.discard_before(sequence + 1);
             self.request_key_frame(now);
         }
-        if let Some((_, oldest)) = self.packets.first_key_value() {
+        if let Some((_, oldest)) = self.packets.first() {
             let due = oldest.arrived + patience;
             self.requests.plan(due, self.first_request_pause());
         }
@@ -284,7 +292,7 @@ impl FrameAssembler {
     fn follow(&mut self, now: Duration, next: i64, missing: Option<Gap>, must_be_key: bool) -> bool {
         match self.extent(next) {
             Extent::Complete { end } => {
-                self.hand_out(now, next, end, must_be_key);
+                self.hand_out(now, end, must_be_key);
                 true
             }
             Extent::Growing => {
@@ -326,7 +334,8 @@ impl FrameAssembler {
 
     /// The first key frame after `next` that is complete.
     fn complete_key_after(&self, next: i64) -> Option<i64> {
-        let begins = self.packets.range(next + 1..).filter(|(_, held)| held.begins_key).map(|(sequence, _)| *sequence);
+        let begins =
+            self.packets.starting_at(next + 1).filter(|(_, held)| held.begins_key).map(|(sequence, _)| sequence);
         // A hostile stream may have a beginning in each packet; then looking at a few is enough.
         begins.take(4).find(|begin| matches!(self.extent(*begin), Extent::Complete { .. }))
     }
@@ -334,8 +343,8 @@ impl FrameAssembler {
     /// How far the picture that begins at `next` is there.
     fn extent(&self, next: i64) -> Extent {
         let mut timestamp = None;
-        for (expected, (sequence, held)) in (next..).zip(self.packets.range(next..)) {
-            if *sequence != expected {
+        for (expected, (sequence, held)) in (next..).zip(self.packets.starting_at(next)) {
+            if sequence != expected {
                 return Extent::Missing;
             }
             // Another time stamp, or where one can tell another beginning, ends a picture whose last packet had no marker.
@@ -350,21 +359,20 @@ impl FrameAssembler {
         Extent::Growing
     }
 
-    /// Takes the packets from `next` up to but not including `end` out, and hands the picture out if it is sound.
-    fn hand_out(&mut self, now: Duration, next: i64, end: i64, must_be_key: bool) {
-        let later = self.packets.split_off(&end);
-        let unit = std::mem::replace(&mut self.packets, later);
-        let bytes: usize = unit.values().map(|held| held.payload.len()).sum();
-        self.held_bytes = self.held_bytes.saturating_sub(bytes);
+    /// Takes the packets before `end` out, which are those of a picture, and hands that out if it is sound.
+    fn hand_out(&mut self, now: Duration, end: i64, must_be_key: bool) {
+        let rtp = self.packets.first().map_or(0, |(_, held)| held.timestamp);
+        let id = self.packets.before(end).find_map(|(_, held)| picture_id(self.format, &held.payload));
+        let payloads = self.packets.before(end).map(|(_, held)| held.payload.as_ref());
+        let assembled = assemble(self.format, payloads, std::mem::take(&mut self.spare));
+        let packets = self.take_out(end);
         self.floor = Some(end);
         self.position = Position::Following { next: end, missing: None, must_be_key };
-        let rtp = unit.get(&next).map_or(0, |held| held.timestamp);
-        let id = unit.values().find_map(|held| picture_id(self.format, &held.payload));
-        match assemble(self.format, unit.values().map(|held| held.payload.as_ref())) {
-            Ok(Finished { data, .. }) if data.is_empty() => {}
+        match assembled {
+            Ok(Finished { data, .. }) if data.is_empty() => self.spare = data,
             Ok(Finished { data, key }) => {
                 if must_be_key && !key {
-                    self.stats.discarded += unit.len() as u64;
+                    self.stats.discarded += packets;
                     self.position = Position::Searching;
                     return;
                 }
@@ -374,7 +382,7 @@ impl FrameAssembler {
                 self.position = Position::Following { next: end, missing: None, must_be_key: false };
             }
             Err(Malformed) => {
-                self.stats.discarded += unit.len() as u64;
+                self.stats.discarded += packets;
                 self.stats.breaks += 1;
                 self.lose_way(now);
             }
@@ -383,7 +391,7 @@ impl FrameAssembler {
 
     /// Goes on at `end`: nothing needs the incomplete picture before it.
     fn leave_out(&mut self, end: i64) {
-        if let Some(left_out) = self.packets.values().next() {
+        if let Some((_, left_out)) = self.packets.first() {
             self.last_id = picture_id(self.format, &left_out.payload);
             self.spacing.used(left_out.timestamp);
         }
@@ -403,15 +411,15 @@ impl FrameAssembler {
     /// Gives up the picture that begins at `next`: its missing packet is not coming.
     fn give_up(&mut self, now: Duration, next: i64) {
         let Some((first, timestamp)) =
-            self.packets.range(next..).next().map(|(sequence, held)| (*sequence, held.timestamp))
+            self.packets.starting_at(next).next().map(|(first, held)| (first, held.timestamp))
         else {
             return;
         };
         let keep_from = if first == next {
             // Its beginning is there: what else is there of it goes as well.
-            let rest = self.packets.range(first..).find(|(_, held)| held.timestamp != timestamp);
-            let after_all = self.packets.last_key_value().map_or(next, |(last, _)| last + 1);
-            rest.map_or(after_all, |(sequence, _)| *sequence)
+            let rest = self.packets.starting_at(first).find(|(_, held)| held.timestamp != timestamp);
+            let after_all = self.packets.last().map_or(next, |(last, _)| last + 1);
+            rest.map_or(after_all, |(sequence, _)| sequence)
         } else {
             first
         };
@@ -434,7 +442,8 @@ impl FrameAssembler {
             Position::Searching => i64::MIN,
             Position::Following { next, .. } => next + 1,
         };
-        let coming = self.packets.range(from..).filter(|(_, held)| held.begins_key).map(|(_, held)| held.arrived).max();
+        let coming =
+            self.packets.starting_at(from).filter(|(_, held)| held.begins_key).map(|(_, held)| held.arrived).max();
         if let Some(until) = coming.map(|arrived| arrived + patience).filter(|until| *until > now) {
             self.requests.postpone(until, pause);
         } else if self.requests.need(now, (pause, self.config.longest_request_pause)) {
@@ -447,7 +456,7 @@ impl FrameAssembler {
             match self.position {
                 Position::Following { next, .. } => self.give_up(now, next),
                 Position::Searching => {
-                    let Some((oldest, _)) = self.packets.first_key_value() else {
+                    let Some((oldest, _)) = self.packets.first() else {
                         return;
                     };
                     self.discard_before(oldest + 1);
@@ -458,12 +467,18 @@ impl FrameAssembler {
     }
 
     fn discard_before(&mut self, sequence: i64) {
-        let kept = self.packets.split_off(&sequence);
-        let discarded = std::mem::replace(&mut self.packets, kept);
-        let bytes: usize = discarded.values().map(|held| held.payload.len()).sum();
-        self.held_bytes = self.held_bytes.saturating_sub(bytes);
-        self.stats.discarded += discarded.len() as u64;
+        self.stats.discarded += self.take_out(sequence);
         self.floor = Some(self.floor.map_or(sequence, |floor| floor.max(sequence)));
+    }
+
+    /// Takes the packets before `end` out, and says how many there were.
+    fn take_out(&mut self, end: i64) -> u64 {
+        let mut packets = 0;
+        for (_, held) in self.packets.drain_before(end) {
+            packets += 1;
+            self.held_bytes = self.held_bytes.saturating_sub(held.payload.len());
+        }
+        packets
     }
 }
 

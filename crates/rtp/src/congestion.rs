@@ -29,6 +29,12 @@ use std::time::Duration;
 /// What is taken for the capacity until the first packets are reported.
 pub const INITIAL_BPS: u64 = 1_500_000;
 
+/// Of what the path carried the last time, this share is taken at the start, between the limits below. Who is too low is
+/// right after the first picture, which is short then; who is too high has filled a queue by that time.
+const REMEMBERED_SHARE: f64 = 0.75;
+const REMEMBERED_MIN_BPS: f64 = 200_000.0;
+const REMEMBERED_MAX_BPS: f64 = 2.0 * INITIAL_BPS as f64;
+
 /// Between what the capacity is believed: a packet in three seconds, and more than any picture here takes.
 const MIN_BPS: f64 = 30_000.0;
 const MAX_BPS: f64 = 50_000_000.0;
@@ -56,8 +62,10 @@ const BLIND_AFTER_US: i64 = 500 * MS;
 /// A packet that no report named for so long is not on its way any more. Longer than the longest pause between questions.
 const EXPIRED_US: i64 = 5_000 * MS;
 
-/// Smaller packets come as evenly as the network's jitter lets them, and measure that instead.
+/// Smaller packets come as evenly as the network's jitter lets them, and measure that instead; but not behind a queue of
+/// so long.
 const MIN_MEASURED_BYTES: usize = 300;
+const CERTAIN_QUEUE_US: i64 = 30 * MS;
 
 /// How much longer than usual an answer may take before it is overdue.
 const LATE_US: i64 = 15 * MS;
@@ -65,7 +73,10 @@ const LATE_US: i64 = 15 * MS;
 /// Where no answer comes, the next picture asks after this, or what an answer takes; then after twice as long, and so on:
 /// the reports may be lost and not the path.
 const ASK_AGAIN_US: i64 = 60 * MS;
-const MAX_DOUBLINGS: u32 = 5;
+const MAX_DOUBLINGS: u32 = 3;
+
+/// What waits no longer than this is behind another picture at most.
+const QUEUED_US: i64 = 40 * MS;
 
 const MS: i64 = 1_000;
 
@@ -128,9 +139,8 @@ impl Answer {
 }
 
 impl CongestionControl {
-    /// For a path of which nothing is known, or only what it carried the last time.
-    pub fn new(last_known_bps: Option<u64>) -> Self {
-        let bps = last_known_bps.map_or(INITIAL_BPS as f64, |bps| (bps as f64).clamp(MIN_BPS, MAX_BPS));
+    /// For a path of which nothing is known.
+    pub fn new() -> Self {
         Self {
             in_flight: InFlight::default(),
             base: BaseDelay::default(),
@@ -142,8 +152,16 @@ impl CongestionControl {
             sent_at: 0,
             asked: 0,
             grown_at: 0,
-            bps,
+            bps: INITIAL_BPS as f64,
             is_known: false,
+        }
+    }
+
+    /// The path is one that carried `last_known_bps` the last time. That is a guess, and a careful one; it counts until the
+    /// first reports say better, and not at all where they have said so already.
+    pub fn start_from(&mut self, last_known_bps: u64) {
+        if !self.is_known {
+            self.bps = (last_known_bps as f64 * REMEMBERED_SHARE).clamp(REMEMBERED_MIN_BPS, REMEMBERED_MAX_BPS);
         }
     }
 
@@ -200,6 +218,13 @@ impl CongestionControl {
         (self.bps * USED_SHARE * (1.0 - excess / DRAINED_US).max(MIN_SHARE)) as u64
     }
 
+    /// Whether the answer to what was sent is late, and a picture sent now asks for one. It should be small: on a path that
+    /// came nearly to rest every byte in its queue has to be waited for. And it should be several packets: where only
+    /// loss keeps the answers away, one more of them gets through.
+    pub fn is_asking(&self, now: Duration) -> bool {
+        self.late(micros(now)) > 0
+    }
+
     /// How fast packets should leave, in bits a second.
     pub fn pacing_bps(&self) -> u64 {
         (self.bps * PACED_SHARE).max(MIN_PACED_BPS) as u64
@@ -215,18 +240,32 @@ impl CongestionControl {
         duration(queue.max(self.overdue(now)))
     }
 
+    /// Whether a packet that was sent under `number` and not reported on is thought to stand in a queue on its way still,
+    /// or to have left it less than `way_back` ago, so that nobody can have said that it is missing. What does not wait
+    /// longer than one picture takes does not count.
+    pub fn is_queued(&self, now: Duration, number: u16, way_back: Duration) -> bool {
+        let Some(sent) = self.in_flight.get(number) else { return false };
+        sent.wait > QUEUED_US && micros(now) < sent.at + sent.wait + micros(way_back)
+    }
+
+    /// How long nothing has left.
+    pub fn idle(&self, now: Duration) -> Duration {
+        duration(micros(now) - self.sent_at)
+    }
+
     /// Packets on their way.
     pub fn packets_in_flight(&self) -> usize {
         self.in_flight.len()
     }
 
-    /// How long the report on the oldest packet is overdue.
+    /// How long the report on the oldest packet is overdue, and so the next picture has to wait; 0 when it is to ask.
     fn overdue(&self, now: i64) -> i64 {
-        let Some(oldest) = self.in_flight.oldest() else { return 0 };
-        if now - self.sent_at > self.pause() {
-            return 0;
-        }
-        now - oldest.at - self.answer.longest() - oldest.wait - LATE_US
+        if now - self.sent_at > self.pause() { 0 } else { self.late(now) }
+    }
+
+    /// By how much the report on the oldest packet is late.
+    fn late(&self, now: i64) -> i64 {
+        self.in_flight.oldest().map_or(0, |oldest| now - oldest.at - self.answer.longest() - oldest.wait - LATE_US)
     }
 
     /// How long nothing is sent before the next picture asks whether the path answers again.
@@ -246,7 +285,8 @@ impl CongestionControl {
             let burst = transmission(earlier.bytes, self.pacing_bps() as f64) * 3 / 2 + 2 * MS;
             let had_to_wait = sent.at + base < earlier_arrived || sent.at - earlier.at <= burst;
             // What came between two packets and was lost took its time too.
-            let measures = had_to_wait && sent.bytes >= MIN_MEASURED_BYTES && arrived >= earlier_arrived;
+            let is_certain = sent.bytes >= MIN_MEASURED_BYTES || queue >= CERTAIN_QUEUE_US;
+            let measures = had_to_wait && is_certain && arrived >= earlier_arrived;
             if number == before + 1 && measures {
                 self.capacity.push(arrived, sent.bytes, arrived - earlier_arrived);
                 self.grown_at = now;
@@ -305,6 +345,12 @@ fn micros(duration: Duration) -> i64 {
 
 fn duration(micros: i64) -> Duration {
     Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+}
+
+impl Default for CongestionControl {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 #[cfg(test)]

@@ -19,15 +19,17 @@ pub(crate) struct Finished {
     pub(crate) key: bool,
 }
 
-/// Puts a picture together. A payload without content is padding that only took a sequence number.
+/// Puts a picture together, in the memory of `spare`. A payload without content is padding that only took a sequence number.
 pub(crate) fn assemble<'a>(
     format: PictureFormat,
     payloads: impl Iterator<Item = &'a [u8]>,
+    mut spare: Vec<u8>,
 ) -> Result<Finished, Malformed> {
     let payloads = payloads.filter(|payload| !payload.is_empty());
+    spare.clear();
     match format {
-        PictureFormat::H264 => h264::assemble(payloads),
-        PictureFormat::Vp8 => vp8::assemble(payloads),
+        PictureFormat::H264 => h264::assemble(payloads, spare),
+        PictureFormat::Vp8 => vp8::assemble(payloads, spare),
     }
 }
 

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use crate::clock::{self, AUDIO_CLOCK_HZ, SequenceUnwrapper, TimestampUnwrapper};
 use crate::opus;
 use crate::packet::RtpPacket;
-use crate::red::{self, Redundant};
+use crate::red;
 use arrival::Seen;
 use delay::DelayEstimate;
 use loss::LossEstimate;
@@ -78,6 +78,8 @@ pub struct JitterBuffer {
     min_delay: i64,
     state: State,
     stats: JitterStats,
+    /// Those of the packet that is taken in: its memory is used again.
+    copies: Vec<red::Copy>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -152,15 +154,21 @@ impl JitterBuffer {
 
     /// Takes one packet in that carries copies of earlier ones (RFC 2198).
     pub fn push_redundant(&mut self, now: Duration, packet: RtpPacket) {
-        let Some(Redundant { copies, payload }) = red::split(&packet.payload) else {
-            self.stats.discarded += 1;
-            return;
-        };
+        let mut copies = std::mem::take(&mut self.copies);
+        match red::split(&packet.payload, &mut copies) {
+            Some(payload) => self.take_with_copies(now, RtpPacket { payload, ..packet }, &copies),
+            None => self.stats.discarded += 1,
+        }
+        copies.clear();
+        self.copies = copies;
+    }
+
+    fn take_with_copies(&mut self, now: Duration, packet: RtpPacket, copies: &[red::Copy]) {
         let copied = copies.iter().map(|copy| i64::from(copy.back)).max().unwrap_or(0);
-        let Some((sequence, timestamp)) = self.take_in(now, RtpPacket { payload, ..packet }, copied) else { return };
+        let Some((sequence, timestamp)) = self.take_in(now, packet, copied) else { return };
         // Each packet is copied by those right behind it.
-        for (before, copy) in (1..).zip(copies.into_iter().rev()) {
-            self.take_copy(sequence - before, timestamp - i64::from(copy.back), copy.payload);
+        for (before, copy) in (1..).zip(copies.iter().rev()) {
+            self.take_copy(sequence - before, timestamp - i64::from(copy.back), copy.payload.clone());
         }
         self.stats.discarded += self.queue.enforce_limit();
     }

@@ -15,12 +15,14 @@ pub mod packet;
 pub mod packetizer;
 pub mod red;
 pub mod sender_report;
+pub mod slabs;
 pub mod sync;
 pub mod voice_plan;
 
 mod annex_b;
 mod depacketizer;
 mod nal;
+mod numbered;
 mod opus;
 mod vp8;
 
@@ -34,5 +36,6 @@ pub use pacer::{Pacer, Priority};
 pub use packet::RtpPacket;
 pub use packetizer::{FramePacketizer, MAX_PAYLOAD_BYTES, OpusPacketizer, first_sequence};
 pub use sender_report::SenderReport;
+pub use slabs::Slabs;
 pub use sync::LipSync;
 pub use voice_plan::{VoicePlan, VoiceSettings};

@@ -1,6 +1,7 @@
 //! Redundant audio data (RFC 2198): a packet with copies of the ones before it. What the copies are in is not looked at.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use crate::slabs::Slabs;
+use bytes::{BufMut as _, Bytes};
 
 /// The headers' fields have 14 bits for the distance and 10 for the length.
 const MAX_BACK: u32 = (1 << 14) - 1;
@@ -22,18 +23,10 @@ pub struct Copy {
     pub payload: Bytes,
 }
 
-/// What a redundant packet holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Redundant {
-    /// Oldest first.
-    pub copies: Vec<Copy>,
-    /// What the packet would have been without them.
-    pub payload: Bytes,
-}
-
-/// Reads a redundant payload (RFC 2198 §3). `None` for one that is malformed or has more than four copies. Copies that
-/// are empty, or of another payload type than the packet's own, are left out: only the codec that was agreed on counts.
-pub fn split(packet: &Bytes) -> Option<Redundant> {
+/// Reads a redundant payload (RFC 2198 §3). Gives what the packet would have been without copies, and adds those to
+/// `copies`, oldest first. `None` for one that is malformed or has more than four of them. Copies that are empty, or of
+/// another payload type than the packet's own, are left out: only the codec that was agreed on counts.
+pub fn split(packet: &Bytes, copies: &mut Vec<Copy>) -> Option<Bytes> {
     let mut headers = [(0_u8, 0_u32, 0_usize); MAX_COPIES];
     let mut count = 0;
     let mut at = 0;
@@ -49,7 +42,6 @@ pub fn split(packet: &Bytes) -> Option<Redundant> {
         count += 1;
         at += COPY_HEADER_BYTES;
     };
-    let mut copies = Vec::with_capacity(count);
     for (payload_type, back, length) in headers.into_iter().take(count) {
         let end = at.checked_add(length).filter(|end| *end <= packet.len())?;
         if payload_type == own_type && back > 0 && length > 0 {
@@ -57,27 +49,27 @@ pub fn split(packet: &Bytes) -> Option<Redundant> {
         }
         at = end;
     }
-    Some(Redundant { copies, payload: packet.slice(at..) })
+    Some(packet.slice(at..))
 }
 
-/// Writes one. `payload_type` is that of the copies and of the payload. `None` where a copy cannot be described: from
-/// more than 16,383 ticks before, or of more than 1,023 bytes.
-pub fn join(payload_type: u8, redundant: &Redundant) -> Option<Bytes> {
-    let bytes: usize = redundant.copies.iter().map(|copy| COPY_HEADER_BYTES + copy.payload.len()).sum();
-    let mut packet = BytesMut::with_capacity(bytes + OWN_HEADER_BYTES + redundant.payload.len());
-    for copy in &redundant.copies {
-        if copy.back > MAX_BACK || copy.payload.len() > MAX_COPY_BYTES {
-            return None;
+/// Writes one into `memory`, the oldest copy first. `payload_type` is that of the copies and of the payload. `None` where a
+/// copy cannot be described: from more than 16,383 ticks before, or of more than 1,023 bytes.
+pub fn join(payload_type: u8, copies: &[Copy], payload: &[u8], memory: &mut Slabs) -> Option<Bytes> {
+    if copies.iter().any(|copy| copy.back > MAX_BACK || copy.payload.len() > MAX_COPY_BYTES) {
+        return None;
+    }
+    let bytes: usize = copies.iter().map(|copy| COPY_HEADER_BYTES + copy.payload.len()).sum();
+    Some(memory.payload(bytes + OWN_HEADER_BYTES + payload.len(), |packet| {
+        for copy in copies {
+            packet.put_u8(0x80 | payload_type);
+            packet.put_uint(u64::from(copy.back) << 10 | copy.payload.len() as u64, 3);
         }
-        packet.put_u8(0x80 | payload_type);
-        packet.put_uint(u64::from(copy.back) << 10 | copy.payload.len() as u64, 3);
-    }
-    packet.put_u8(payload_type & 0x7f);
-    for copy in &redundant.copies {
-        packet.put_slice(&copy.payload);
-    }
-    packet.put_slice(&redundant.payload);
-    Some(packet.freeze())
+        packet.put_u8(payload_type & 0x7f);
+        for copy in copies {
+            packet.put_slice(&copy.payload);
+        }
+        packet.put_slice(payload);
+    }))
 }
 
 #[cfg(test)]
@@ -86,42 +78,48 @@ mod tests {
     use rand::rngs::StdRng;
     use rand::{RngExt, SeedableRng};
 
-    fn redundant() -> Redundant {
+    fn two_copies() -> Vec<Copy> {
         let copy = |back, text: &'static [u8]| Copy { back, payload: Bytes::from_static(text) };
-        Redundant { copies: vec![copy(1_920, b"one"), copy(960, b"second")], payload: Bytes::from_static(b"own") }
+        vec![copy(1_920, b"one"), copy(960, b"second")]
+    }
+
+    fn joined(copies: &[Copy], payload: &[u8]) -> Option<Bytes> {
+        join(111, copies, payload, &mut Slabs::default())
+    }
+
+    /// The copies, and what the packet would have been without them.
+    fn read(packet: &Bytes) -> Option<(Vec<Copy>, Bytes)> {
+        let mut copies = Vec::new();
+        let payload = split(packet, &mut copies)?;
+        Some((copies, payload))
     }
 
     #[test]
     fn the_bytes_are_those_of_the_standard() {
-        let packet = join(111, &redundant()).unwrap();
+        let packet = joined(&two_copies(), b"own").unwrap();
         // 1,920 back and 3 bytes long; 960 back and 6 bytes long; then the packet's own.
         let headers = [0xef, 0x1e, 0x00, 0x03, 0xef, 0x0f, 0x00, 0x06, 0x6f];
         assert_eq!(packet, [&headers[..], b"one", b"second", b"own"].concat());
-        assert_eq!(split(&packet), Some(redundant()));
+        assert_eq!(read(&packet), Some((two_copies(), Bytes::from_static(b"own"))));
     }
 
     #[test]
     fn a_packet_without_copies_is_one_byte_longer() {
-        let redundant = Redundant { copies: Vec::new(), payload: Bytes::from_static(b"own") };
-        let packet = join(111, &redundant).unwrap();
+        let packet = joined(&[], b"own").unwrap();
         assert_eq!(packet, &b"\x6fown"[..]);
-        assert_eq!(split(&packet), Some(redundant));
+        assert_eq!(read(&packet), Some((Vec::new(), Bytes::from_static(b"own"))));
     }
 
     #[test]
     fn copies_in_another_codec_or_of_nothing_are_left_out() {
         let packet =
             Bytes::from_static(&[0x80 | 9, 0x0f, 0, 1, 0x80 | 111, 0x0f, 0, 0, 0x80 | 111, 0, 0, 1, 111, 1, 2, 3]);
-        let read = split(&packet).unwrap();
-        assert_eq!(read, Redundant { copies: Vec::new(), payload: Bytes::from_static(&[3]) });
+        assert_eq!(read(&packet), Some((Vec::new(), Bytes::from_static(&[3]))));
     }
 
     #[test]
     fn what_cannot_be_described_is_not_written() {
-        let long = |back, bytes| {
-            let copies = vec![Copy { back, payload: Bytes::from(vec![0; bytes]) }];
-            join(111, &Redundant { copies, payload: Bytes::new() })
-        };
+        let long = |back, bytes| joined(&[Copy { back, payload: Bytes::from(vec![0; bytes]) }], &[]);
         assert!(long(16_383, 1_023).is_some());
         assert_eq!(long(16_384, 10), None);
         assert_eq!(long(960, 1_024), None);
@@ -133,17 +131,17 @@ mod tests {
         println!("seed {seed}");
         let mut rng = StdRng::seed_from_u64(seed);
         for _ in 0..100_000 {
-            let mut packet = join(111, &redundant()).unwrap().to_vec();
+            let mut packet = joined(&two_copies(), b"own").unwrap().to_vec();
             for _ in 0..rng.random_range(1..6) {
                 let at = rng.random_range(0..packet.len());
                 packet[at] = rng.random();
             }
             packet.truncate(rng.random_range(0..=packet.len()));
             let length = packet.len();
-            if let Some(read) = split(&packet.into()) {
-                let bytes: usize = read.copies.iter().map(|copy| copy.payload.len()).sum();
-                assert!(bytes + read.payload.len() < length);
-                assert!(read.copies.len() <= MAX_COPIES);
+            if let Some((copies, payload)) = read(&packet.into()) {
+                let bytes: usize = copies.iter().map(|copy| copy.payload.len()).sum();
+                assert!(bytes + payload.len() < length);
+                assert!(copies.len() <= MAX_COPIES);
             }
         }
     }

@@ -130,7 +130,7 @@ impl Feedback {
             round_trip_us: Number::default(),
             available_bps: Number::default(),
             began: Instant::now(),
-            congestion: Mutex::new(Congestion::new(None)),
+            congestion: Mutex::new(Congestion::new()),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The handle of one peer connection: negotiation, candidates and the control channel. The rules of when to do what are
 //! the caller's; this sees to it that nothing unsound reaches the peer connection, and that every wait ends.
 
+mod config;
 mod connection;
 mod handler;
 mod negotiation;
@@ -8,7 +9,6 @@ mod owner;
 
 use crate::agreement::Agreement;
 use crate::candidate::{self, Candidate, CandidateError};
-use crate::certificate::Certificate;
 use crate::codecs::{self, Ssrcs};
 use crate::control::MAX_CONTROL_BYTES;
 use crate::description::{
@@ -20,9 +20,10 @@ use crate::feedback::Feedback;
 use crate::receive::{self, Gauge, Inlet, ReceivedMedia};
 use crate::send::{self, MediaSender};
 use crate::stats::{self, PeerStats};
-use crate::track::{Track, VideoCodec};
+use crate::track::Track;
 use crate::wall_clock::WallClock;
 use ahoy_rtp::SenderReport;
+pub use config::{IceServer, PeerConfig};
 use connection::Knowledge;
 use handler::{Generation, Handler};
 use negotiation::{Negotiation, PendingOffer};
@@ -51,38 +52,6 @@ const QUEUE_CANDIDATES: usize = 256;
 
 /// Candidates that are taken from a peer for one description.
 const MAX_REMOTE_CANDIDATES: usize = 128;
-
-/// What a peer connection is made from.
-#[derive(Clone, Debug)]
-pub struct PeerConfig {
-    /// STUN servers, and TURN servers over UDP. What cannot be used is passed over.
-    pub ice_servers: Vec<IceServer>,
-    /// Use nothing but TURN servers, so that the peer does not learn this machine's addresses.
-    pub relay_only: bool,
-    /// Use 127.0.0.1 alone, for machines without a network, and let such candidates of the peer pass.
-    pub loopback: bool,
-    /// Shown to the peer.
-    pub certificate: Certificate,
-    /// What is offered and taken for pictures, the preferred first. The first that the peer takes too is what is sent.
-    pub video_codecs: Vec<VideoCodec>,
-}
-
-/// A STUN or TURN server.
-#[derive(Clone, PartialEq, Eq)]
-pub struct IceServer {
-    /// RFC 7064 and RFC 7065.
-    pub urls: Vec<String>,
-    /// Empty for STUN.
-    pub username: String,
-    /// Empty for STUN.
-    pub credential: String,
-}
-
-impl std::fmt::Debug for IceServer {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("IceServer").field("urls", &self.urls).finish_non_exhaustive()
-    }
-}
 
 /// Why something was not done.
 #[derive(Debug, Error)]
@@ -220,6 +189,7 @@ impl Peer {
             inlets,
             own_ssrc: ssrcs.feedback(),
             feedback: Arc::clone(&feedback),
+            known_rates: config.known_rates,
         };
         tokio::spawn(owner.run(pumps, crate::control::run(built.control, built.sockets, control_events)));
         Ok((Self { shared }, PeerEvents { local, control, path, feedback }, media))
@@ -397,7 +367,8 @@ impl Peer {
         };
         let mut stats = stats::summarize(&report, &shared.feedback);
         let negotiation = shared.negotiation.lock().await;
-        stats.path = stats::path(&shared.transport_senders, |address| negotiation.signalled_kind(address)).await;
+        let selected = stats::selected(&shared.transport_senders, |address| negotiation.signalled_kind(address)).await;
+        (stats.path, stats.network) = (selected.map(|pair| pair.path), selected.and_then(|pair| pair.network));
         for track in Track::ALL {
             let numbers = &mut stats.tracks[track.index()];
             numbers.packets_not_sent = shared.senders[track.index()].dropped();

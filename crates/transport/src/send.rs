@@ -5,10 +5,9 @@ use crate::agreement::{Agreement, Sending};
 use crate::congestion::PictureBudget;
 use crate::feedback::{Captured, Feedback};
 use crate::track::{Codec, Track};
-use ahoy_rtp::red::{self, Redundant};
-use ahoy_rtp::{MAX_PAYLOAD_BYTES, RtpPacket};
-use std::sync::Arc;
+use ahoy_rtp::{MAX_PAYLOAD_BYTES, RtpPacket, Slabs, red};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
@@ -57,6 +56,8 @@ struct Shared {
     path_is_up: Arc<AtomicBool>,
     feedback: Arc<Feedback>,
     dropped: AtomicU64,
+    /// Where packets with copies are written.
+    memory: Mutex<Slabs>,
 }
 
 /// A packet with the payload type that stood for its codec when it was handed over.
@@ -82,14 +83,17 @@ impl MediaSender {
     /// # Errors
     ///
     /// [`SendError`]; in each case the packet is gone.
-    pub fn send_with_copies(&self, packet: RtpPacket, copies: Vec<red::Copy>) -> Result<(), SendError> {
+    pub fn send_with_copies(&self, packet: RtpPacket, copies: &[red::Copy]) -> Result<(), SendError> {
         let sending = self.sending()?;
         let Some(payload_type) = sending.red_payload_type.filter(|_| !copies.is_empty()) else {
             return self.enqueue(Outgoing { payload_type: sending.payload_type, packet });
         };
-        let redundant = Redundant { copies, payload: packet.payload.clone() };
-        let joined = red::join(sending.payload_type, &redundant).filter(|joined| joined.len() <= MAX_PAYLOAD_BYTES);
-        self.enqueue(match joined {
+        let joined = {
+            // A thread that panicked has left it as it was.
+            let mut memory = self.shared.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            red::join(sending.payload_type, copies, &packet.payload, &mut memory)
+        };
+        self.enqueue(match joined.filter(|joined| joined.len() <= MAX_PAYLOAD_BYTES) {
             Some(payload) => Outgoing { payload_type, packet: RtpPacket { payload, ..packet } },
             None => Outgoing { payload_type: sending.payload_type, packet },
         })
@@ -177,7 +181,7 @@ pub(crate) fn channel(
     feedback: Arc<Feedback>,
 ) -> (MediaSender, Pump) {
     let (queue, packets) = mpsc::channel(QUEUE_PACKETS);
-    let shared = Arc::new(Shared { path_is_up, feedback, dropped: AtomicU64::new(0) });
+    let shared = Arc::new(Shared { path_is_up, feedback, dropped: AtomicU64::new(0), memory: Mutex::default() });
     let sender = MediaSender { track, queue, agreement, shared };
     (sender, Pump { track, ssrc, queue: packets, outgoing })
 }

@@ -2,9 +2,10 @@
 
 use crate::candidate::CandidateKind;
 use crate::feedback::{Feedback, TrackFeedback};
+use crate::network::Network;
 use crate::track::Track;
 use rtc::statistics::stats::ice_candidate_pair::RTCIceCandidatePairStats;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use webrtc::peer_connection::{RTCIceCandidate, RTCIceCandidateType, RTCStatsReport};
@@ -15,6 +16,8 @@ use webrtc::rtp_transceiver::RtpSender;
 pub struct PeerStats {
     /// The kind of the path in use.
     pub path: Option<CandidateKind>,
+    /// Which network it leaves this machine by.
+    pub network: Option<Network>,
     /// The round trip time that ICE measured last.
     pub round_trip: Option<Duration>,
     /// The newest round trip time of media: from a report of ours to the peer's word on it, less what the peer held it
@@ -134,12 +137,20 @@ fn selected_pair(report: &RTCStatsReport) -> Option<&RTCIceCandidatePairStats> {
     report.candidate_pairs().find(|pair| pair.stats.id == *id)
 }
 
-/// The kind of the selected path: that of its more roundabout end. `signalled` tells the kind under which the peer named an
+/// The pair of candidates in use.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Selected {
+    /// The kind of its more roundabout end.
+    pub(crate) path: CandidateKind,
+    pub(crate) network: Option<Network>,
+}
+
+/// The pair in use, once there is one. `signalled` tells the kind under which the peer named an
 /// address. The statistics are of no help here: their pairs name candidates that are not in the report.
-pub(crate) async fn path(
+pub(crate) async fn selected(
     senders: &[Arc<dyn RtpSender>],
     signalled: impl Fn(SocketAddr) -> Option<CandidateKind>,
-) -> Option<CandidateKind> {
+) -> Option<Selected> {
     for sender in senders {
         // The sections share one transport, but a sender has it only once its own section was negotiated.
         let Ok(Some(transport)) = sender.transport().await else {
@@ -148,9 +159,18 @@ pub(crate) async fn path(
         let pair = transport.ice_transport().get_selected_candidate_pair().await.ok().flatten()?;
         // A check can arrive before the candidate that it comes from was told: then it is no reflexive one.
         let told = address(pair.remote()).and_then(signalled);
-        return Some(kind(pair.local())?.max(told.or_else(|| kind(pair.remote()))?));
+        let path = kind(pair.local())?.max(told.or_else(|| kind(pair.remote()))?);
+        let network = own_address(pair.local()).map(|own| Network::new(own, path == CandidateKind::Relay));
+        return Some(Selected { path, network });
     }
     None
+}
+
+/// The machine's own address behind a candidate: what a server made of it says less about the network here. Not every
+/// candidate knows it (RFC 8839 §5.1 lets it be hidden); then its own address has to do.
+fn own_address(candidate: &RTCIceCandidate) -> Option<IpAddr> {
+    let related = candidate.related_address.parse().ok().filter(|address: &IpAddr| !address.is_unspecified());
+    related.or_else(|| candidate.address.parse().ok())
 }
 
 fn kind(candidate: &RTCIceCandidate) -> Option<CandidateKind> {

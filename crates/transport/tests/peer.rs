@@ -4,8 +4,9 @@
 use ahoy_rtp::red;
 use ahoy_rtp::{AssemblerConfig, FrameAssembler, FramePacketizer, OpusPacketizer, PictureFormat, RtpPacket};
 use ahoy_transport::{
-    Candidate, CandidateError, CandidateKind, Certificate, Codec, PathState, Peer, PeerConfig, PeerEvent, PeerEvents,
-    ReceivedMedia, ReceivedPacket, SendError, Track, TransportError, VideoCodec, description::DescriptionError,
+    Candidate, CandidateError, CandidateKind, Certificate, Codec, Network, PathState, Peer, PeerConfig, PeerEvent,
+    PeerEvents, ReceivedMedia, ReceivedPacket, SendError, Track, TransportError, VideoCodec,
+    description::DescriptionError,
 };
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -27,6 +28,7 @@ fn config_with(video_codecs: &[VideoCodec]) -> PeerConfig {
         loopback: true,
         certificate: Certificate::generate().unwrap(),
         video_codecs: video_codecs.to_vec(),
+        known_rates: Vec::new(),
     }
 }
 
@@ -113,8 +115,27 @@ fn late_in_the_count(packet: RtpPacket) -> RtpPacket {
 fn packets_of_a_key_picture(bytes: usize) -> Vec<RtpPacket> {
     let mut unit = vec![0, 0, 0, 1, 0x67, 0x42, 0xe0, 0x1f, 0, 0, 0, 1, 0x68, 0xce, 0, 0, 0, 1, 0x65, 0x88];
     unit.extend((0..bytes).map(|index| (index % 255) as u8 + 1));
-    let packets = FramePacketizer::new(32_700).packetize(PictureFormat::H264, &unit, u32::MAX - 5);
-    packets.into_iter().map(late_in_the_count).collect()
+    FramePacketizer::new(32_700).packetize(PictureFormat::H264, &unit, u32::MAX - 5).map(late_in_the_count).collect()
+}
+
+#[tokio::test]
+async fn a_path_begins_with_what_it_carried_the_last_time_on_the_same_network() {
+    let loopback = Network::new([127, 0, 0, 1].into(), false);
+    let elsewhere = [Network::new([10, 0, 0, 1].into(), false), Network::new([127, 0, 0, 1].into(), true)];
+    let mut budgets = Vec::new();
+    for networks in [vec![elsewhere[0], elsewhere[1], loopback], elsewhere.to_vec()] {
+        let known_rates = networks.into_iter().map(|network| (network, 400_000)).collect();
+        let opened = Peer::open(PeerConfig { known_rates, ..config() }).await.unwrap();
+        let mut alice = Side { peer: opened.0, events: opened.1, media: opened.2, seen: VecDeque::new() };
+        let mut bob = Side::open().await;
+        negotiate(&alice.peer, &bob.peer).await;
+        let (for_bob, for_alice) = (bob.peer.clone(), alice.peer.clone());
+        tokio::join!(alice.wait_connected(&for_bob), bob.wait_connected(&for_alice));
+        assert_eq!(alice.peer.stats().await.network, Some(loopback));
+        budgets.push(alice.peer.sender(Track::Camera).picture_budget().unwrap().bitrate_bps);
+    }
+    assert!((150_000..300_000).contains(&budgets[0]), "{budgets:?}");
+    assert!(budgets[1] > 1_000_000, "{budgets:?}");
 }
 
 #[tokio::test]
@@ -168,7 +189,7 @@ async fn copies_of_earlier_packets_go_along_where_they_were_agreed_on() {
     for number in 0..4u8 {
         let copies: Vec<_> = packetizer.copy().into_iter().collect();
         let packet = packetizer.packetize(Bytes::from(vec![9 << 3, number, 1, 2]), 960);
-        sender.send_with_copies(packet.clone(), copies.clone()).unwrap();
+        sender.send_with_copies(packet.clone(), &copies).unwrap();
         sent.push((packet, copies));
     }
     for (packet, copies) in sent {
@@ -179,8 +200,9 @@ async fn copies_of_earlier_packets_go_along_where_they_were_agreed_on() {
             continue;
         }
         assert_eq!((codec, received.sequence, received.timestamp), (Codec::Red, packet.sequence, packet.timestamp));
-        let split = red::split(&received.payload).expect("it is as it was sent");
-        assert_eq!((split.copies, split.payload), (copies, packet.payload));
+        let mut received_copies = Vec::new();
+        let payload = red::split(&received.payload, &mut received_copies).expect("it is as it was sent");
+        assert_eq!((received_copies, payload), (copies, packet.payload));
     }
     alice.peer.close().await;
     bob.peer.close().await;
@@ -202,9 +224,9 @@ async fn a_peer_that_knows_no_copies_is_sent_none() {
     assert!(!sender.takes_copies());
     let mut packetizer = OpusPacketizer::new(7, 9);
     packetizer.packetize(Bytes::from_static(&[9 << 3, 1, 2]), 960);
-    let copies = packetizer.copy().into_iter().collect();
+    let copy = packetizer.copy();
     let packet = packetizer.packetize(Bytes::from_static(&[9 << 3, 3, 4]), 960);
-    sender.send_with_copies(packet.clone(), copies).unwrap();
+    sender.send_with_copies(packet.clone(), copy.as_slice()).unwrap();
     let received = timeout(DEADLINE, bob.media.microphone.recv()).await.expect("it comes in time");
     assert_eq!(received, Some(ReceivedPacket { codec: Codec::Opus, packet }));
     alice.peer.close().await;

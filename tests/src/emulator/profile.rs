@@ -11,7 +11,7 @@ use super::loss::Loss;
 use super::schedule::{Schedule, Step};
 
 /// The names, with what they are. Besides these: `delay-MS` (one way), `loss-PERCENT` and `burst-PERCENT` (20 ms one way),
-/// and each of the unlimited ones with `-2m`.
+/// each of the unlimited ones with `-2m`, and `slow-KBPSk` (20 ms).
 pub const PROFILES: [(&str, &str); 13] = [
     ("clean-20ms", "20 ms one way, unlimited"),
     ("clean-75ms", "75 ms one way, unlimited"),
@@ -53,7 +53,7 @@ const CELLULAR_DELAY: Duration = Duration::from_millis(40);
 const BURST_PACKETS: f64 = 4.0;
 
 const NARROW_BPS: u64 = 2_000_000;
-const SLOW_BPS: u64 = 500_000;
+const SLOWEST_BPS: u64 = 10_000;
 const STEP_DOWN_BPS: u64 = 300_000;
 const SAWTOOTH_BPS: (u64, u64) = (300_000, 3_000_000);
 const CELLULAR_BPS: (f64, f64) = (100_000.0, 8_000_000.0);
@@ -87,15 +87,19 @@ impl Profile {
             Some(Self { delay, loss, rate: Rate::Unlimited })
         };
         let clean = |delay, rate| Some(Self { delay, loss: Loss::None, rate });
+        let slow = |name: &str| {
+            let kbps: u64 = name.strip_prefix("slow-")?.strip_suffix('k')?.parse().ok()?;
+            let bps = kbps.checked_mul(1_000).filter(|bps| *bps >= SLOWEST_BPS)?;
+            clean(DELAY, Rate::Constant(bps))
+        };
         let found = match name {
-            "slow-500k" => clean(DELAY, Rate::Constant(SLOW_BPS)),
             "step" => clean(DELAY, Rate::StepDownAndUp),
             "outage" => clean(DELAY, Rate::Outage),
             "sawtooth" => clean(DELAY, Rate::Sawtooth),
             "cellular" => clean(CELLULAR_DELAY, Rate::Cellular),
             _ => match name.strip_suffix("-2m") {
                 Some(name) => unlimited(name).map(|profile| Self { rate: Rate::Constant(NARROW_BPS), ..profile }),
-                None => unlimited(name),
+                None => unlimited(name).or_else(|| slow(name)),
             },
         };
         found.ok_or_else(|| format!("there is no profile {name:?}: --list shows all"))
@@ -189,7 +193,20 @@ mod tests {
         assert_eq!(profile.loss, Loss::Bursts { share: 0.2, mean_packets: 4.0 });
         assert_eq!(profile.steps(), [Step { from: Duration::ZERO, bps: 2_000_000 }]);
         assert_eq!(Profile::named("delay-150").unwrap().delay, Duration::from_millis(150));
-        for name in ["", "-", "loss", "loss-", "loss-101", "burst-99", "delay-99999", "step-2m", "loss-5ms", "no-5"] {
+        for name in [
+            "",
+            "-",
+            "loss",
+            "loss-",
+            "loss-101",
+            "burst-99",
+            "delay-99999",
+            "step-2m",
+            "loss-5ms",
+            "no-5",
+            "slow-k",
+            "slow-9k",
+        ] {
             assert!(Profile::named(name).is_err(), "{name}");
         }
     }

@@ -39,6 +39,8 @@ pub enum State {
     Crowded,
     /// Its rows and buffers are longer than its pictures.
     Padded,
+    /// It is not alone: `/dev/video1`, "Second Camera", is there too, and can be used while this one is not.
+    Accompanied,
 }
 
 impl FakeCamera {
@@ -107,6 +109,7 @@ impl FakeCamera {
             State::Broken => "broken",
             State::Crowded => "crowded",
             State::Padded => "padded",
+            State::Accompanied => "second",
         })
     }
 }

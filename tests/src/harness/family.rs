@@ -33,6 +33,16 @@ pub fn members(of: u32) -> Vec<Member> {
 }
 
 impl Member {
+    /// The names of its threads but the first, of which Linux keeps 15 letters. One that was given none has the name of the
+    /// thread that started it, and in the end the program's.
+    #[must_use]
+    pub fn threads(&self) -> Vec<String> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.id)).into_iter().flatten().flatten();
+        let others = threads.filter(|thread| thread.file_name().to_str() != Some(&self.id.to_string()));
+        let names = others.filter_map(|thread| fs::read_to_string(thread.path().join("comm")).ok());
+        names.map(|name| name.trim_end().to_owned()).collect()
+    }
+
     /// What it holds in memory, what it shares divided among those who share it, in kilobytes. 0 when it has ended.
     #[must_use]
     pub fn memory_kb(&self) -> u64 {

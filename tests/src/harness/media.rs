@@ -130,7 +130,11 @@ fn mirror(picture: &[u8]) -> Vec<u8> {
     rows.flat_map(|row| row.iter().rev()).copied().collect()
 }
 
-fn reverse(from: &Path, to: &Path) {
+/// Writes a WAV file backwards: as loud, and other speech.
+///
+/// # Panics
+/// When `from` is none or there is no room.
+pub fn reverse(from: &Path, to: &Path) {
     let mut wav = hound::WavReader::open(from).expect("the speech is there");
     let samples: Result<Vec<i16>, _> = wav.samples().collect();
     let mut reversed = hound::WavWriter::create(to, wav.spec()).expect("the folder is writable");

@@ -65,7 +65,11 @@ on: boolean, } | { "kind": "setRingVolume",
 /**
  * From 0 to 1.
  */
-volume: number, } | { "kind": "closeEnded" } | { "kind": "dismiss", 
+volume: number, } | { "kind": "setNoiseSuppression", 
+/**
+ * It is.
+ */
+on: boolean, } | { "kind": "closeEnded" } | { "kind": "dismiss", 
 /**
  * Which.
  */

@@ -16,4 +16,8 @@ letterKeys: boolean,
 /**
  * How loud it rings, from 0 (not at all) to 1.
  */
-ringVolume: number, };
+ringVolume: number, 
+/**
+ * Steady noise is taken out of what the microphone hears, in a call too.
+ */
+noiseSuppression: boolean, };

@@ -62,7 +62,12 @@ export function sceneFor(query: URLSearchParams, nowMs: number): AppView {
         problem: null,
       },
     },
-    settings: { theme: (query.get("theme") as Theme | null) ?? "system", letterKeys: true, ringVolume: 0.7 },
+    settings: {
+      theme: (query.get("theme") as Theme | null) ?? "system",
+      letterKeys: true,
+      ringVolume: 0.7,
+      noiseSuppression: true,
+    },
     preview: {
       on: flags.has("preview"),
       picture: flags.has("preview") && !flags.has("nocamera"),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ahoy_client::{FrameSink, PictureForm, PictureView, ShownPicture, VideoCodec};
+use ahoy_client::{FrameSink, PictureForm, PictureView, Shown, ShownPicture, VideoCodec};
 use tokio::sync::mpsc;
 
 use crate::state::Input;
@@ -42,6 +42,10 @@ impl FrameSink for WatchedPictures {
             watched.store(false, Ordering::Relaxed);
         }
         self.sink.form(view, codec)
+    }
+
+    fn shown(&self, view: PictureView) -> Option<Shown> {
+        self.sink.shown(view)
     }
 
     fn show(&self, shown: ShownPicture) {

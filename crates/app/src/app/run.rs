@@ -197,6 +197,7 @@ impl Run {
             Effect::StartClient { username, server } => return self.start_client(username, server).await,
             Effect::StopClient => self.stop_client(),
             Effect::ChooseDevices(chosen) => self.devices.choose(chosen),
+            Effect::SuppressNoise(on) => self.devices.set_noise_suppression(on),
             Effect::SetPreview(on) => self.devices.set_preview(on),
             Effect::ListHardware => self.lister.ask(self.inputs.clone()),
             Effect::WatchForPicture(view) => self.pictures.watch_for(view),

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ahoy_client::{Picture, PictureForm, ShownPicture, VideoCodec};
+use ahoy_client::{Picture, PictureForm, Shown, ShownPicture, VideoCodec};
 use bytes::Bytes;
 
 use super::line::{Line, LineClosed};
@@ -125,6 +125,15 @@ impl Pane {
             }
             Some(_) | None => PictureForm::Raw,
         }
+    }
+
+    /// The place in which pictures are shown now.
+    pub(super) fn shown(&self) -> Shown {
+        let showing = self.page.as_ref().map(|page| page.showing);
+        showing.map_or(Shown::NOT_AT_ALL, |Showing { width_px, height_px, .. }| Shown {
+            width: width_px,
+            height: height_px,
+        })
     }
 
     /// Takes a picture, or not. Whether there is something to send now is asked with [`Self::take`].
@@ -288,6 +297,21 @@ mod tests {
         pane.set_showing(1, SHOWING).unwrap();
         pane.put(encoded(4, false), Instant::now());
         assert_eq!(rtps(&mut pane), [0; 0], "it lacks what came while the page was hidden");
+    }
+
+    #[test]
+    fn how_large_it_is_shown_is_what_the_page_said_last() {
+        let mut pane = Pane::new(WantedForm::Cheapest);
+        assert_eq!(pane.shown(), Shown::NOT_AT_ALL);
+        pane.open(1, Arc::new(NoLine), SHOWING);
+        assert_eq!(pane.shown(), Shown { width: 640, height: 360 });
+        pane.set_showing(1, Showing { width_px: 1920, ..SHOWING }).unwrap();
+        assert_eq!(pane.shown(), Shown { width: 1920, height: 360 });
+        pane.set_showing(1, Showing { width_px: 0, ..SHOWING }).unwrap();
+        assert!(!pane.shown().is_seen());
+        pane.open(2, Arc::new(NoLine), SHOWING);
+        pane.close(2);
+        assert_eq!(pane.shown(), Shown::NOT_AT_ALL);
     }
 
     #[test]

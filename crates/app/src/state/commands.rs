@@ -57,6 +57,12 @@ impl State {
                 Ok(())
             }
             Command::SetRingVolume { volume } => self.set_ring_volume(volume),
+            Command::SetNoiseSuppression { on } => {
+                self.settings.noise_suppression = on;
+                self.effects.push_back(Effect::SuppressNoise(on));
+                self.keep_settings();
+                Ok(())
+            }
             Command::CloseEnded => {
                 self.close_ended().map(drop).ok_or_else(|| out_of_place("There is no ended call to close."))
             }

@@ -28,6 +28,8 @@ pub(crate) enum Effect {
     Tell(ToClient),
     /// Use these devices from now on.
     ChooseDevices(ChosenDevices),
+    /// Take steady noise out of what the microphone hears, or leave it in.
+    SuppressNoise(bool),
     /// Turn the camera and microphone check on or off.
     SetPreview(bool),
     /// Ask the system what is plugged in; answer with [`super::Input::Hardware`].

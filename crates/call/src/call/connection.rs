@@ -180,7 +180,11 @@ impl Call {
                 }
                 GOES_ON
             }
-            ControlMessage::Signal(_) | ControlMessage::Accepted(_) | ControlMessage::Media(_) => {
+            // How large pictures should be is no rule of a call: who encodes them takes that message before it comes here.
+            ControlMessage::Signal(_)
+            | ControlMessage::Accepted(_)
+            | ControlMessage::Media(_)
+            | ControlMessage::Shown(_) => {
                 device.counters.out_of_place += 1;
                 GOES_ON
             }

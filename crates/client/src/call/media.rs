@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use ahoy_call::Gate;
 use ahoy_media::SinkSpec;
+use ahoy_protocol::control::Shown;
 use ahoy_transport::{Peer, ReceivedMedia, Track};
 
 use super::audio::{Audio, Ends};
@@ -14,6 +15,7 @@ use super::receive::{Outlets, VideoReceive};
 use super::send::VideoSend;
 use super::shared::Shared;
 use crate::config::MediaConfig;
+use crate::frame_sink::PictureView;
 use crate::media_devices::DevicesInCall;
 
 /// The running parts of a call's media.
@@ -60,6 +62,12 @@ impl CallMedia {
         if let Some(send) = &self.send {
             send.want_key_frame();
         }
+    }
+
+    /// How large the other side's picture is shown here, where it is known, once it may be shown.
+    pub(crate) fn shown(&self) -> Option<Shown> {
+        let sink = self.shared.gate().play.then(|| self.devices.sink())?;
+        sink.shown(PictureView::Remote)
     }
 
     fn start_pictures(&mut self, packets: super::Packets, peer: &Peer, number: u32) -> Result<(), String> {

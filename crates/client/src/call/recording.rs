@@ -33,7 +33,7 @@ struct Last {
 
 enum State {
     Waiting(Vec<(VideoFrame, i64)>),
-    Recording(PictureSink),
+    Recording(Box<PictureSink>),
     /// Nothing is wanted, or it failed and that was told.
     Off,
 }
@@ -114,7 +114,7 @@ impl Recording {
         for (frame, ticks) in &held {
             write(&mut sink, frame, *ticks)?;
         }
-        self.state = State::Recording(sink);
+        self.state = State::Recording(Box::new(sink));
         Ok(())
     }
 }

@@ -53,9 +53,9 @@ impl PictureInput {
         self.shared.media_failed(message);
     }
 
-    /// Tells the call that they come again.
-    pub(crate) fn tell_recovered(&self, message: &str) {
-        self.shared.tell(Event::DeviceChanged { call: self.shared.call, message: message.into() });
+    /// Tells the call that they come again, or from another camera.
+    pub(crate) fn tell_changed(&self, message: String) {
+        self.shared.tell(Event::DeviceChanged { call: self.shared.call, message });
     }
 }
 

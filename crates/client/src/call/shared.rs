@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ahoy_call::Gate;
+use ahoy_protocol::control::Shown;
 use ahoy_protocol::id::CallId;
 use tokio::sync::{mpsc, watch};
 
@@ -11,6 +12,9 @@ use super::PeerReport;
 use super::lip_sync::LipSync;
 use super::meters::Meters;
 use crate::event::{Event, Stamped};
+
+/// No size has so many bits.
+const UNKNOWN_SIZE: u64 = u64::MAX;
 
 /// Shared by the task and the threads of a call.
 #[derive(Debug)]
@@ -21,6 +25,8 @@ pub(crate) struct Shared {
     began: Instant,
     /// In microseconds; 0 is unknown.
     round_trip_us: AtomicU64,
+    /// How large the other side shows the picture: width, height, 16 bits each; or [`UNKNOWN_SIZE`].
+    shown: AtomicU64,
     gate: watch::Receiver<Gate>,
     reports: mpsc::Sender<PeerReport>,
     frames: Option<mpsc::Sender<Stamped>>,
@@ -39,6 +45,7 @@ impl Shared {
             lip_sync: LipSync::default(),
             began: Instant::now(),
             round_trip_us: AtomicU64::new(0),
+            shown: AtomicU64::new(UNKNOWN_SIZE),
             gate,
             reports,
             frames,
@@ -57,6 +64,17 @@ impl Shared {
 
     pub(crate) fn set_round_trip(&self, round_trip: Duration) {
         self.round_trip_us.store(u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// The place in which the other side says that it shows the picture of this side, width and height in pixels; 0 of either
+    /// while nobody sees it.
+    pub(crate) fn shown(&self) -> Option<(u32, u32)> {
+        let known = Some(self.shown.load(Ordering::Relaxed)).filter(|size| *size != UNKNOWN_SIZE)?;
+        Some(((known >> 16) as u32, known as u32 & 0xffff))
+    }
+
+    pub(crate) fn set_shown(&self, Shown { width, height }: Shown) {
+        self.shown.store(u64::from(width) << 16 | u64::from(height), Ordering::Relaxed);
     }
 
     /// What may be sent, played and shown at this moment. Asked before each picture and each block of sound: this is the
@@ -81,5 +99,22 @@ impl Shared {
     pub(crate) fn tell(&self, event: Event) {
         // A full queue means a driver that is stuck; the event is worth less than the media thread's time.
         let _ = self.reports.try_send(PeerReport::Event(event));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_size_is_kept_as_it_was_told() {
+        let (reports, _) = mpsc::channel(1);
+        let (_, gate) = watch::channel(Gate::SHUT);
+        let shared = Shared::new(CallId::from_random_bytes([1; 16]), gate, reports, None);
+        assert_eq!(shared.shown(), None);
+        for (width, height) in [(640, 480), (0, 0), (u16::MAX, 1), (1, u16::MAX), (u16::MAX, u16::MAX)] {
+            shared.set_shown(Shown { width, height });
+            assert_eq!(shared.shown(), Some((u32::from(width), u32::from(height))));
+        }
     }
 }

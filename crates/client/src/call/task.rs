@@ -1,11 +1,12 @@
 //! The task that owns one peer connection: commands in their order, the transport's events to the driver, statistics
-//! each second.
+//! each second, and to the other side how large its picture is shown.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use ahoy_call::{Gate, PathKind, PathState, PeerCommand, PeerInput, Serial};
 use ahoy_protocol::control::ControlMessage;
+use ahoy_protocol::id::Username;
 use ahoy_protocol::signal::Candidate;
 use ahoy_transport::{CandidateKind, Peer, PeerEvent, PeerEvents, PeerStats, Track, TrackStats, TransportError};
 use tokio::sync::{mpsc, watch};
@@ -13,11 +14,19 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::debug;
 
 use super::media::CallMedia;
+use super::path_rate::PathRate;
 use super::shared::Shared;
+use super::shown::ShownSize;
 use super::{PeerReport, Surroundings};
 use crate::event::{Event, Stats};
 
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often it is looked how large the other side's picture is shown.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How often in a call it is told what the path carries, in seconds: so much is lost if the program dies.
+const RATE_TOLD_EVERY: u32 = 60;
 
 /// Runs until the call is closed or its owner is gone.
 pub(crate) async fn run(
@@ -25,26 +34,30 @@ pub(crate) async fn run(
     mut commands: mpsc::Receiver<PeerCommand>,
     mut gate: watch::Receiver<Gate>,
 ) {
-    let Surroundings { call, recordings, media, peer, reports, frames } = surroundings;
+    let Surroundings { call, with, recordings, media, peer, reports, frames } = surroundings;
     let shared = Arc::new(Shared::new(call, gate.clone(), reports.clone(), frames));
     let (peer, mut events, received) = match Peer::open(peer).await {
         Ok(opened) => opened,
         Err(error) => return refuse_all(&error, &shared, &reports, commands).await,
     };
+    let media = CallMedia::new(media, recordings, received, Arc::clone(&shared));
     let mut task =
-        Task { peer, media: CallMedia::new(media, recordings, received, Arc::clone(&shared)), shared, reports };
-    let mut seconds = interval(STATS_INTERVAL);
+        Task { peer, media, shared, reports, with, rate: PathRate::default(), seconds: 0, shown: ShownSize::default() };
+    let [mut seconds, mut looks] = [STATS_INTERVAL, LOOK_INTERVAL].map(interval);
     seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
-        let step = next_step(&mut commands, &mut events, &mut gate, &mut seconds).await;
+        let step = next_step(&mut commands, &mut events, &mut gate, &mut seconds, &mut looks).await;
         match step {
             Step::Command(Some(PeerCommand::Close) | None) | Step::Event(None) => break,
             Step::Command(Some(command)) => task.obey(command).await,
             Step::Event(Some(event)) => task.handle_event(event).await,
             Step::Gate(gate) => task.media.follow(gate, &task.peer),
             Step::Second => task.tell_stats().await,
+            Step::Look => task.tell_shown().await,
         }
     }
+    task.tell_rate();
     let Task { peer, media, .. } = task;
     // Threads are joined, files finished: work that may take a moment.
     let joined = tokio::task::spawn_blocking(move || drop(media));
@@ -57,6 +70,7 @@ enum Step {
     Event(Option<PeerEvent>),
     Gate(Gate),
     Second,
+    Look,
 }
 
 async fn next_step(
@@ -64,12 +78,14 @@ async fn next_step(
     events: &mut PeerEvents,
     gate: &mut watch::Receiver<Gate>,
     seconds: &mut tokio::time::Interval,
+    looks: &mut tokio::time::Interval,
 ) -> Step {
     tokio::select! {
         Ok(()) = gate.changed() => Step::Gate(*gate.borrow_and_update()),
         command = commands.recv() => Step::Command(command),
         event = events.next() => Step::Event(event),
         _ = seconds.tick() => Step::Second,
+        _ = looks.tick() => Step::Look,
     }
 }
 
@@ -104,6 +120,11 @@ struct Task {
     media: CallMedia,
     shared: Arc<Shared>,
     reports: mpsc::Sender<PeerReport>,
+    with: Option<Username>,
+    rate: PathRate,
+    /// Of statistics that were told.
+    seconds: u32,
+    shown: ShownSize,
 }
 
 impl Task {
@@ -158,9 +179,16 @@ impl Task {
             },
             PeerEvent::KeyFrameWanted(Track::Camera) => return self.media.want_key_frame(),
             PeerEvent::KeyFrameWanted(Track::Microphone | Track::Screen) => return,
-            PeerEvent::ControlOpen => PeerInput::ControlOpened,
-            PeerEvent::ControlClosed => PeerInput::ControlClosed,
+            PeerEvent::ControlOpen => {
+                self.shown.set_open(true);
+                PeerInput::ControlOpened
+            }
+            PeerEvent::ControlClosed => {
+                self.shown.set_open(false);
+                PeerInput::ControlClosed
+            }
             PeerEvent::Control(text) => match ControlMessage::from_text(&text) {
+                Ok(ControlMessage::Shown(shown)) => return self.shared.set_shown(shown),
                 Ok(message) => PeerInput::Control(message),
                 Err(error) => {
                     debug!(call = %self.shared.call, %error, "a control message is ignored");
@@ -171,7 +199,7 @@ impl Task {
         self.report(input).await;
     }
 
-    async fn tell_stats(&self) {
+    async fn tell_stats(&mut self) {
         if self.shared.gate() == Gate::SHUT {
             return;
         }
@@ -181,6 +209,27 @@ impl Task {
         }
         let stats = figures(&path, &self.shared);
         self.shared.tell(Event::Stats(stats));
+        self.rate.take(path.network, path.available_send_bps);
+        self.seconds = self.seconds.wrapping_add(1);
+        if self.seconds.is_multiple_of(RATE_TOLD_EVERY) {
+            self.tell_rate();
+        }
+    }
+
+    async fn tell_shown(&mut self) {
+        let Some(shown) = self.shown.due(self.shared.now(), self.media.shown()) else { return };
+        debug!(call = %self.shared.call, ?shown, "the other side's picture is shown differently");
+        if let Err(error) = self.peer.send_control(ControlMessage::Shown(shown).to_text()).await {
+            debug!(call = %self.shared.call, %error, "not sent over the control channel");
+            self.shown.was_not_told();
+        }
+    }
+
+    /// Never waits: at the end of the program nobody makes room any more.
+    fn tell_rate(&self) {
+        if let (Some(with), Some((network, bps))) = (self.with.clone(), self.rate.usual()) {
+            let _ = self.reports.try_send(PeerReport::Rate { with, network, bps });
+        }
     }
 
     async fn report_made(&self, serial: Serial, made: Result<String, TransportError>) {

@@ -1,15 +1,17 @@
 //! The one camera: its thread opens it while somebody wants its pictures, hands them on, and opens it again when it was
-//! gone. Another wish for the same camera finds it open.
+//! gone, or another in its place. Another wish for the same camera finds it open.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ahoy_media::{CapturedFrame, FrameRate, PictureSource, SourceSpec};
+use ahoy_media::source::SourceError;
+use ahoy_media::{CapturedFrame, FrameRate, SourceSpec};
 use ahoy_rtp::RtpClock;
 use ahoy_rtp::clock::VIDEO_CLOCK_HZ;
 
 use super::desk::{CameraWish, Desk};
 use super::problems::{DeviceKind, Problems};
+use super::standin::{Lookout, Open, Wanted};
 use crate::call::in_words;
 use crate::frame_sink::{FrameSink, Picture, PictureForm, PictureView, ShownPicture};
 use crate::worker::Worker;
@@ -45,6 +47,14 @@ impl Drop for Camera {
     }
 }
 
+/// Why no more pictures came, though nothing failed.
+enum Ended {
+    /// There is none to give any, by choice.
+    Absent,
+    /// Another one stood in for the wanted camera, which is there again.
+    WantedIsBack,
+}
+
 /// What the thread owns.
 struct Capturing {
     desk: Arc<Desk>,
@@ -65,15 +75,17 @@ impl Capturing {
 
     /// While this camera is wanted, whoever wants it.
     fn serve(&self, spec: &SourceSpec) {
+        let mut wanted = Wanted::new(spec.clone());
         // The wish that was told that it gives nothing.
         let mut told = None;
         loop {
-            let captured = self.capture(spec, &mut told);
+            let captured = self.capture(spec, &mut wanted, &mut told);
             // What goes wrong with a camera that nobody wants any more is no news.
             let Some(wish) = self.desk.camera().filter(|wish| wish.spec == *spec) else { return };
             let retry = match captured {
                 // There is none, by choice.
-                Ok(()) => None,
+                Ok(Ended::Absent) => None,
+                Ok(Ended::WantedIsBack) => continue,
                 Err(why) => {
                     self.tell_failed(why, &wish, &mut told);
                     // A file does not heal.
@@ -85,22 +97,49 @@ impl Capturing {
     }
 
     /// Hands on pictures until it is not wanted any more.
-    fn capture(&self, spec: &SourceSpec, told: &mut Option<CameraWish>) -> Result<(), String> {
+    fn capture(&self, spec: &SourceSpec, wanted: &mut Wanted, told: &mut Option<CameraWish>) -> Result<Ended, String> {
         let stands = || self.desk.camera().is_some_and(|now| now.spec == *spec);
-        let opened = PictureSource::open_unless(spec, &|| !stands());
-        let Some(mut source) = opened.map_err(|e| in_words(&e))? else { return Ok(()) };
-        let rate = source.rate();
-        while stands() {
-            let captured = source.next_frame().map_err(|e| in_words(&e))?;
-            self.hand_on(captured, rate);
-            if told.take().is_some() {
-                self.problems.clear(DeviceKind::Camera);
-                if let Some(call) = self.desk.pictures() {
-                    call.tell_recovered("the camera works again");
+        let mut gone = None;
+        loop {
+            // That one was unplugged is told where no other is found.
+            let opened = wanted.open(&|| !stands()).map_err(|e| gone.take().unwrap_or_else(|| in_words(&e)))?;
+            let Some(mut open) = opened else { return Ok(Ended::Absent) };
+            match self.pump(&mut open, &stands, told) {
+                Ok(ended) => return Ok(ended),
+                Err(error) => {
+                    let camera = open.source.camera().filter(|_| is_unplugged(&error));
+                    let Some(camera) = camera else { return Err(in_words(&error)) };
+                    wanted.is_gone(camera);
+                    gone = Some(in_words(&error));
                 }
             }
         }
-        Ok(())
+    }
+
+    /// The same with an open one, until it fails.
+    fn pump(
+        &self,
+        open: &mut Open,
+        stands: &dyn Fn() -> bool,
+        told: &mut Option<CameraWish>,
+    ) -> Result<Ended, SourceError> {
+        let rate = open.source.rate();
+        while stands() {
+            if open.lookout.as_ref().is_some_and(Lookout::is_back) {
+                return Ok(Ended::WantedIsBack);
+            }
+            let captured = open.source.next_frame()?;
+            self.hand_on(captured, rate);
+            let was_told = told.take().is_some();
+            let news = open.news.take().or_else(|| was_told.then(|| "the camera works again".into()));
+            if let Some(news) = news {
+                self.problems.clear(DeviceKind::Camera);
+                if let Some(call) = self.desk.pictures() {
+                    call.tell_changed(news);
+                }
+            }
+        }
+        Ok(Ended::Absent)
     }
 
     fn hand_on(&self, captured: CapturedFrame, rate: FrameRate) {
@@ -129,4 +168,8 @@ impl Capturing {
         }
         self.problems.set(DeviceKind::Camera, why);
     }
+}
+
+fn is_unplugged(error: &SourceError) -> bool {
+    matches!(error, SourceError::Camera(error) if error.is_missing())
 }

@@ -1,6 +1,7 @@
 //! Who wants which device: the one state that calls, the preview and the devices' threads share, changed a few times a
 //! minute. Whether pictures may leave this machine is not decided here but by the gate ([`PictureInput::put`]).
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use crate::call::PictureInput;
 /// Where the wishes meet the threads that fulfil them.
 pub(super) struct Desk {
     chosen: watch::Sender<ChosenDevices>,
+    /// Asked for each block of sound, so no lock.
+    noise_suppression: AtomicBool,
     wishes: Mutex<Wishes>,
     changed: Condvar,
 }
@@ -49,7 +52,12 @@ pub(super) struct CameraWish {
 
 impl Desk {
     pub(super) fn new(chosen: ChosenDevices) -> Self {
-        Self { chosen: watch::Sender::new(chosen), wishes: Mutex::default(), changed: Condvar::new() }
+        Self {
+            chosen: watch::Sender::new(chosen),
+            noise_suppression: AtomicBool::new(true),
+            wishes: Mutex::default(),
+            changed: Condvar::new(),
+        }
     }
 
     pub(super) fn chosen(&self) -> watch::Receiver<ChosenDevices> {
@@ -64,6 +72,14 @@ impl Desk {
                 differs
             });
         });
+    }
+
+    pub(super) fn set_noise_suppression(&self, on: bool) {
+        self.noise_suppression.store(on, Ordering::Relaxed);
+    }
+
+    pub(super) fn noise_suppression(&self) -> bool {
+        self.noise_suppression.load(Ordering::Relaxed)
     }
 
     pub(super) fn set_preview(&self, preview: bool) {

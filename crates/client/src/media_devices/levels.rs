@@ -11,8 +11,16 @@ use tokio::sync::watch;
 /// How often it is told: 15 times a second.
 const INTERVAL: Duration = Duration::from_millis(66);
 
-/// What is louder than this may be a voice; the voice processing brings one to about -25 dBFS, and noise below -50.
+/// What is louder than this may be a voice; the voice processing brings one to about -25 dBFS, and noise below -50,
+/// unless its suppression is switched off.
 const VOICE_DBFS: f32 = -38.0;
+/// A voice is so much louder than the pauses between its words; steady noise is not louder than itself.
+const ABOVE_FLOOR_DB: f32 = 9.0;
+/// So much the floor rises with each block of 10 ms that is louder: by 3 dB a second, so that it comes up to noise that
+/// begins, and falls back to the first pause of whoever speaks.
+const FLOOR_RISE_DB: f32 = 0.03;
+/// The floor of a quiet room.
+const FLOOR_DBFS: f32 = -60.0;
 /// So many blocks of 10 ms more of voice than of silence are somebody talking. A cough, a door or a key is shorter.
 const TALKING_BLOCKS: u32 = 40;
 /// Silence is counted from so many blocks on, whoever talked for longer: the pauses of speech are shorter than that.
@@ -41,7 +49,13 @@ impl LevelWatch {
 
     /// For a thread that hears or plays. Once it is dropped all is silent.
     pub(crate) fn meter(&self) -> LevelMeter {
-        LevelMeter { watch: self.clone(), loudest: Levels::default(), talking: Talking::default(), told: None }
+        LevelMeter {
+            watch: self.clone(),
+            loudest: Levels::default(),
+            talking: Talking::default(),
+            floor: NoiseFloor::default(),
+            told: None,
+        }
     }
 }
 
@@ -50,6 +64,7 @@ pub(crate) struct LevelMeter {
     watch: LevelWatch,
     loudest: Levels,
     talking: Talking,
+    floor: NoiseFloor,
     told: Option<Instant>,
 }
 
@@ -58,7 +73,7 @@ impl LevelMeter {
     pub(crate) fn hear(&mut self, block: &AudioBlock, muted: bool) {
         let rms_dbfs = Level::of(block).rms_dbfs;
         self.loudest.microphone = self.loudest.microphone.max(amplitude(rms_dbfs));
-        self.talking.hear(rms_dbfs > VOICE_DBFS, muted);
+        self.talking.hear(self.floor.is_voice(rms_dbfs), muted);
     }
 
     /// The speaker plays this.
@@ -85,6 +100,26 @@ impl Drop for LevelMeter {
 
 fn amplitude(dbfs: f32) -> f32 {
     10.0_f32.powf(dbfs / 20.0).min(1.0)
+}
+
+/// How loud it is between words: what a voice must be louder than.
+#[derive(Debug)]
+struct NoiseFloor {
+    dbfs: f32,
+}
+
+impl Default for NoiseFloor {
+    fn default() -> Self {
+        Self { dbfs: FLOOR_DBFS }
+    }
+}
+
+impl NoiseFloor {
+    /// Takes in the level of a block, in dB of full scale, and says whether a voice may be in it.
+    fn is_voice(&mut self, rms_dbfs: f32) -> bool {
+        self.dbfs = rms_dbfs.min(self.dbfs + FLOOR_RISE_DB).max(FLOOR_DBFS);
+        rms_dbfs > VOICE_DBFS.max(self.dbfs + ABOVE_FLOOR_DB)
+    }
 }
 
 /// Whether somebody talks into a muted microphone.
@@ -148,5 +183,21 @@ mod tests {
         assert!(!hear(&mut talking, false, true, 100), "no more");
         assert!(hear(&mut talking, true, true, 60));
         assert!(!hear(&mut talking, true, false, 1), "not muted any more");
+    }
+    #[test]
+    fn steady_noise_is_no_voice_and_a_voice_above_it_is() {
+        let mut floor = NoiseFloor::default();
+        let mut voiced = |levels: &[f32], blocks: usize| {
+            let heard = levels.iter().cycle().take(blocks);
+            heard.filter(|rms_dbfs| floor.is_voice(**rms_dbfs)).count()
+        };
+        // Syllables, and a pause every second.
+        let speech = |loud: f32, pause: f32| [vec![loud; 80], vec![pause; 20]].concat();
+        assert_eq!(voiced(&speech(-25.0, -60.0), 3000), 2400, "a voice in a quiet room");
+        voiced(&[-30.0], 1000);
+        assert_eq!(voiced(&[-30.0, -29.0, -31.0], 3000), 0, "a fan, once it has run for ten seconds");
+        assert_eq!(voiced(&speech(-18.0, -30.0), 3000), 2400, "a voice beside it");
+        assert_eq!(voiced(&[f32::NEG_INFINITY], 10), 0);
+        assert_eq!(voiced(&speech(-25.0, -60.0), 3000), 2400, "the fan is off");
     }
 }

@@ -22,9 +22,9 @@ const MOST_BLOCKS: usize = 10;
 const FETCHING: Duration = Duration::from_millis(500);
 
 /// What is done to the sound of a microphone before it is sent. What a file brings is to arrive as it is.
-pub(crate) fn voice_of(spec: &SourceSpec) -> VoiceConfig {
+pub(super) fn voice_of(spec: &SourceSpec, noise_suppression: bool) -> VoiceConfig {
     match spec {
-        SourceSpec::Device(_) => VoiceConfig::default(),
+        SourceSpec::Device(_) => VoiceConfig { noise_suppression, ..VoiceConfig::default() },
         SourceSpec::File(_) | SourceSpec::Pattern | SourceSpec::Tone | SourceSpec::None => VoiceConfig::OFF,
     }
 }
@@ -96,8 +96,10 @@ impl Hearing {
 
     fn hear_while_wanted(&self, spec: &SourceSpec, source: SoundSource) {
         *self.open.lock() = Some((spec.clone(), source));
-        let (mut voice, mut meter) = (Voice::new(voice_of(spec)), self.levels.meter());
+        let wanted = || voice_of(spec, self.desk.noise_suppression());
+        let (mut voice, mut meter) = (Voice::new(wanted()), self.levels.meter());
         while self.desk.microphone().as_ref() == Some(spec) {
+            voice.configure(wanted());
             self.hear(&mut voice, &mut meter);
             meter.tell(Instant::now());
             sleep(LOOK);

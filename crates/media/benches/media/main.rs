@@ -16,8 +16,17 @@ mod sound;
 mod camera {
     mod jpeg;
 
-    pub(super) fn from_jpeg(jpeg: &[u8]) -> crate::frame::VideoFrame {
-        jpeg::decode(jpeg).expect("a JPEG made here")
+    /// A camera that sends JPEGs.
+    #[derive(Default)]
+    pub(super) struct Jpegs {
+        reader: jpeg::JpegReader,
+        frames: crate::frame::FramePool,
+    }
+
+    impl Jpegs {
+        pub(super) fn read(&mut self, jpeg: &[u8]) -> crate::frame::VideoFrame {
+            self.reader.read(&mut self.frames, jpeg).expect("a JPEG made here")
+        }
     }
 }
 // What that source calls its crate's.

@@ -4,10 +4,11 @@ use std::hint::black_box;
 
 use ahoy_media::VideoFrame;
 use ahoy_media::convert::{Scaler, nv12_to_i420, rgb_to_i420, to_rgba, yuyv_to_i420};
+use ahoy_media::frame::FramePool;
 use criterion::{Criterion, Throughput};
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
-use crate::camera::from_jpeg;
+use crate::camera::Jpegs;
 
 /// Cameras do not tell theirs; this is a usual one.
 const JPEG_QUALITY: u8 = 85;
@@ -24,23 +25,26 @@ pub(crate) fn bench(criterion: &mut Criterion, clip: &[VideoFrame]) {
 
 fn convert(criterion: &mut Criterion, picture: &VideoFrame) {
     let (width, height) = (picture.width(), picture.height());
+    let mut frames = FramePool::default();
     let mut group = criterion.benchmark_group("convert");
     group.throughput(Throughput::Elements(1));
 
     let bytes = nv12(picture);
     group.bench_function(format!("NV12 {width}x{height} to I420"), |b| {
-        b.iter(|| nv12_to_i420(black_box(&bytes), width, width, height).expect("a whole picture"));
+        b.iter(|| nv12_to_i420(&mut frames, black_box(&bytes), width, width, height).expect("a whole picture"));
     });
     let bytes = yuyv(picture);
     group.bench_function(format!("YUYV {width}x{height} to I420"), |b| {
-        b.iter(|| yuyv_to_i420(black_box(&bytes), width * 2, width, height).expect("a whole picture"));
+        b.iter(|| yuyv_to_i420(&mut frames, black_box(&bytes), width * 2, width, height).expect("a whole picture"));
     });
     let bytes = rgb(picture);
     group.bench_function(format!("RGB {width}x{height} to I420"), |b| {
-        b.iter(|| rgb_to_i420(black_box(&bytes), width, height).expect("a whole picture"));
+        b.iter(|| rgb_to_i420(&mut frames, black_box(&bytes), width, height).expect("a whole picture"));
     });
-    let bytes = jpeg(picture);
-    group.bench_function(format!("MJPEG {width}x{height} to I420"), |b| b.iter(|| from_jpeg(black_box(&bytes))));
+    let (bytes, mut reader) = (jpeg(picture), Jpegs::default());
+    group.bench_function(format!("MJPEG {width}x{height} to I420"), |b| {
+        b.iter(|| reader.read(black_box(&bytes)));
+    });
     let mut rgba = vec![0; (width * height * 4) as usize];
     group.bench_function(format!("I420 {width}x{height} to RGBA"), |b| {
         b.iter(|| to_rgba(black_box(picture), &mut rgba).expect("room for the picture"));

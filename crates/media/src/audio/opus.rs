@@ -51,6 +51,7 @@ pub enum OpusError {
 /// Turns sound into packets. Belongs to one thread.
 pub struct OpusEncoder {
     inner: Encoder,
+    packet: [u8; MAX_PACKET_BYTES],
 }
 
 impl OpusEncoder {
@@ -65,7 +66,7 @@ impl OpusEncoder {
             let mut inner = Encoder::new(SAMPLE_RATE_HZ, Channels::Mono, Application::Audio)?;
             inner.set_signal(Signal::Voice)?;
             inner.set_complexity(COMPLEXITY)?;
-            Ok(Self { inner })
+            Ok(Self { inner, packet: [0; MAX_PACKET_BYTES] })
         };
         let mut encoder = set_up().map_err(set_up_error)?;
         encoder.set_bitrate_bps(DEFAULT_BITRATE_BPS)?;
@@ -77,8 +78,10 @@ impl OpusEncoder {
     ///
     /// # Errors
     /// If libopus refuses; any length that is none of Opus' it does.
-    pub fn encode(&mut self, frame: &[f32]) -> Result<Vec<u8>, OpusError> {
-        self.inner.encode_vec_float(frame, MAX_PACKET_BYTES).map_err(|error| OpusError::Encode(error.into()))
+    pub fn encode(&mut self, frame: &[f32]) -> Result<&[u8], OpusError> {
+        let encoded = self.inner.encode_float(frame, &mut self.packet);
+        let bytes = encoded.map_err(|error| OpusError::Encode(error.into()))?;
+        Ok(self.packet.get(..bytes).unwrap_or_default())
     }
 
     /// Sets the bit rate, brought to what Opus can do, for the next frame on.
@@ -198,7 +201,7 @@ mod tests {
     fn packets(frames: &[[f32; FRAME_SAMPLES]]) -> Vec<Vec<u8>> {
         let mut encoder = OpusEncoder::new().unwrap();
         encoder.set_expected_loss_percent(20).unwrap();
-        frames.iter().map(|frame| encoder.encode(frame).unwrap()).collect()
+        frames.iter().map(|frame| encoder.encode(frame).unwrap().to_vec()).collect()
     }
 
     /// The best correlation of two sounds over a shift of up to 20 ms, which covers the codec's delay.
@@ -291,7 +294,7 @@ mod tests {
         let (mut heard, mut at) = (Vec::new(), 0);
         while at < frames.len() {
             let length = if at < 20 * FRAME_SAMPLES { SHORT_FRAME_SAMPLES } else { FRAME_SAMPLES };
-            let sound = decoder.decode(&encoder.encode(&frames[at..][..length]).unwrap()).unwrap().to_vec();
+            let sound = decoder.decode(encoder.encode(&frames[at..][..length]).unwrap()).unwrap().to_vec();
             assert_eq!(sound.len(), length);
             heard.extend(sound);
             at += length;

@@ -154,7 +154,7 @@ mod tests {
     fn packets(sound: &[f32]) -> Vec<Vec<u8>> {
         let mut encoder = OpusEncoder::new().unwrap();
         let frames = sound.chunks_exact(FRAME_SAMPLES);
-        frames.map(|frame| encoder.encode(frame).unwrap()).collect()
+        frames.map(|frame| encoder.encode(frame).unwrap().to_vec()).collect()
     }
 
     fn tone(samples: usize) -> Vec<f32> {
@@ -223,7 +223,7 @@ mod tests {
             let packet = encoder.encode(frame).unwrap();
             let is_resting = packet.len() <= crate::audio::opus::RESTING_BYTES;
             let sound =
-                if is_resting && resting > 0 { decoder.comfort_noise(FRAME_SAMPLES) } else { decoder.decode(&packet) };
+                if is_resting && resting > 0 { decoder.comfort_noise(FRAME_SAMPLES) } else { decoder.decode(packet) };
             resting = if is_resting { resting + 1 } else { 0 };
             levels.push((is_resting, level_db(sound)));
         }

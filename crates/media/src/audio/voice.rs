@@ -1,49 +1,24 @@
 //! What a microphone's sound goes through before it is sent: the speaker's echo is taken out, noise lowered, the voice
-//! brought to a good level (`sonora`, a port of WebRTC's audio processing). It knows no devices: it is told what they
-//! play and hear.
+//! brought to a good level. It knows no devices: it is told what they play and hear.
+
+mod stages;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use sonora::config::{
-    AdaptiveDigital, EchoCanceller, GainController2, HighPassFilter, MaxProcessingRate, NoiseSuppression,
-    NoiseSuppressionLevel, Pipeline,
-};
-use sonora::{AudioProcessing, Config, StreamConfig};
-
-use crate::audio::{AudioBlock, BLOCK_SAMPLES, SAMPLE_RATE_HZ};
+use crate::audio::{AudioBlock, BLOCK_SAMPLES};
+use stages::Stages;
+pub use stages::VoiceConfig;
 
 /// Blocks played since the microphone gave its last one (200 ms). Beyond any burst: the microphone has stopped.
 const MOST_AHEAD: usize = 20;
 
-/// The stages, each on or off. The first three are called as in browsers (W3C mediacapture-main §4.3.8).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct VoiceConfig {
-    /// Takes out what the speaker played.
-    pub echo_cancellation: bool,
-    /// Lowers what is steady: fans, hum, hiss.
-    pub noise_suppression: bool,
-    /// Brings quiet voices up to one level and keeps peaks from clipping.
-    pub auto_gain_control: bool,
-    /// Removes what lies below voices. The first two stages bring it along, asked for or not.
-    pub high_pass: bool,
-}
-
-impl VoiceConfig {
-    /// Sound goes through bit by bit as it is: for music and for files.
-    pub const OFF: Self =
-        Self { echo_cancellation: false, noise_suppression: false, auto_gain_control: false, high_pass: false };
-}
-
-impl Default for VoiceConfig {
-    /// All stages, as a call wants them.
-    fn default() -> Self {
-        Self { echo_cancellation: true, noise_suppression: true, auto_gain_control: true, high_pass: true }
-    }
-}
-
 /// Of all stages together; measured as the place of a click's peak.
 const STAGES_DELAY: Duration = Duration::from_millis(15);
+
+/// For so long stages that were switched on or off learn beside those in use, before they take their place: a second of
+/// speech is enough to find an echo, to know the noise and the voice's level.
+const LEARNING_BLOCKS: usize = 100;
 
 /// Cleans the sound of one microphone. Belongs to the thread that also plays.
 ///
@@ -51,27 +26,46 @@ const STAGES_DELAY: Duration = Duration::from_millis(15);
 /// The echo's delay need not be told: from 2 to 400 ms it is found within half a second of speech, and again within two
 /// seconds if it jumps. Since it is counted in blocks, one that the microphone lost should be given as silence.
 ///
-/// All stages together delay the sound by 15 ms and take 0.2 ms a block on a laptop.
+/// All stages together delay the sound by 15 ms and take 0.2 ms a block on a laptop, twice that for a second after a
+/// switch.
 pub struct Voice {
     config: VoiceConfig,
     /// Nothing where all is off.
-    stages: Option<AudioProcessing>,
+    stages: Option<Stages>,
+    /// Those that were switched to, while they learn.
+    learning: Option<Learning>,
     /// Played since the last block of the microphone.
     played: VecDeque<AudioBlock>,
     /// Some of that was forgotten.
     stopped: bool,
 }
 
+/// Stages that hear all and are not heard yet.
+struct Learning {
+    stages: Stages,
+    /// What they have heard.
+    blocks: usize,
+}
+
 impl Voice {
     /// With these stages, having learnt nothing yet.
     pub fn new(config: VoiceConfig) -> Self {
-        Self { config, stages: stages(config), played: VecDeque::new(), stopped: false }
+        Self { config, stages: Stages::of(config), learning: None, played: VecDeque::new(), stopped: false }
     }
 
-    /// Switches stages. If any changes, all of them learn anew, which is heard for a second or two.
+    /// Switches stages. Those that go on must not forget the echo and the level that they know: `sonora` lets them all
+    /// learn anew. So they do beside those in use, and are heard a second later. From or to [`VoiceConfig::OFF`] it is
+    /// at once.
     pub fn configure(&mut self, config: VoiceConfig) {
-        if config != self.config {
-            *self = Self::new(config);
+        if config == self.config {
+            return;
+        }
+        self.config = config;
+        match (&self.stages, Stages::of(config)) {
+            // Switched back before it was heard.
+            (Some(in_use), _) if in_use.config() == config => self.learning = None,
+            (Some(_), Some(stages)) => self.learning = Some(Learning { stages, blocks: 0 }),
+            (None, _) | (_, None) => *self = Self::new(config),
         }
     }
 
@@ -88,7 +82,8 @@ impl Voice {
     /// The block that the speaker was just given, before the microphone's that may hear it. To be called for each,
     /// silence included.
     pub fn render(&mut self, played: &AudioBlock) {
-        if !self.config.echo_cancellation {
+        let in_use = self.stages.as_ref().is_some_and(|stages| stages.config().echo_cancellation);
+        if !in_use && !self.config.echo_cancellation {
             return;
         }
         if self.played.len() == MOST_AHEAD {
@@ -106,63 +101,37 @@ impl Voice {
             self.played.drain(..MOST_AHEAD - 1);
             self.stopped = false;
         }
-        let mut unused = [0.0; BLOCK_SAMPLES];
-        for played in self.played.drain(..) {
-            let rendered = stages.process_render_f32(&[&played], &mut [&mut unused]);
-            rendered.expect("10 ms at 48 kHz, one channel: as it was set up for");
-        }
         let heard = finite(block);
-        let captured = stages.process_capture_f32(&[&heard], &mut [block]);
-        captured.expect("10 ms at 48 kHz, one channel: as it was set up for");
+        for played in &self.played {
+            stages.render(played);
+        }
+        stages.capture(&heard, block);
+        if let Some(Learning { stages, blocks }) = &mut self.learning {
+            let mut cleaned = [0.0; BLOCK_SAMPLES];
+            for played in &self.played {
+                stages.render(played);
+            }
+            stages.capture(&heard, &mut cleaned);
+            *blocks += 1;
+            if *blocks == LEARNING_BLOCKS {
+                fade(block, &cleaned);
+                self.stages = self.learning.take().map(|learning| learning.stages);
+            }
+        }
+        self.played.clear();
+    }
+}
+
+/// From one sound to another that is as old, over the length of a block: neither a click nor a gap.
+fn fade(from: &mut AudioBlock, to: &AudioBlock) {
+    for (n, (from, to)) in from.iter_mut().zip(to).enumerate() {
+        *from += (to - *from) * (n + 1) as f32 / BLOCK_SAMPLES as f32;
     }
 }
 
 /// A single NaN would stay in the filters for good.
 fn finite(block: &AudioBlock) -> AudioBlock {
     block.map(|sample| if sample.is_finite() { sample } else { 0.0 })
-}
-
-fn stages(config: VoiceConfig) -> Option<AudioProcessing> {
-    if config == VoiceConfig::OFF {
-        return None;
-    }
-    let config = Config {
-        // The default, 32 kHz, cuts everything above 16 kHz off to save a tenth of the time.
-        pipeline: Pipeline { maximum_internal_processing_rate: MaxProcessingRate::Rate48kHz, ..Pipeline::default() },
-        high_pass_filter: config.high_pass.then(HighPassFilter::default),
-        echo_canceller: config.echo_cancellation.then(EchoCanceller::default),
-        noise_suppression: config.noise_suppression.then(noise_suppression),
-        gain_controller2: config.auto_gain_control.then(gain_control),
-        ..Config::default()
-    };
-    let format = StreamConfig::new(SAMPLE_RATE_HZ, 1);
-    let mut stages = AudioProcessing::builder().config(config).capture_config(format).render_config(format).build();
-    // Where the search for the echo begins. Told nothing it begins at 20 ms and never finds one of 2; told too much, the
-    // same, and it takes a second longer for others; told the truth it is no faster than told 0.
-    stages.set_stream_delay_ms(0).expect("no delay is one that it takes");
-    Some(stages)
-}
-
-fn noise_suppression() -> NoiseSuppression {
-    // Steady noise goes down by 17 dB, at the next lower level by 12 and the next higher by 22. The latter also takes
-    // from the voice: in noise of -40 dBFS it comes out 4 dB further from the clean one, and this one 1 dB.
-    NoiseSuppression { level: NoiseSuppressionLevel::High, ..NoiseSuppression::default() }
-}
-
-fn gain_control() -> GainController2 {
-    GainController2 {
-        // Nobody here moves the system's slider.
-        input_volume_controller: false,
-        // Left out by default, which leaves a mere limiter.
-        adaptive_digital: Some(AdaptiveDigital {
-            // Speech of -50 dBFS comes to -25. The default, 50, brings up the next room as well.
-            max_gain_db: 30.0,
-            // With the default, 15, a voice that is loud enough is 11 dB louder and clips for the first two seconds.
-            initial_gain_db: 6.0,
-            ..AdaptiveDigital::default()
-        }),
-        ..GainController2::default()
-    }
 }
 
 #[cfg(test)]
@@ -460,6 +429,39 @@ mod tests {
         }
         let [first, off, last] = [150..200, 350..400, 550..600].map(|range| levels[range].iter().sum::<f32>() / 50.0);
         assert!(first < -50.0 && (off + 40.0).abs() < 1.0 && last < -50.0, "{first} {off} {last}");
+    }
+
+    #[test]
+    fn noise_suppression_is_switched_without_letting_the_echo_through() {
+        let far = far(12);
+        let heard = room(&far, 0.5, 40, 80);
+        let with = |noise_suppression| VoiceConfig { noise_suppression, ..ECHO };
+        let mut voice = Voice::new(with(false));
+        let mut sent = Vec::new();
+        for (second, (played, heard)) in far.chunks_exact(SECOND).zip(heard.chunks_exact(SECOND)).enumerate() {
+            // On after four seconds, off again after eight.
+            voice.configure(with((4..8).contains(&second)));
+            sent.extend(through(&mut voice, played, heard));
+        }
+        let enhancement = enhancement_db(&heard, &sent);
+        println!("{enhancement:.0?}");
+        assert!(least(&enhancement[2..]) > 25.0, "{enhancement:?}");
+        let steps = sent.windows(2).map(|pair| (pair[1] - pair[0]).abs()).skip(2 * SECOND);
+        let loudest = steps.fold(0.0, f32::max);
+        assert!(loudest < 0.05, "a click of {loudest}");
+    }
+
+    #[test]
+    fn a_switch_that_is_taken_back_at_once_changes_nothing() {
+        let heard = noise(4 * SECOND, 0.01, 2);
+        let (mut steady, mut switched) = (Voice::new(NOISE), Voice::new(NOISE));
+        let wanted = quietly(&mut steady, &heard);
+        let mut sent = quietly(&mut switched, &heard[..2 * SECOND]);
+        switched.configure(VoiceConfig { auto_gain_control: true, ..NOISE });
+        sent.extend(quietly(&mut switched, &heard[2 * SECOND..2 * SECOND + SECOND / 2]));
+        switched.configure(NOISE);
+        sent.extend(quietly(&mut switched, &heard[2 * SECOND + SECOND / 2..]));
+        assert_eq!(sent, wanted);
     }
 
     #[test]

@@ -15,11 +15,12 @@ use tracing::{debug, info};
 use super::device::{self, Device};
 use super::error::{CameraError, Failure};
 use super::hold::Hold;
+use super::jpeg::JpegReader;
 use super::offer::{Offer, PixelFormat, ranked};
-use super::{CameraFrame, FIRST_PICTURE, Pictures, Taken, jpeg};
+use super::{CameraFrame, FIRST_PICTURE, Pictures, Taken};
 use crate::Cause;
 use crate::convert::{nv12_to_i420, yuyv_to_i420};
-use crate::frame::VideoFrame;
+use crate::frame::{FramePool, VideoFrame};
 use crate::rate::FrameRate;
 
 /// How many ways of sending are tried with a driver that takes none of what it offers.
@@ -51,6 +52,14 @@ struct Stream {
     row_bytes: Option<u32>,
     /// When the last picture was taken.
     last: Option<Instant>,
+    reader: Reader,
+}
+
+/// Makes pictures of what the camera sends.
+#[derive(Default)]
+struct Reader {
+    frames: FramePool,
+    jpegs: JpegReader,
 }
 
 impl Capture {
@@ -124,7 +133,7 @@ impl Capture {
         let request = RequestedFormatType::Exact(wanted);
         let mut camera = Camera::new(self.device.index.clone(), RequestedFormat::with_formats(request, &[format]))?;
         camera.open_stream()?;
-        Ok(Stream { camera, offer, rate, row_bytes, last: None })
+        Ok(Stream { camera, offer, rate, row_bytes, last: None, reader: Reader::default() })
     }
 
     /// Takes pictures until told to stop.
@@ -144,7 +153,7 @@ impl Capture {
             let buffer = stream.camera.frame().map_err(|error| Failure::from(error).of(&self.name()))?;
             let (now, wall) = (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
             let captured_at = taken_at(now, wall, buffer.capture_timestamp(), stream.last);
-            match picture(buffer.buffer(), stream.offer, stream.row_bytes) {
+            match stream.reader.picture(buffer.buffer(), stream.offer, stream.row_bytes) {
                 Ok(frame) => {
                     stream.last = Some(captured_at);
                     let picture = CameraFrame { frame, captured_at };
@@ -192,17 +201,20 @@ fn depends_on_offer(error: &CameraError) -> bool {
     }
 }
 
-/// The picture that a buffer begins with. The buffer is all that the driver mapped: often longer than the picture, with
-/// older bytes behind it.
-fn picture(buffer: &[u8], offer: Offer, row_bytes: Option<u32>) -> Result<VideoFrame, Cause> {
-    let Offer { format, width, height, fps: _ } = offer;
-    let rows_of = |packed: u32| row_bytes.unwrap_or(0).max(packed);
-    // Two pixels share a pair of colours, also the last of an odd row.
-    let paired_width = width.next_multiple_of(2);
-    match format {
-        PixelFormat::Nv12 => Ok(nv12_to_i420(buffer, rows_of(paired_width), width, height)?),
-        PixelFormat::Yuyv => Ok(yuyv_to_i420(buffer, rows_of(paired_width * 2), width, height)?),
-        PixelFormat::Mjpeg => Ok(jpeg::decode(buffer)?),
+impl Reader {
+    /// The picture that a buffer begins with. The buffer is all that the driver mapped: often longer than the picture, with
+    /// older bytes behind it.
+    fn picture(&mut self, buffer: &[u8], offer: Offer, row_bytes: Option<u32>) -> Result<VideoFrame, Cause> {
+        let Offer { format, width, height, fps: _ } = offer;
+        let rows_of = |packed: u32| row_bytes.unwrap_or(0).max(packed);
+        // Two pixels share a pair of colours, also the last of an odd row.
+        let paired_width = width.next_multiple_of(2);
+        let Self { frames, jpegs } = self;
+        match format {
+            PixelFormat::Nv12 => Ok(nv12_to_i420(frames, buffer, rows_of(paired_width), width, height)?),
+            PixelFormat::Yuyv => Ok(yuyv_to_i420(frames, buffer, rows_of(paired_width * 2), width, height)?),
+            PixelFormat::Mjpeg => Ok(jpegs.read(frames, buffer)?),
+        }
     }
 }
 
@@ -257,15 +269,16 @@ mod tests {
             bytes.resize(4096, 0xee);
             bytes
         };
+        let mut reader = Reader::default();
         for (row, told) in [(8, None), (8, Some(0)), (8, Some(8)), (32, Some(32))] {
-            let frame = picture(&long(yuyv(row)), offer(PixelFormat::Yuyv), told).unwrap();
+            let frame = reader.picture(&long(yuyv(row)), offer(PixelFormat::Yuyv), told).unwrap();
             assert_eq!(frame.data(), wanted.data(), "rows of {row}, told {told:?}");
         }
         let nv12 = [10, 10, 10, 10, 10, 10, 10, 10, 20, 30, 20, 30];
-        let frame = picture(&long(nv12.into()), offer(PixelFormat::Nv12), None).unwrap();
+        let frame = reader.picture(&long(nv12.into()), offer(PixelFormat::Nv12), None).unwrap();
         assert_eq!(frame.data(), wanted.data());
         for format in [PixelFormat::Yuyv, PixelFormat::Nv12, PixelFormat::Mjpeg] {
-            assert!(picture(&nv12[..11], offer(format), None).is_err(), "{format:?}");
+            assert!(reader.picture(&nv12[..11], offer(format), None).is_err(), "{format:?}");
         }
     }
 }

@@ -89,6 +89,27 @@ pub enum CameraError {
     Thread(#[source] io::Error),
 }
 
+impl CameraError {
+    /// Whether the camera is not there: another may stand in for it. One that is there and busy, refused or broken is
+    /// for its user to put right.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        match self {
+            Self::NoneConnected | Self::Unknown { .. } | Self::Unplugged { .. } => true,
+            Self::Stuck
+            | Self::Busy { .. }
+            | Self::Refused { .. }
+            | Self::Stalled { .. }
+            | Self::Damaged { .. }
+            | Self::NoFormat { .. }
+            | Self::NoBandwidth { .. }
+            | Self::Driver { .. }
+            | Self::Stopped
+            | Self::Thread(_) => false,
+        }
+    }
+}
+
 fn these(connected: &str) -> String {
     if connected.is_empty() { "none is connected".into() } else { format!("use default or one of: {connected}") }
 }

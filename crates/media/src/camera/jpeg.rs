@@ -1,16 +1,16 @@
 //! The JPEGs of a camera: where one ends in a buffer that is longer, and what it shows. It comes from a device that may
 //! be broken, so that anything may be in it.
 
-use std::borrow::Cow;
 use std::io::Cursor;
 
 use zune_jpeg::JpegDecoder;
+use zune_jpeg::errors::DecodeErrors;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use crate::Cause;
 use crate::convert::{ConvertError, rgb_to_i420};
-use crate::frame::{MAX_SIDE_PX, VideoFrame};
+use crate::frame::{FramePool, MAX_SIDE_PX, VideoFrame};
 
 /// Why a buffer gave no picture.
 #[derive(Debug, thiserror::Error)]
@@ -26,30 +26,50 @@ pub(super) enum JpegError {
     Convert(#[from] ConvertError),
 }
 
-/// Decodes the JPEG at the beginning of `buffer`; what lies behind its end is what was there before.
-pub(super) fn decode(buffer: &[u8]) -> Result<VideoFrame, JpegError> {
-    let Whole { jpeg, has_tables } = whole_jpeg(buffer).ok_or(JpegError::Incomplete)?;
-    let jpeg = if has_tables { Cow::Borrowed(jpeg) } else { Cow::Owned(with_standard_tables(jpeg)) };
-    let options = DecoderOptions::default()
+/// Reads the JPEGs of one camera. Keeps its buffers from one to the next.
+#[derive(Default)]
+pub(super) struct JpegReader {
+    rgb: Vec<u8>,
+    marked: Vec<u8>,
+}
+
+impl JpegReader {
+    /// Decodes the JPEG at the beginning of `buffer`; what lies behind its end is what was there before.
+    pub(super) fn read(&mut self, frames: &mut FramePool, buffer: &[u8]) -> Result<VideoFrame, JpegError> {
+        let Whole { jpeg, has_tables } = whole_jpeg(buffer).ok_or(JpegError::Incomplete)?;
+        let jpeg = if has_tables { jpeg } else { mark_as_without_tables(jpeg, &mut self.marked) };
+        let mut decoder = JpegDecoder::new_with_options(Cursor::new(jpeg), options());
+        decoder.decode_headers().map_err(codec_error)?;
+        let (width, height) = decoder.dimensions().ok_or(JpegError::Incomplete)?;
+        // JFIF has full range and 4:2:2, 4:2:0 or grey, the rest of the app video range and 4:2:0. Through RGB the
+        // libraries do all of it, in vector code.
+        self.rgb.resize(decoder.output_buffer_size().ok_or(JpegError::Incomplete)?, 0);
+        decoder.decode_into(&mut self.rgb).map_err(codec_error)?;
+        let side = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        Ok(rgb_to_i420(frames, &self.rgb, side(width), side(height))?)
+    }
+}
+
+fn options() -> DecoderOptions {
+    DecoderOptions::default()
         .set_max_width(MAX_SIDE_PX as usize)
         .set_max_height(MAX_SIDE_PX as usize)
         .set_strict_mode(true)
-        .jpeg_set_out_colorspace(ColorSpace::RGB);
-    let mut decoder = JpegDecoder::new_with_options(Cursor::new(jpeg), options);
-    // JFIF has full range and 4:2:2, 4:2:0 or grey, the rest of the app video range and 4:2:0. Through RGB the libraries
-    // do all of it, in vector code.
-    let rgb = decoder.decode().map_err(|error| JpegError::Codec(format!("{error:?}").into()))?;
-    let (width, height) = decoder.dimensions().ok_or(JpegError::Incomplete)?;
-    let side = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
-    Ok(rgb_to_i420(&rgb, side(width), side(height))?)
+        .jpeg_set_out_colorspace(ColorSpace::RGB)
+}
+
+fn codec_error(error: DecodeErrors) -> JpegError {
+    JpegError::Codec(format!("{error:?}").into())
 }
 
 /// Many cameras leave out the Huffman tables and mean the standard's (ITU-T T.81 §K.3), as in AVI files. The decoder has
 /// those, for JPEGs that bear the mark of such files.
-fn with_standard_tables(jpeg: &[u8]) -> Vec<u8> {
+fn mark_as_without_tables<'a>(jpeg: &[u8], marked: &'a mut Vec<u8>) -> &'a [u8] {
     const MARK: &[u8] = b"\xff\xe0\x00\x07AVI1\0";
     let (start, rest) = jpeg.split_at(SOI_BYTES.len());
-    [start, MARK, rest].concat()
+    marked.clear();
+    [start, MARK, rest].into_iter().for_each(|part| marked.extend_from_slice(part));
+    marked
 }
 
 const SOI_BYTES: [u8; 2] = [0xff, 0xd8];
@@ -112,6 +132,10 @@ mod tests {
     use super::*;
     use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
     use rand::{RngExt as _, SeedableRng as _};
+
+    fn decode(buffer: &[u8]) -> Result<VideoFrame, JpegError> {
+        JpegReader::default().read(&mut FramePool::default(), buffer)
+    }
 
     /// A picture of slow waves, full range, interleaved, as JPEG.
     fn jpeg(width: u16, height: u16, sampling: SamplingFactor, colour: ColorType, progressive: bool) -> Vec<u8> {

@@ -3,7 +3,7 @@
 
 use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
 
-use crate::frame::{FrameError, MAX_SIDE_PX, VideoFrame};
+use crate::frame::{FrameError, FramePool, MAX_SIDE_PX, VideoFrame};
 use crate::rate::{FrameRate, FrameRateError};
 
 const MAGIC: &str = "YUV4MPEG2";
@@ -77,6 +77,7 @@ pub struct Y4mReader<R> {
     /// The picture that comes next, and how many there are once the end was seen.
     next: u64,
     total: Option<u64>,
+    frames: FramePool,
 }
 
 struct Header {
@@ -96,7 +97,8 @@ impl<R: BufRead + Seek> Y4mReader<R> {
         let line = read_line(&mut input)?.ok_or(Y4mError::NotY4m)?;
         let start = line.len() as u64 + 1;
         let header = Header::parse(&line)?;
-        let mut reader = Self { input, header, start, end, position: start, next: 0, total: None };
+        let mut reader =
+            Self { input, header, start, end, position: start, next: 0, total: None, frames: FramePool::default() };
         if !reader.enter_picture()? {
             return Err(Y4mError::Empty);
         }
@@ -125,12 +127,17 @@ impl<R: BufRead + Seek> Y4mReader<R> {
     /// If the file cannot be read or is damaged here.
     pub fn read(&mut self) -> Result<VideoFrame, Y4mError> {
         self.enter_or_begin_again()?;
-        let mut raw = vec![0; self.header.picture_len()];
-        self.input.read_exact(&mut raw)?;
+        let (width, height) = (self.width(), self.height());
+        let frame = if self.header.picture_len() == VideoFrame::byte_len(width, height)? {
+            let input = &mut self.input;
+            self.frames.frame(width, height, |data| Ok::<_, Y4mError>(input.read_exact(data)?))?
+        } else {
+            let mut raw = vec![0; self.header.picture_len()];
+            self.input.read_exact(&mut raw)?;
+            VideoFrame::new(width, height, self.header.crop(&raw))?
+        };
         self.leave_picture();
-        let even = raw.len() == VideoFrame::byte_len(self.width(), self.height())?;
-        let data = if even { raw } else { self.header.crop(&raw) };
-        Ok(VideoFrame::new(self.width(), self.height(), data)?)
+        Ok(frame)
     }
 
     /// Passes over `count` pictures, as if they had been read.

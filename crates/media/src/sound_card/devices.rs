@@ -86,14 +86,26 @@ fn list_now() -> Result<SoundDevices, SoundCardError> {
     listed(&host::connect()?)
 }
 
-/// What `chosen` means now; the default if that is not there. May block.
+/// What `chosen` means now: the device of that id, else the first of that name, else the default. May block.
 pub(super) fn find(host: &Host, end: SoundEnd, chosen: &str) -> Result<Found, SoundCardError> {
     if chosen != DEFAULT_ID {
         let is_it = |device: &cpal::Device| {
             id_of(device).is_some_and(|id| id == chosen && !is_null(&id)) && serves(device, end)
         };
-        if let Some(device) = devices(host)?.into_iter().find(is_it) {
-            return Ok(Found { name: name_of(&device, chosen), device, id: chosen.to_owned(), is_chosen: true });
+        let devices = devices(host)?;
+        let id = match devices.iter().any(is_it) {
+            true => Some(chosen.to_owned()),
+            // People say names, and a device that moved to another port may have another id.
+            false => {
+                let offered = offered(devices.iter().filter(|device| serves(device, end)), host.kind, end, None);
+                offered.into_iter().find(|info| info.name == chosen).map(|info| info.id)
+            }
+        };
+        let is_it = |device: &cpal::Device| id_of(device) == id && serves(device, end);
+        if let Some(id) = &id
+            && let Some(device) = devices.into_iter().find(is_it)
+        {
+            return Ok(Found { name: name_of(&device, id), device, id: id.clone(), is_chosen: true });
         }
     }
     // cpal does not say whether there is no default or no server; asking for the devices does.

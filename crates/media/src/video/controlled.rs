@@ -34,6 +34,8 @@ pub(crate) struct ControlledEncoder<C> {
     running: Option<Running<C>>,
     /// About as long as the last frames were: the next one's bytes need not move while they grow.
     usual_bytes: usize,
+    /// Where the next frame is written.
+    spare: Vec<u8>,
 }
 
 struct Running<C> {
@@ -48,7 +50,7 @@ struct Running<C> {
 impl<C: QuantizedCodec> ControlledEncoder<C> {
     /// An encoder that spends `bitrate_bps` on `rate` pictures a second. Does nothing yet.
     pub(crate) fn new(bitrate_bps: u32, rate: FrameRate) -> Self {
-        Self { bitrate_bps: clamp_bitrate(bitrate_bps), rate, running: None, usual_bytes: 0 }
+        Self { bitrate_bps: clamp_bitrate(bitrate_bps), rate, running: None, usual_bytes: 0, spare: Vec::new() }
     }
 
     /// Takes the running codec, or opens one for a new size. It is put back after a success only: one that failed is not
@@ -70,12 +72,18 @@ impl<C: QuantizedCodec> VideoEncoder for ControlledEncoder<C> {
     fn encode(&mut self, frame: &VideoFrame, force_key: bool) -> Result<Option<EncodedFrame>, EncodeError> {
         let mut running = self.codec_for(frame)?;
         running.control.set_rates(self.bitrate_bps, self.rate.fps());
-        let mut data = Vec::with_capacity(self.usual_bytes);
+        let mut data = std::mem::take(&mut self.spare);
+        data.clear();
+        data.reserve(self.usual_bytes);
         let coded = running.encode(frame, force_key, &mut data).map_err(EncodeError::Codec)?;
         // Twice a frame's length holds nearly all that follow it; after a key frame the guess comes down with the next.
         self.usual_bytes = 2 * data.len();
         self.running = Some(running);
         Ok(coded.map(|key| EncodedFrame { data, key, width: frame.width(), height: frame.height() }))
+    }
+
+    fn give_back(&mut self, data: Vec<u8>) {
+        self.spare = data;
     }
 
     fn skip(&mut self) {

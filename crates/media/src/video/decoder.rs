@@ -2,7 +2,7 @@
 //! codec's picture to ours.
 
 use crate::Cause;
-use crate::frame::{FrameError, MAX_SIDE_PX, VideoFrame};
+use crate::frame::{FrameError, FramePool, MAX_SIDE_PX, VideoFrame};
 
 /// The largest picture in macroblocks: level 4 of H.264, 1920x1080, above what any call negotiates (H.264 table A-1).
 /// Bounds what a hostile peer makes us allocate.
@@ -80,19 +80,24 @@ pub(crate) struct DecodedPlanes<'a> {
 }
 
 impl DecodedPlanes<'_> {
-    /// The picture as ours, without the last column or row where there is an odd number of them.
-    pub(crate) fn to_frame(&self) -> Result<VideoFrame, DecodeError> {
+    /// The picture as ours, without the last column or row where there is an odd number of them. The codec writes over its own
+    /// with the next one, so it has to be copied.
+    pub(crate) fn to_frame(&self, frames: &mut FramePool) -> Result<VideoFrame, DecodeError> {
         let side = |length: usize| u32::try_from(length & !1).unwrap_or(u32::MAX);
         let (width, height) = (side(self.width), side(self.height));
-        let mut data = Vec::with_capacity(VideoFrame::byte_len(width, height)?);
-        for (index, (plane, stride)) in self.planes.iter().enumerate() {
-            let halving = if index == 0 { 1 } else { 2 };
-            for row in 0..self.height / 2 * 2 / halving {
-                let start = row * stride;
-                let row = plane.get(start..start + self.width / 2 * 2 / halving);
-                data.extend_from_slice(row.ok_or(DecodeError::Incomplete)?);
+        frames.frame(width, height, |data| {
+            let mut rest = data;
+            for (index, (plane, stride)) in self.planes.iter().enumerate() {
+                let halving = if index == 0 { 1 } else { 2 };
+                let (width, height) = (width as usize / halving, height as usize / halving);
+                let (out, behind) = rest.split_at_mut(width * height);
+                for (row, out) in out.chunks_exact_mut(width).enumerate() {
+                    let start = row * stride;
+                    out.copy_from_slice(plane.get(start..start + width).ok_or(DecodeError::Incomplete)?);
+                }
+                rest = behind;
             }
-        }
-        Ok(VideoFrame::new(width, height, data)?)
+            Ok(())
+        })
     }
 }

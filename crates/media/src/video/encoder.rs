@@ -28,6 +28,9 @@ pub trait VideoEncoder: Send {
     /// If the size cannot be encoded or the codec fails; the next picture then is a key frame.
     fn encode(&mut self, frame: &VideoFrame, force_key: bool) -> Result<Option<EncodedFrame>, EncodeError>;
 
+    /// Takes the bytes of a coded picture back, so that the next one is written to their memory.
+    fn give_back(&mut self, data: Vec<u8>);
+
     /// Says that a picture of the sequence is not encoded. Its part of the bit rate pays for what those before took too much,
     /// a key frame above all; little of it is kept for those behind. Where pictures are left out all the time, the frame rate
     /// is another ([`Self::set_frame_rate`]).

@@ -66,7 +66,7 @@ pub struct Circumstances {
     pub captured_fps: u32,
     /// What the path carries of pictures, in bits a second.
     pub bitrate_bps: u32,
-    /// Width and height at which the other side shows the picture, in pixels, if it said so.
+    /// Width and height at which the other side shows the picture, in pixels, if it said so. 0 of either: nobody sees it.
     pub shown: Option<(u32, u32)>,
     /// The share of the time between two pictures that encoding one takes now, averaged over a second or so; 1 is all.
     pub load: f64,
@@ -123,6 +123,9 @@ impl Ladder {
             }
             None => self.standing.insert(Standing::new(&rungs, seen)),
         };
+        if standing.shown == rungs.lowest() {
+            return rungs.at(rungs.lowest());
+        }
         let by_bits = rungs.at(standing.rung.max(standing.affordable));
         let large_enough = rungs.at(standing.shown);
         // A small window is no reason to show fewer pictures.

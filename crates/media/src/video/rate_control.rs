@@ -253,7 +253,9 @@ mod tests {
         let scale = scale();
         for _ in 0..200 {
             let bitrate_bps = random.random_range(100_000..1_000_000);
-            let (slope, hardness) = (random.random_range(0.9..1.8), random.random_range(17.0..19.5));
+            // A quantizer that keeps to the rate is there, with some on both sides for the noise.
+            let slope = random.random_range(0.9..1.8);
+            let hardness = (f64::from(bitrate_bps) / 30.0).log2() + slope * scale[random.random_range(6..34)];
             let mut control = RateControl::new(PIXELS, bitrate_bps, 30.0);
             let mut sum = 0;
             for number in 0..330 {

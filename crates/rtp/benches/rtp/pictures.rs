@@ -53,7 +53,7 @@ fn packetize(criterion: &mut Criterion, format: PictureFormat, name: &str, pictu
     group.bench_function(name, |b| {
         b.iter(|| {
             for picture in pictures {
-                black_box(packetizer.packetize(format, black_box(picture), 0));
+                packetizer.packetize(format, black_box(picture), 0).for_each(|packet| drop(black_box(packet)));
             }
         });
     });
@@ -127,7 +127,7 @@ fn packets(format: PictureFormat, pictures: &[Vec<u8>]) -> Vec<(Duration, RtpPac
     (0..)
         .zip(pictures)
         .flat_map(|(number, picture)| {
-            let packets = packetizer.packetize(format, picture, number * TICKS);
+            let packets: Vec<RtpPacket> = packetizer.packetize(format, picture, number * TICKS).collect();
             packets.into_iter().map(move |packet| (PERIOD * number, packet))
         })
         .collect()

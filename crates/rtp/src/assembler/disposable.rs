@@ -8,24 +8,24 @@ impl FrameAssembler {
     /// Where the next picture begins, if the incomplete one at `next` is not needed and the next one is complete. What is
     /// missing must be known to belong to none but that one.
     pub(super) fn disposable(&self, next: i64) -> Option<i64> {
-        let mut held = self.packets.range(next..);
+        let mut held = self.packets.starting_at(next);
         let (first, begin) = held.next()?;
-        let mut last = (*first, begin);
+        let mut last = (first, begin);
         if !is_disposable(self.format, &begin.payload) {
             return None;
         }
         let (end, after) = loop {
             let (sequence, held) = held.next()?;
             if held.timestamp != begin.timestamp {
-                break (*sequence, held);
+                break (sequence, held);
             }
             if !is_disposable(self.format, &held.payload) {
                 return None;
             }
-            last = (*sequence, held);
+            last = (sequence, held);
         };
         let ids = (picture_id(self.format, &begin.payload), picture_id(self.format, &after.payload));
-        let begins_here = *first == next
+        let begins_here = first == next
             || match (self.last_id, ids.0) {
                 (Some(before), Some(id)) => follows(before, id),
                 _ => self.spacing.follows_last(begin.timestamp),

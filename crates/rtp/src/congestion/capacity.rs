@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-/// The newest packets count whose sending took this long together: three packets of a slow link, and on a radio link,
-/// which sends in bursts, several of those.
+/// The newest packets count whose sending took this long together, but no fewer than [`MIN_PACKETS`]: two or three of a slow
+/// link, and on a radio link, which sends in bursts, several of those.
 const BUSY_US: i64 = 100_000;
 
 /// Those that came longer before the newest do not count any more.
@@ -43,7 +43,7 @@ impl Capacity {
         let newest = self.packets.back()?.arrived;
         let (mut bytes, mut busy, mut count) = (0, 0, 0);
         for packet in self.packets.iter().rev() {
-            if newest - packet.arrived > AGE_US || busy >= BUSY_US {
+            if newest - packet.arrived > AGE_US || (busy >= BUSY_US && count >= MIN_PACKETS) {
                 break;
             }
             bytes += packet.bytes;

@@ -1,7 +1,7 @@
 //! The packets on their way: sent, and not reported on.
 
 use crate::clock::SequenceUnwrapper;
-use std::collections::BTreeMap;
+use crate::numbered::Numbered;
 
 /// Packets kept at most: two seconds at 20 Mb/s. A peer that never reports must not make this grow for ever.
 const MAX_PACKETS: usize = 4_096;
@@ -17,7 +17,7 @@ pub(super) struct Sent {
 #[derive(Debug, Default)]
 pub(super) struct InFlight {
     numbers: SequenceUnwrapper,
-    packets: BTreeMap<i64, Sent>,
+    packets: Numbered<Sent>,
 }
 
 impl InFlight {
@@ -32,15 +32,17 @@ impl InFlight {
     /// Takes a packet out that was reported on, with its number counted on.
     pub(super) fn take(&mut self, number: u16) -> Option<(i64, Sent)> {
         let number = self.read(number);
-        Some((number, self.packets.remove(&number)?))
+        Some((number, self.packets.remove(number)?))
+    }
+
+    pub(super) fn get(&self, number: u16) -> Option<&Sent> {
+        self.packets.get(self.read(number))
     }
 
     /// What comes before the first packet of a report will not be reported on any more: its report was lost.
     pub(super) fn forget_before(&mut self, number: u16) {
         let number = self.read(number);
-        while self.packets.first_key_value().is_some_and(|(first, _)| *first < number) {
-            self.packets.pop_first();
-        }
+        self.packets.drain_before(number);
     }
 
     /// Gives up what was sent before a moment.
@@ -51,12 +53,12 @@ impl InFlight {
     }
 
     pub(super) fn oldest(&self) -> Option<&Sent> {
-        self.packets.first_key_value().map(|(_, sent)| sent)
+        self.packets.first().map(|(_, sent)| sent)
     }
 
     /// The packets after one, in their order.
     pub(super) fn after(&mut self, number: i64) -> impl Iterator<Item = &mut Sent> {
-        self.packets.range_mut(number + 1..).map(|(_, sent)| sent)
+        self.packets.starting_at_mut(number + 1).map(|(_, sent)| sent)
     }
 
     pub(super) fn len(&self) -> usize {

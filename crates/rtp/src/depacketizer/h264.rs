@@ -5,9 +5,9 @@ use super::{Finished, Malformed};
 use crate::annex_b::START_CODE;
 use crate::nal::{FORBIDDEN_AND_REF_IDC, FU_A, FU_END, FU_START, IDR, NAL_REF_IDC, NAL_TYPE, SLICE, SPS, STAP_A};
 
-/// Puts the payloads of one access unit together, none of them empty.
-pub(super) fn assemble<'a>(payloads: impl Iterator<Item = &'a [u8]>) -> Result<Finished, Malformed> {
-    let mut access_unit = AccessUnit::default();
+/// Appends the payloads of one access unit, none of them empty, to `data`.
+pub(super) fn assemble<'a>(payloads: impl Iterator<Item = &'a [u8]>, data: Vec<u8>) -> Result<Finished, Malformed> {
+    let mut access_unit = AccessUnit { data, ..AccessUnit::default() };
     for payload in payloads {
         access_unit.push(payload)?;
     }
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     fn assembled(payloads: &[&[u8]]) -> Result<Finished, Malformed> {
-        assemble(payloads.iter().copied())
+        assemble(payloads.iter().copied(), Vec::new())
     }
 
     #[test]

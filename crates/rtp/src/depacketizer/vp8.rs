@@ -3,9 +3,8 @@
 use super::{Finished, Malformed};
 use crate::vp8::{is_key_frame, parse};
 
-/// Puts the payloads of one frame together, none of them empty.
-pub(super) fn assemble<'a>(payloads: impl Iterator<Item = &'a [u8]>) -> Result<Finished, Malformed> {
-    let mut data = Vec::new();
+/// Appends the payloads of one frame, none of them empty, to `data`, which is empty.
+pub(super) fn assemble<'a>(payloads: impl Iterator<Item = &'a [u8]>, mut data: Vec<u8>) -> Result<Finished, Malformed> {
     let mut first = None;
     for payload in payloads {
         let (descriptor, piece) = parse(payload).ok_or(Malformed)?;
@@ -42,7 +41,7 @@ mod tests {
     const KEY: [u8; 7] = [0x10, 0x02, 0x00, 0x9d, 0x01, 0x2a, 0x40];
 
     fn assembled(payloads: &[&[u8]]) -> Result<Finished, Malformed> {
-        assemble(payloads.iter().copied())
+        assemble(payloads.iter().copied(), Vec::new())
     }
 
     #[test]

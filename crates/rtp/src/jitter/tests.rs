@@ -3,6 +3,7 @@ mod simulation;
 use super::queue::MAX_PACKETS;
 use super::*;
 use crate::packetizer::OpusPacketizer;
+use crate::slabs::Slabs;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -111,9 +112,11 @@ fn redundant(count: u8, copies: u32) -> Vec<RtpPacket> {
     for packet in &mut packets {
         let number = u32::from(packet.payload[2]);
         let payload = |number: u32| Bytes::from(vec![9 << 3, 0, number as u8]);
-        let copies =
-            (1..=copies.min(number)).rev().map(|back| red::Copy { back: back * 960, payload: payload(number - back) });
-        packet.payload = red::join(111, &Redundant { copies: copies.collect(), payload: payload(number) }).unwrap();
+        let copies: Vec<red::Copy> = (1..=copies.min(number))
+            .rev()
+            .map(|back| red::Copy { back: back * 960, payload: payload(number - back) })
+            .collect();
+        packet.payload = red::join(111, &copies, &payload(number), &mut Slabs::default()).unwrap();
     }
     packets
 }

@@ -1,25 +1,24 @@
 //! H.264 access units as RTP, packetization mode 1 (RFC 6184 §6.3): parameter sets together in a STAP-A, a NAL unit
 //! that fits as it is, a longer one in FU-As.
 
-use super::{MAX_PAYLOAD_BYTES, even_pieces};
+use super::{Payloads, even_pieces};
 use crate::annex_b;
 use crate::nal::{FORBIDDEN_AND_REF_IDC, FU_A, FU_END, FU_START, NAL_REF_IDC, NAL_TYPE, PPS, SPS, STAP_A};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::BufMut as _;
 
-/// The payloads of one access unit in Annex B form; none for one without a NAL unit.
-pub(super) fn payloads(access_unit: &[u8]) -> Vec<Bytes> {
-    let mut payloads = Vec::new();
+/// Adds the payloads of one access unit in Annex B form; none for one without a NAL unit.
+pub(super) fn append(access_unit: &[u8], payloads: &mut Payloads) {
+    // Empty, and so without memory, but for key pictures.
     let mut parameter_sets: Vec<&[u8]> = Vec::new();
     for nal in annex_b::nal_units(access_unit) {
         if is_parameter_set(nal) {
             parameter_sets.push(nal);
             continue;
         }
-        append_parameter_sets(&mut payloads, &mut parameter_sets);
-        append_nal(&mut payloads, nal);
+        append_parameter_sets(payloads, &mut parameter_sets);
+        append_nal(payloads, nal);
     }
-    append_parameter_sets(&mut payloads, &mut parameter_sets);
-    payloads
+    append_parameter_sets(payloads, &mut parameter_sets);
 }
 
 fn is_parameter_set(nal: &[u8]) -> bool {
@@ -27,22 +26,22 @@ fn is_parameter_set(nal: &[u8]) -> bool {
 }
 
 /// Two or more parameter sets that fit share a packet, so that losing one does not leave the other useless.
-fn append_parameter_sets(payloads: &mut Vec<Bytes>, parameter_sets: &mut Vec<&[u8]>) {
+fn append_parameter_sets(payloads: &mut Payloads, parameter_sets: &mut Vec<&[u8]>) {
     let together = 1 + parameter_sets.iter().map(|nal| 2 + nal.len()).sum::<usize>();
-    if parameter_sets.len() < 2 || together > MAX_PAYLOAD_BYTES {
+    if parameter_sets.len() < 2 || together > payloads.longest {
         for nal in parameter_sets.drain(..) {
             append_nal(payloads, nal);
         }
         return;
     }
-    let mut payload = BytesMut::with_capacity(together);
-    payload.put_u8(STAP_A | highest_ref_idc(parameter_sets));
-    for nal in parameter_sets.drain(..) {
-        // Lengths are below MAX_PAYLOAD_BYTES, checked above.
-        payload.put_u16(nal.len() as u16);
-        payload.put_slice(nal);
-    }
-    payloads.push(payload.freeze());
+    payloads.push(together, |payload| {
+        payload.put_u8(STAP_A | highest_ref_idc(parameter_sets));
+        for nal in parameter_sets.drain(..) {
+            // Lengths are below MAX_PAYLOAD_BYTES, checked above.
+            payload.put_u16(nal.len() as u16);
+            payload.put_slice(nal);
+        }
+    });
 }
 
 /// An aggregate carries the highest NRI of what it holds (RFC 6184 §5.7).
@@ -50,25 +49,21 @@ fn highest_ref_idc(nals: &[&[u8]]) -> u8 {
     nals.iter().filter_map(|nal| nal.first()).map(|header| header & NAL_REF_IDC).max().unwrap_or(0)
 }
 
-fn append_nal(payloads: &mut Vec<Bytes>, nal: &[u8]) {
-    if nal.len() <= MAX_PAYLOAD_BYTES {
-        payloads.push(Bytes::copy_from_slice(nal));
+fn append_nal(payloads: &mut Payloads, nal: &[u8]) {
+    if nal.len() <= payloads.longest {
+        payloads.push_parts(&[], nal);
         return;
     }
     let Some((header, body)) = nal.split_first() else {
         return;
     };
-    let mut fragments = even_pieces(body, MAX_PAYLOAD_BYTES - 2).peekable();
+    let mut fragments = even_pieces(body, payloads.longest - 2).peekable();
     let mut flags = FU_START;
     while let Some(fragment) = fragments.next() {
         if fragments.peek().is_none() {
             flags |= FU_END;
         }
-        let mut payload = BytesMut::with_capacity(2 + fragment.len());
-        payload.put_u8((header & FORBIDDEN_AND_REF_IDC) | FU_A);
-        payload.put_u8(flags | (header & NAL_TYPE));
-        payload.put_slice(fragment);
-        payloads.push(payload.freeze());
+        payloads.push_parts(&[(header & FORBIDDEN_AND_REF_IDC) | FU_A, flags | (header & NAL_TYPE)], fragment);
         flags = 0;
     }
 }
@@ -76,6 +71,14 @@ fn append_nal(payloads: &mut Vec<Bytes>, nal: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packetizer::MAX_PAYLOAD_BYTES;
+    use bytes::Bytes;
+
+    fn payloads(access_unit: &[u8]) -> Vec<Bytes> {
+        let mut payloads = Payloads::default();
+        append(access_unit, &mut payloads);
+        payloads.list
+    }
 
     fn access_unit(nals: &[&[u8]]) -> Vec<u8> {
         let mut stream = Vec::new();

@@ -3,7 +3,8 @@
 use crate::packet::RtpPacket;
 use crate::packetizer::first_sequence;
 use crate::red::Copy;
-use bytes::Bytes;
+use crate::slabs::Slabs;
+use bytes::{BufMut as _, Bytes};
 
 /// Numbers and stamps the Opus packets of one stream.
 #[derive(Debug)]
@@ -13,6 +14,7 @@ pub struct OpusPacketizer {
     after_silence: bool,
     /// The last packet: its time stamp and payload.
     last: Option<(u32, Bytes)>,
+    memory: Slabs,
 }
 
 /// Who waits for a copy from longer ago would delay all sound by as much: 40 ms.
@@ -29,11 +31,13 @@ impl OpusPacketizer {
 
     /// Goes on at any numbers.
     pub(crate) fn numbered_from(sequence: u16, timestamp: u32) -> Self {
-        Self { sequence, timestamp, after_silence: true, last: None }
+        Self { sequence, timestamp, after_silence: true, last: None, memory: Slabs::default() }
     }
 
     /// The packet for one Opus payload that plays for `samples` at 48 kHz.
-    pub fn packetize(&mut self, payload: Bytes, samples: u32) -> RtpPacket {
+    pub fn packetize(&mut self, payload: impl AsRef<[u8]>, samples: u32) -> RtpPacket {
+        let payload = payload.as_ref();
+        let payload = self.memory.payload(payload.len(), |written| written.put_slice(payload));
         let packet =
             RtpPacket { sequence: self.sequence, timestamp: self.timestamp, marker: self.after_silence, payload };
         self.last = Some((self.timestamp, packet.payload.clone()));

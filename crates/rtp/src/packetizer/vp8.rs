@@ -1,30 +1,32 @@
 //! VP8 frames as RTP (RFC 7741): each packet a descriptor with a picture id of 15 bits, which some receivers insist on, and
 //! a piece of the frame. Partitions are not told apart, and temporal layers are not there.
 
-use super::{MAX_PAYLOAD_BYTES, even_pieces};
+use super::{Payloads, even_pieces};
 use crate::vp8::{EXTENDED, LONG_PICTURE_ID, PICTURE_ID, START};
-use bytes::{BufMut, Bytes, BytesMut};
 
 const DESCRIPTOR_BYTES: usize = 4;
 
-/// The payloads of one frame; none for an empty one.
-pub(super) fn payloads(frame: &[u8], picture_id: u16) -> Vec<Bytes> {
+/// Adds the payloads of one frame; none for an empty one.
+pub(super) fn append(frame: &[u8], picture_id: u16, payloads: &mut Payloads) {
     let [id_high, id_low] = picture_id.to_be_bytes();
-    even_pieces(frame, MAX_PAYLOAD_BYTES - DESCRIPTOR_BYTES)
-        .enumerate()
-        .map(|(index, piece)| {
-            let start = if index == 0 { START } else { 0 };
-            let mut payload = BytesMut::with_capacity(DESCRIPTOR_BYTES + piece.len());
-            payload.put_slice(&[EXTENDED | start, PICTURE_ID, LONG_PICTURE_ID | id_high, id_low]);
-            payload.put_slice(piece);
-            payload.freeze()
-        })
-        .collect()
+    let mut start = START;
+    for piece in even_pieces(frame, payloads.longest - DESCRIPTOR_BYTES) {
+        payloads.push_parts(&[EXTENDED | start, PICTURE_ID, LONG_PICTURE_ID | id_high, id_low], piece);
+        start = 0;
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packetizer::MAX_PAYLOAD_BYTES;
+    use bytes::Bytes;
+
+    fn payloads(frame: &[u8], picture_id: u16) -> Vec<Bytes> {
+        let mut payloads = Payloads::default();
+        append(frame, picture_id, &mut payloads);
+        payloads.list
+    }
 
     #[test]
     fn a_frame_is_cut_into_even_pieces_of_which_the_first_begins_it() {

@@ -64,7 +64,8 @@ impl Sender {
         };
         self.pictures.push((is_key, is_referred_to));
         let unit: Vec<u8> = head.iter().copied().chain(std::iter::repeat_n(7, bytes)).collect();
-        let packets = self.packetizer.packetize(PictureFormat::H264, &unit, number as u32 * TICKS);
+        let packets: Vec<RtpPacket> =
+            self.packetizer.packetize(PictureFormat::H264, &unit, number as u32 * TICKS).collect();
         for packet in &packets {
             self.kept.insert(packet.sequence, Kept { packet: packet.clone(), resent_at: None });
             self.kept.remove(&packet.sequence.wrapping_sub(1_024));

@@ -25,6 +25,10 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(5);
 /// packet is half a second's.
 const REPORTED_AGAIN: usize = 1_000;
 
+/// Packets of which it is known under which number they left: two seconds of a 4 Mb/s picture. Sequence numbers wrap evenly
+/// by it.
+const REMEMBERED_PACKETS: usize = 1_024;
+
 /// IPv4 and UDP (RFC 791, RFC 768), and the tag of SRTP with AES-GCM (RFC 7714 §13.2).
 const LOWER_HEADERS_BYTES: usize = 20 + 8 + 16;
 
@@ -33,6 +37,8 @@ pub(crate) struct Bandwidth {
     agreement: watch::Receiver<Agreement>,
     feedback: Arc<Feedback>,
     next_number: u16,
+    /// Of each track's newest packets, by the lower bits of their sequence number: that, and the number for the transport.
+    numbers: [Vec<Option<(u16, u16)>>; Track::ALL.len()],
     pacer: Pacer<rtp::Packet>,
     ready: VecDeque<Packet>,
     /// When the estimate is unknown again.
@@ -46,6 +52,7 @@ impl Bandwidth {
             agreement,
             feedback,
             next_number: 0,
+            numbers: Track::ALL.map(|_| vec![None; REMEMBERED_PACKETS]),
             pacer: Pacer::default(),
             ready: VecDeque::new(),
             forgotten_at: None,
@@ -60,16 +67,31 @@ impl Bandwidth {
             && packet.header.set_extension(id, number.to_be_bytes().to_vec().into()).is_ok()
         {
             self.next_number = number.wrapping_add(1);
-            let is_picture = track != Track::Microphone && self.ssrcs.track(packet.header.ssrc).is_some();
-            self.feedback.congestion(now).sent(number, wire_bytes(packet), is_picture);
+            self.feedback.congestion(now).sent(number, wire_bytes(packet), track != Track::Microphone);
+            let sequence = packet.header.sequence_number;
+            let numbers = &mut self.numbers[track.index()];
+            if self.ssrcs.track(packet.header.ssrc).is_some()
+                && let Some(slot) = numbers.get_mut(usize::from(sequence) % REMEMBERED_PACKETS)
+            {
+                *slot = Some((sequence, number));
+            }
         }
     }
 
-    /// Whether the peer asked for a packet (RFC 4588 §4) that has not left the first time: it only looked lost.
-    fn is_still_to_come(&self, track: Track, again: &rtp::Packet) -> bool {
-        let number = again.payload.first_chunk().map(|number| u16::from_be_bytes(*number));
+    /// Whether the peer asked for a packet (RFC 4588 §4) that is not lost: it has not left the first time, or stands in a
+    /// queue on its way. A second one would make the queue longer.
+    fn is_still_to_come(&self, now: Instant, track: Track, again: &rtp::Packet) -> bool {
+        let Some(sequence) = again.payload.first_chunk().map(|number| u16::from_be_bytes(*number)) else {
+            return false;
+        };
         let ssrc = self.ssrcs.media[track.index()];
-        self.pacer.holds(|held| held.header.ssrc == ssrc && Some(held.header.sequence_number) == number)
+        let left = self.numbers[track.index()].get(usize::from(sequence) % REMEMBERED_PACKETS).copied().flatten();
+        let is_queued = left.is_some_and(|(of, number)| {
+            let congestion = self.feedback.congestion(now);
+            let way_back = self.feedback.round_trip().unwrap_or_default() / 2;
+            of == sequence && congestion.control().is_queued(congestion.now(), number, way_back)
+        });
+        is_queued || self.pacer.holds(|held| held.header.ssrc == ssrc && held.header.sequence_number == sequence)
     }
 
     /// Lets those leave that may.
@@ -136,7 +158,7 @@ impl Part for Bandwidth {
             }
             Some(track @ (Track::Camera | Track::Screen)) => {
                 let is_first_time = self.ssrcs.track(packet.header.ssrc).is_some();
-                if !is_first_time && self.is_still_to_come(track, &packet) {
+                if !is_first_time && self.is_still_to_come(now, track, &packet) {
                     return None;
                 }
                 let priority = if is_first_time { Priority::Picture } else { Priority::Again };

@@ -5,9 +5,10 @@ use super::Shared;
 use crate::candidate::CandidateKind;
 use crate::event::PathState;
 use crate::feedback::Feedback;
+use crate::network::Network;
 use crate::receive::Inlet;
 use crate::send::Pump;
-use crate::stats;
+use crate::stats::{self, Selected};
 use crate::track::Track;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
@@ -45,6 +46,8 @@ pub(super) struct Owner {
     /// Under which feedback is given.
     pub(super) own_ssrc: u32,
     pub(super) feedback: Arc<Feedback>,
+    /// What paths carried in earlier connections.
+    pub(super) known_rates: Vec<(Network, u64)>,
 }
 
 enum Step {
@@ -100,7 +103,9 @@ impl Owner {
             RTCPeerConnectionState::Connecting => PathState::Connecting,
             RTCPeerConnectionState::Connected => {
                 self.measure_round_trip().await;
-                PathState::Connected { path: self.selected_path().await }
+                let selected = self.selected().await;
+                self.recall_rate(selected);
+                PathState::Connected { path: selected.map_or(CandidateKind::Prflx, |pair| pair.path) }
             }
             RTCPeerConnectionState::Disconnected => PathState::Disconnected,
             RTCPeerConnectionState::Failed => PathState::Failed,
@@ -132,22 +137,30 @@ impl Owner {
         }
     }
 
-    /// The kind of the path in use. A connection that is up has one, but it may take a moment to be told.
-    async fn selected_path(&self) -> CandidateKind {
+    /// Before anything is sent on a path: where its estimate begins, if it was used before.
+    fn recall_rate(&self, selected: Option<Selected>) {
+        let Some(network) = selected.and_then(|pair| pair.network) else { return };
+        let Some((_, bps)) = self.known_rates.iter().find(|(known, _)| *known == network) else { return };
+        tracing::debug!(bps, "the path carried this in an earlier connection");
+        self.feedback.congestion(Instant::now()).start_from(*bps);
+    }
+
+    /// The pair in use. A connection that is up has one, but it may take a moment to be told.
+    async fn selected(&self) -> Option<Selected> {
         for _ in 0..SELECTED_TRIES {
-            if let Some(path) = self.path().await {
-                return path;
+            if let Some(selected) = self.selected_now().await {
+                return Some(selected);
             }
             tokio::time::sleep(SELECTED_PAUSE).await;
         }
         tracing::warn!("the connection is up, but which candidates it uses is not told");
-        CandidateKind::Prflx
+        None
     }
 
-    async fn path(&self) -> Option<CandidateKind> {
+    async fn selected_now(&self) -> Option<Selected> {
         let peer = self.peer.upgrade()?;
         let negotiation = peer.negotiation.lock().await;
-        stats::path(&peer.transport_senders, |address| negotiation.signalled_kind(address)).await
+        stats::selected(&peer.transport_senders, |address| negotiation.signalled_kind(address)).await
     }
 
     async fn track_arrived(&self, incoming: Arc<dyn TrackRemote>, tasks: &mut JoinSet<()>) {

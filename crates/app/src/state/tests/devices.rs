@@ -126,6 +126,21 @@ fn the_command_line_chooses_devices_until_the_person_does() {
 }
 
 #[test]
+fn noise_suppression_is_switched_at_once_in_a_call_too_and_as_it_was_after_a_restart() {
+    let mut window = Window::in_call();
+    assert!(window.view().settings.noise_suppression, "unless somebody says otherwise");
+    window.command(Command::SetNoiseSuppression { on: false });
+    assert_eq!(window.effects(), [Effect::SuppressNoise(false), Effect::WriteSettings]);
+    assert!(!window.view().settings.noise_suppression);
+    let kept = window.state.settings().clone();
+    let mut restarted = Window::new(&Options::new("/data".into()), kept);
+    assert!(restarted.effects().contains(&Effect::SuppressNoise(false)));
+    assert!(!restarted.view().settings.noise_suppression);
+    restarted.command(Command::SetNoiseSuppression { on: true });
+    assert_eq!(restarted.effects(), [Effect::SuppressNoise(true), Effect::WriteSettings]);
+}
+
+#[test]
 fn why_there_is_nothing_to_choose_is_said() {
     let mut window = Window::home();
     assert_eq!(window.view().devices.cameras.problem, None, "not known yet");

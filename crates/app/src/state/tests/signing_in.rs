@@ -19,7 +19,10 @@ fn who_is_remembered_is_home_at_once_and_signs_in() {
     assert_eq!(unstarted.view().screen, Screen::Home, "the first view already");
     let mut window = Window::new(&Options::new("/data".into()), remembered());
     assert_eq!((window.screen(), window.view().link), (Screen::Home, LinkView::SigningIn));
-    assert_eq!(window.effects(), [Effect::ListHardware, Effect::ReadPeople(name("alice"))]);
+    assert_eq!(
+        window.effects(),
+        [Effect::ListHardware, Effect::SuppressNoise(true), Effect::ReadPeople(name("alice"))]
+    );
     window.read_people();
     let server = "ws://localhost:4280/ws".parse().unwrap();
     assert_eq!(window.effects(), [Effect::StartClient { username: name("alice"), server }]);

@@ -14,7 +14,7 @@ use tracing::{debug, trace};
 
 use super::super::shared::Shared;
 use super::protection::Protection;
-use crate::media_devices::{DevicesInCall, LevelMeter, voice_of};
+use crate::media_devices::{DevicesInCall, LevelMeter};
 
 /// Blocks that are sent in one go: a machine that is too slow for its microphone still plays.
 const MOST_BLOCKS: usize = 10;
@@ -32,6 +32,8 @@ const QUIET_SAMPLES: usize = 3 * SAMPLE_RATE_HZ as usize / 2;
 pub(super) struct Talking {
     devices: Arc<DevicesInCall>,
     microphone: Microphone,
+    /// Which it is, open or not.
+    spec: SourceSpec,
     voice: Voice,
     encoder: OpusEncoder,
     packetizer: OpusPacketizer,
@@ -50,7 +52,7 @@ pub(super) struct Talking {
 
 enum Microphone {
     /// Not opened before anybody may hear it.
-    Shut(SourceSpec),
+    Shut,
     Open(SoundSource),
     /// What is played is what is sent.
     Echo,
@@ -67,10 +69,11 @@ impl Talking {
         seed: u64,
     ) -> Result<Self, OpusError> {
         // An echo is to arrive as it is.
-        let voice = if echo { VoiceConfig::OFF } else { voice_of(&spec) };
+        let voice = if echo { VoiceConfig::OFF } else { devices.voice_of(&spec) };
         Ok(Self {
             devices,
-            microphone: if echo { Microphone::Echo } else { Microphone::Shut(spec) },
+            microphone: if echo { Microphone::Echo } else { Microphone::Shut },
+            spec,
             voice: Voice::new(voice),
             encoder: OpusEncoder::new()?,
             // What is no voice, from a file, is to arrive as it is.
@@ -87,12 +90,13 @@ impl Talking {
 
     /// Hears by another microphone, as soon as anybody may hear it, and gives back the one before.
     pub(super) fn use_microphone(&mut self, spec: SourceSpec) -> Option<SoundSource> {
-        let voice = voice_of(&spec);
+        let voice = self.devices.voice_of(&spec);
+        self.spec = spec;
         self.voice = Voice::new(voice);
         self.may_rest = voice != VoiceConfig::OFF;
-        match std::mem::replace(&mut self.microphone, Microphone::Shut(spec)) {
+        match std::mem::replace(&mut self.microphone, Microphone::Shut) {
             Microphone::Open(before) => Some(before),
-            Microphone::Shut(_) | Microphone::Echo | Microphone::Absent => None,
+            Microphone::Shut | Microphone::Echo | Microphone::Absent => None,
         }
     }
 
@@ -105,7 +109,7 @@ impl Talking {
     pub(super) fn notice(&mut self) -> Option<SoundNotice> {
         match &mut self.microphone {
             Microphone::Open(source) => source.notice(),
-            Microphone::Shut(_) | Microphone::Echo | Microphone::Absent => None,
+            Microphone::Shut | Microphone::Echo | Microphone::Absent => None,
         }
     }
 
@@ -114,7 +118,7 @@ impl Talking {
         match &self.microphone {
             Microphone::Echo => self.send(played, Duration::ZERO, shared),
             Microphone::Open(_) => self.voice.render(played),
-            Microphone::Shut(_) | Microphone::Absent => {}
+            Microphone::Shut | Microphone::Absent => {}
         }
     }
 
@@ -123,11 +127,11 @@ impl Talking {
     /// # Errors
     /// If it cannot even be tried; told once.
     pub(super) fn open(&mut self, shared: &Shared) -> Result<(), SourceError> {
-        let Microphone::Shut(spec) = &self.microphone else { return Ok(()) };
+        let Microphone::Shut = &self.microphone else { return Ok(()) };
         if !shared.gate().send.audio {
             return Ok(());
         }
-        let opened = self.devices.open_microphone(spec);
+        let opened = self.devices.open_microphone(&self.spec);
         self.microphone = Microphone::Absent;
         if let Some(source) = opened? {
             self.microphone = Microphone::Open(source);
@@ -138,6 +142,10 @@ impl Talking {
     /// Sends what the microphone has heard since.
     pub(super) fn speak(&mut self, shared: &Shared, meter: &mut LevelMeter) {
         let mut block = [0.0; BLOCK_SAMPLES];
+        if let Microphone::Open(_) = self.microphone {
+            // The person may have switched noise suppression.
+            self.voice.configure(self.devices.voice_of(&self.spec));
+        }
         for _ in 0..MOST_BLOCKS {
             let Microphone::Open(source) = &mut self.microphone else { return };
             if !source.read(&mut block) {
@@ -184,11 +192,11 @@ impl Talking {
             return;
         }
         let copy = self.packetizer.copy().filter(|_| self.protection.copies());
-        let packet = self.packetizer.packetize(payload.into(), samples);
+        let packet = self.packetizer.packetize(payload, samples);
         if let Some(captured_at) = captured_at {
             self.sender.set_captured(packet.timestamp, captured_at);
         }
-        if let Err(error) = self.sender.send_with_copies(packet, copy.into_iter().collect()) {
+        if let Err(error) = self.sender.send_with_copies(packet, copy.as_slice()) {
             trace!(%error, "a packet of sound was not sent");
         }
     }

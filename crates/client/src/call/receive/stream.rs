@@ -131,15 +131,23 @@ impl Stream {
         self.follower = follower;
         match follower {
             Follower::Nobody => Ok(None),
-            Follower::Decoder => Ok(self.decoder.decode(&data)?.map(|frame| {
-                let size = (frame.width(), frame.height());
-                StreamEvent::Picture { picture: Picture::Raw(frame), size, rtp }
-            })),
-            Follower::Sink => Ok(self.decoder.screen(&data)?.map(|screened| {
-                self.size = screened.size.unwrap_or(self.size);
-                let picture = Picture::Encoded { codec: self.video, key, data: screened.data };
-                StreamEvent::Picture { picture, size: self.size, rtp }
-            })),
+            Follower::Decoder => {
+                let decoded = self.decoder.decode(&data);
+                self.assembler.give_back(data);
+                Ok(decoded?.map(|frame| {
+                    let size = (frame.width(), frame.height());
+                    StreamEvent::Picture { picture: Picture::Raw(frame), size, rtp }
+                }))
+            }
+            Follower::Sink => {
+                let screened = self.decoder.screen(&data);
+                self.assembler.give_back(data);
+                Ok(screened?.map(|screened| {
+                    self.size = screened.size.unwrap_or(self.size);
+                    let picture = Picture::Encoded { codec: self.video, key, data: screened.data };
+                    StreamEvent::Picture { picture, size: self.size, rtp }
+                }))
+            }
         }
     }
 }

@@ -23,6 +23,10 @@ const IDLE: Duration = Duration::from_millis(100);
 /// A picture that would wait longer on its way is left out: the next one is newer.
 const LONGEST_WAIT: Duration = Duration::from_millis(50);
 
+/// What a picture that asks whether the path answers keeps to, in bits a second, and of so many packets.
+const ASKING_BPS: u32 = 100_000;
+const ASKING_PACKETS: usize = 4;
+
 /// How much the last picture counts in how long encoding takes: half a second's average.
 const LOAD_AVERAGED: f64 = 1.0 / 15.0;
 
@@ -65,6 +69,8 @@ struct Plan {
     rung: Rung,
     rate: FrameRate,
     bitrate_bps: u32,
+    /// Of so many packets at least, if it is not too short.
+    packets: usize,
 }
 
 impl Encoding {
@@ -125,12 +131,15 @@ impl Encoding {
         };
         self.sender.set_captured(captured.rtp, captured.taken_at);
         let mut all_sent = true;
-        for packet in self.packetizer.packetize(format, &encoded.data, captured.rtp) {
+        for packet in self.packetizer.packetize_into(plan.packets, format, &encoded.data, captured.rtp) {
             if let Err(error) = self.sender.send(packet) {
                 // The receiver sees the gap and asks for a key frame.
                 trace!(%error, "a packet was not sent");
                 all_sent = false;
             }
+        }
+        if let Some(coder) = &mut self.coder {
+            coder.encoder.give_back(encoded.data);
         }
         if all_sent {
             self.shared.meters.frames_sent.count();
@@ -148,7 +157,8 @@ impl Encoding {
         }
         let captured_fps = captured.rate.fps().round() as u32;
         let load = self.encoding_s * captured.rate.fps();
-        let circumstances = Circumstances { captured: size, captured_fps, bitrate_bps, shown: None, load };
+        let circumstances =
+            Circumstances { captured: size, captured_fps, bitrate_bps, shown: self.shared.shown(), load };
         let rung = self.ladder.choose(now, &circumstances);
         let rate = FrameRate::new(rung.fps.max(1), 1).unwrap_or(captured.rate);
         let rate = if rung.fps >= captured_fps { captured.rate } else { rate };
@@ -158,11 +168,13 @@ impl Encoding {
             return Err(LeftOut::NotDue);
         }
         self.next_at = (self.next_at + interval).max(now);
-        Ok(Plan { rung, rate, bitrate_bps: bitrate_bps.min(rung.worth_bps()) })
+        let is_asking = budget.is_some_and(|budget| budget.is_asking);
+        let (most_bps, packets) = if is_asking { (ASKING_BPS, ASKING_PACKETS) } else { (rung.worth_bps(), 1) };
+        Ok(Plan { rung, rate, bitrate_bps: bitrate_bps.min(most_bps), packets })
     }
 
     fn encode(&mut self, captured: &Captured, codec: VideoCodec, plan: Plan) -> Result<Option<EncodedFrame>, String> {
-        let Plan { rung, rate, bitrate_bps } = plan;
+        let Plan { rung, rate, bitrate_bps, .. } = plan;
         let began = Instant::now();
         let frame = self.scaler.scale(&captured.frame, rung.width, rung.height).map_err(|e| in_words(&e))?;
         let force_key = self.key_frame_wanted.swap(false, Ordering::Relaxed);

@@ -7,7 +7,7 @@ use openh264::formats::YUVSource;
 
 use super::annex_b::{self, IDR_SLICE, PPS, SLICE, SPS, START_CODE};
 use super::sps;
-use crate::frame::VideoFrame;
+use crate::frame::{FramePool, VideoFrame};
 use crate::video::decoder::{DecodeError, DecodedPlanes, MAX_CODED_BYTES, ScreenedPicture, VideoDecoder, allowed_size};
 
 /// Turns access units into pictures.
@@ -15,6 +15,9 @@ use crate::video::decoder::{DecodeError, DecodedPlanes, MAX_CODED_BYTES, Screene
 pub(crate) struct H264Decoder {
     /// Made at a key frame, dropped at an error.
     decoder: Option<Decoder>,
+    frames: FramePool,
+    /// Where the next access unit is put together that the decoder may see.
+    spare: Vec<u8>,
 }
 
 impl VideoDecoder for H264Decoder {
@@ -27,7 +30,7 @@ impl VideoDecoder for H264Decoder {
     }
 
     fn screen(&self, access_unit: &[u8]) -> Result<Option<ScreenedPicture>, DecodeError> {
-        let Screened { stream, picture, size, .. } = Screened::new(access_unit)?;
+        let Screened { stream, picture, size, .. } = Screened::new(access_unit, Vec::new())?;
         Ok(picture.then_some(ScreenedPicture { data: stream, size }))
     }
 
@@ -38,7 +41,7 @@ impl VideoDecoder for H264Decoder {
 
 impl H264Decoder {
     fn try_decode(&mut self, access_unit: &[u8]) -> Result<Option<VideoFrame>, DecodeError> {
-        let screened = Screened::new(access_unit)?;
+        let screened = Screened::new(access_unit, std::mem::take(&mut self.spare))?;
         let decoder = match &mut self.decoder {
             Some(decoder) => decoder,
             None if screened.key => {
@@ -53,7 +56,9 @@ impl H264Decoder {
         }
         // Every picture of a call is shown at once, so one that does not come has parts missing.
         let picture = decoder.decode(&screened.stream).map_err(codec_error)?;
-        planes(&picture.ok_or(DecodeError::Incomplete)?).to_frame().map(Some)
+        let frame = planes(&picture.ok_or(DecodeError::Incomplete)?).to_frame(&mut self.frames)?;
+        self.spare = screened.stream;
+        Ok(Some(frame))
     }
 }
 
@@ -69,11 +74,13 @@ struct Screened {
 }
 
 impl Screened {
-    fn new(access_unit: &[u8]) -> Result<Self, DecodeError> {
+    /// In the memory of `stream`.
+    fn new(access_unit: &[u8], mut stream: Vec<u8>) -> Result<Self, DecodeError> {
         if access_unit.len() > MAX_CODED_BYTES {
             return Err(DecodeError::TooLong(access_unit.len()));
         }
-        let stream = Vec::with_capacity(access_unit.len());
+        stream.clear();
+        stream.reserve(access_unit.len());
         let mut screened = Self { stream, picture: false, key: false, size: None };
         for unit in annex_b::nal_units(access_unit) {
             match annex_b::unit_type(unit) {

@@ -106,9 +106,12 @@ impl Rungs {
         (0..self.count).find(|rung| bitrate_bps >= self.needed_bps(*rung)).unwrap_or(self.lowest())
     }
 
-    /// The highest rung of the smallest size that is as large as what is shown.
+    /// The highest rung of the smallest size that is as large as what is shown; the lowest where nobody sees it.
     pub(super) fn shown(&self, shown: Option<(u32, u32)>) -> usize {
         let Some((width, height)) = shown else { return 0 };
+        if width == 0 || height == 0 {
+            return self.lowest();
+        }
         let large = |rung: &Rung| rung.width >= width && rung.height >= height;
         let Some(smallest) = self.rungs[..self.count].iter().rfind(|rung| large(rung)) else { return 0 };
         let same_size = |rung: &Rung| (rung.width, rung.height) == (smallest.width, smallest.height);

@@ -164,6 +164,17 @@ fn what_is_shown_small_is_sent_small_in_full_motion() {
 }
 
 #[test]
+fn what_nobody_sees_is_sent_at_the_lowest_rung_until_somebody_does() {
+    let mut run = Run::new(VGA);
+    assert_eq!(size(run.ask_for(1000)), (640, 480));
+    run.seen.shown = Some((0, 0));
+    assert_eq!(size(run.ask_for(1500)), (640, 480));
+    assert_eq!(run.ask_for(1000), Rung { width: 160, height: 120, fps: 5 });
+    run.seen.shown = Some((640, 480));
+    assert_eq!(run.ask(), Rung { width: 640, height: 480, fps: 30 });
+}
+
+#[test]
 fn a_busy_processor_costs_size_and_an_idle_one_brings_it_back() {
     let mut run = Run::new(Circumstances { bitrate_bps: 2_000_000, captured: (1280, 720), load: 0.9, ..VGA });
     assert_eq!(size(run.ask_for(500)), (1280, 720));

@@ -2,7 +2,7 @@
 
 use super::header::{self, Header};
 use super::libvpx::{DecoderContext, VpxError};
-use crate::frame::VideoFrame;
+use crate::frame::{FramePool, VideoFrame};
 use crate::video::decoder::{DecodeError, MAX_CODED_BYTES, ScreenedPicture, VideoDecoder, allowed_size};
 
 /// Turns VP8 frames into pictures.
@@ -10,6 +10,7 @@ use crate::video::decoder::{DecodeError, MAX_CODED_BYTES, ScreenedPicture, Video
 pub(crate) struct Vp8Decoder {
     /// Made at a key frame, dropped at an error.
     context: Option<DecoderContext>,
+    frames: FramePool,
 }
 
 impl VideoDecoder for Vp8Decoder {
@@ -62,7 +63,7 @@ impl Vp8Decoder {
             return Err(DecodeError::Incomplete);
         }
         // A frame need not be shown: it may only be there for later ones to refer to.
-        context.picture().map(|planes| planes.to_frame()).transpose()
+        context.picture().map(|planes| planes.to_frame(&mut self.frames)).transpose()
     }
 }
 

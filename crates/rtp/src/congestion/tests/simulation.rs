@@ -8,6 +8,9 @@ use std::collections::VecDeque;
 
 const PICTURES_A_SECOND: f64 = 30.0;
 const MOST_BPS: f64 = 750_000.0;
+/// What a picture that asks keeps to, and of so many packets.
+const ASKING_BPS: f64 = 100_000.0;
+const ASKING_PACKETS: usize = 4;
 const PACKET_BYTES: f64 = 1_150.0;
 const HEADER_BYTES: f64 = 60.0;
 const QUEUE_PACKETS: usize = 256;
@@ -22,18 +25,39 @@ pub(super) struct Link {
     chances: Vec<u64>,
     delay_s: f64,
     pub(super) loss: f64,
+    /// So many in a row in the mean, reports too (Gilbert's model).
+    pub(super) in_a_row: f64,
     /// Of the reports.
     pub(super) lost_reports: f64,
 }
 
 impl Link {
     pub(super) fn rates(rates: &[(f64, f64)], delay_ms: f64) -> Self {
-        Self { rates: rates.to_vec(), chances: Vec::new(), delay_s: delay_ms / 1e3, loss: 0.0, lost_reports: 0.0 }
+        Self {
+            rates: rates.to_vec(),
+            chances: Vec::new(),
+            delay_s: delay_ms / 1e3,
+            loss: 0.0,
+            in_a_row: 1.0,
+            lost_reports: 0.0,
+        }
     }
 
     pub(super) fn recorded(path: &str, delay_ms: f64) -> Self {
         let chances = std::fs::read_to_string(path).unwrap().lines().map(|line| line.parse().unwrap()).collect();
-        Self { rates: Vec::new(), chances, delay_s: delay_ms / 1e3, loss: 0.0, lost_reports: 0.0 }
+        Self { rates: Vec::new(), chances, delay_s: delay_ms / 1e3, loss: 0.0, in_a_row: 1.0, lost_reports: 0.0 }
+    }
+
+    /// Whether the next packet is lost, where the one before was or was not.
+    fn loses(&self, rng: &mut StdRng, was_lost: &mut bool) -> bool {
+        let recovers = 1.0 / self.in_a_row;
+        let breaks = recovers * self.loss / (1.0 - self.loss);
+        *was_lost = if self.in_a_row <= 1.0 {
+            rng.random_bool(self.loss)
+        } else {
+            *was_lost ^ rng.random_bool(if *was_lost { recovers } else { breaks })
+        };
+        *was_lost
     }
 
     /// Bytes that may pass in the millisecond `ms`.
@@ -72,6 +96,11 @@ pub(super) struct Run {
 }
 
 impl Run {
+    /// When the first picture was there.
+    pub(super) fn first_ms(&self) -> f64 {
+        self.delays.first().map_or(f64::INFINITY, |(_, delay)| *delay)
+    }
+
     pub(super) fn mean_bps(&self, from: f64, to: f64) -> f64 {
         self.sent_between(from, to) as f64 * 8.0 / (to - from)
     }
@@ -86,8 +115,15 @@ impl Run {
 }
 
 pub(super) fn simulate(name: &str, link: &Link, seconds: f64) -> Run {
+    simulate_from(name, link, seconds, None)
+}
+
+/// The same, where the path is known from an earlier call.
+pub(super) fn simulate_from(name: &str, link: &Link, seconds: f64, last_known_bps: Option<u64>) -> Run {
     let mut rng = StdRng::seed_from_u64(11);
-    let mut control = CongestionControl::new(None);
+    let mut was_lost = (false, false);
+    let mut control = CongestionControl::new();
+    last_known_bps.into_iter().for_each(|bps| control.start_from(bps));
     let mut pacer: Pacer<Packet> = Pacer::default();
     let (mut number, mut chance, mut credit, mut next_picture) = (0u16, 0, 0.0_f64, 0.0);
     let mut queue: VecDeque<Packet> = VecDeque::new();
@@ -112,10 +148,12 @@ pub(super) fn simulate(name: &str, link: &Link, seconds: f64) -> Run {
             taken.push(now);
             let waiting = Duration::from_secs_f64(pacer.bytes() as f64 * 8.0 / control.capacity_bps() as f64);
             if control.wait(at) + waiting <= LONGEST_WAIT {
-                let target = (control.target_bps() as f64).min(MOST_BPS);
+                let most = if control.is_asking(at) { ASKING_BPS } else { MOST_BPS };
+                let target = (control.target_bps() as f64).min(most);
                 let share = if sent_pictures == 0 { 6.0 } else { rng.random_range(0.6..1.5) };
                 let bytes = (target / 8.0 / PICTURES_A_SECOND * share).max(100.0);
                 let packets = (bytes / PACKET_BYTES).ceil() as usize;
+                let packets = if control.is_asking(at) { packets.max(ASKING_PACKETS) } else { packets };
                 for part in 0..packets {
                     let bytes = bytes / packets as f64 + HEADER_BYTES;
                     let picture = taken.len() - 1;
@@ -130,7 +168,7 @@ pub(super) fn simulate(name: &str, link: &Link, seconds: f64) -> Run {
             control.sent(at, number, packet.bytes as usize);
             number = number.wrapping_add(1);
             sent.push((now, packet.bytes));
-            if queue.len() < QUEUE_PACKETS && !rng.random_bool(link.loss) {
+            if queue.len() < QUEUE_PACKETS && !link.loses(&mut rng, &mut was_lost.0) {
                 queue.push_back(packet);
             }
         }
@@ -161,7 +199,8 @@ pub(super) fn simulate(name: &str, link: &Link, seconds: f64) -> Run {
         if !unreported.is_empty() && now - reported_at >= 0.025 {
             reported_at = now;
             let report = std::mem::take(&mut unreported);
-            if !rng.random_bool(link.lost_reports) {
+            let is_in_burst = link.in_a_row > 1.0 && link.loses(&mut rng, &mut was_lost.1);
+            if !is_in_burst && !rng.random_bool(link.lost_reports) {
                 reports.push_back((now + link.delay_s, report));
             }
         }

@@ -131,8 +131,8 @@ impl Simulation {
                 Repair::Copy => {
                     let before =
                         number.checked_sub(1).map(|before| red::Copy { back: 960, payload: payload(0, before) });
-                    let redundant = Redundant { copies: before.into_iter().collect(), payload: payload(0, number) };
-                    self.buffer.push_redundant(now, packet(red::join(111, &redundant).unwrap()));
+                    let joined = red::join(111, before.as_slice(), &payload(0, number), &mut Slabs::default());
+                    self.buffer.push_redundant(now, packet(joined.unwrap()));
                 }
             }
         }
