@@ -81,7 +81,7 @@ fn lost_reports_are_not_taken_for_a_path_that_broke_down() {
 fn what_stands_in_a_queue_is_known_until_it_must_have_come() {
     let mut control = CongestionControl::new();
     let at = Duration::from_millis;
-    let mut send = |control: &mut CongestionControl, ms, numbers: std::ops::Range<u16>| {
+    let send = |control: &mut CongestionControl, ms, numbers: std::ops::Range<u16>| {
         numbers.for_each(|number| control.sent(at(ms), number, 1_000));
     };
     send(&mut control, 0, 0..10);
