@@ -55,6 +55,9 @@ const MIN_SHARE: f64 = 0.4;
 const PACED_SHARE: f64 = 2.5;
 const MIN_PACED_BPS: f64 = 2_000_000.0;
 
+/// The first picture leaves so fast: it has to pass a narrow link in any case, and on a wide one nobody waits for it.
+const UNKNOWN_PACED_BPS: f64 = 20_000_000.0;
+
 /// Without packets that waited for each other nothing is measured. The estimate then grows, a second, by this share.
 const BLIND_GROWTH: f64 = 0.25;
 const BLIND_AFTER_US: i64 = 500 * MS;
@@ -232,7 +235,7 @@ impl CongestionControl {
 
     /// How fast packets should leave, in bits a second.
     pub fn pacing_bps(&self) -> u64 {
-        (self.bps * PACED_SHARE).max(MIN_PACED_BPS) as u64
+        (self.bps * PACED_SHARE).max(if self.is_known { MIN_PACED_BPS } else { UNKNOWN_PACED_BPS }) as u64
     }
 
     /// How long a packet sent now would wait behind others on its way.
