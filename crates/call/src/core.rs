@@ -187,7 +187,7 @@ impl Core {
             }
             ServerMessage::IceServers(list) => self.device.event(Event::IceServers(list.ice_servers)),
             // A sign of life, and what has no place after the sign-in.
-            ServerMessage::Pong | ServerMessage::Hello(_) | ServerMessage::Welcome(_) => {}
+            ServerMessage::Missed(_) | ServerMessage::Pong | ServerMessage::Hello(_) | ServerMessage::Welcome(_) => {}
         }
     }
 

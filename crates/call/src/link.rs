@@ -253,6 +253,7 @@ impl Link {
                 | ServerMessage::Relayed(_)
                 | ServerMessage::Pong
                 | ServerMessage::IceServers(_)
+                | ServerMessage::Missed(_)
                 | ServerMessage::Signal(_) => LinkNews::Stale,
             },
             State::SignedIn { unanswered, refresh_at: at, .. } => {
@@ -299,6 +300,7 @@ impl Link {
             | ErrorCode::BadUsername
             | ErrorCode::BadSignature
             | ErrorCode::GuestsRefused
+            | ErrorCode::RegistrationClosed
             | ErrorCode::UnknownUser
             | ErrorCode::Offline
             | ErrorCode::Unknown => false,

@@ -293,6 +293,7 @@ impl Driver {
             signature,
             resume: None,
             seq: None,
+            invite: None,
         };
         self.send(&ClientMessage::Login(login));
     }

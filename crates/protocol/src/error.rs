@@ -30,6 +30,8 @@ pub enum ErrorCode {
     RateLimited,
     /// More at a time than the contract allows.
     TooMany,
+    /// This server takes no new names, or only with an invitation.
+    RegistrationClosed,
     /// The server's own fault.
     Internal,
     /// A code that this version does not know.

@@ -21,5 +21,8 @@ pub const CLIENT_FRAME_MAX: usize = 64 * 1024;
 pub const SERVER_FRAME_MAX: usize = 68 * 1024;
 /// The longest contact list, in names (section 4).
 pub const CONTACTS_MAX: usize = 1_000;
+
+/// Most callers in a `missed` message (section 6).
+pub const MISSED_CALLS_MAX: usize = 100;
 /// The most devices that one user has signed in at a time (section 3).
 pub const SESSIONS_MAX: usize = 8;

@@ -78,6 +78,9 @@ pub struct Login {
     /// The last `seq` seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
+    /// Lets a new name in where the operator invites; read by servers that do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invite: Option<String>,
 }
 
 /// The `contacts` message. Names that are no usernames are kept as text: nobody has them.
@@ -175,6 +178,8 @@ pub enum ServerMessage {
     Pong,
     /// Fresh ICE servers.
     IceServers(IceServerList),
+    /// Who called while no device was signed in.
+    Missed(MissedCalls),
     /// A message from another client.
     Signal(Received),
 }
@@ -265,6 +270,27 @@ pub struct Relayed {
     pub to: Vec<DeviceAddress>,
 }
 
+/// The `missed` message (section 6).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename = "missed")]
+pub struct MissedCalls {
+    /// One entry a caller, at most [`crate::MISSED_CALLS_MAX`].
+    pub calls: Vec<MissedCall>,
+}
+
+/// What was missed from one caller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissedCall {
+    /// Who called.
+    pub from: Username,
+    /// When last: an RFC 3339 time in UTC, unchecked text.
+    pub at: String,
+    /// Whether the last one was with picture.
+    pub video: bool,
+    /// How many times, 1 or more.
+    pub count: u32,
+}
+
 /// A signal as the server hands it over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
@@ -294,6 +320,7 @@ impl ServerMessage {
             "relayed" => Self::Relayed(typed(object)?),
             "pong" => Self::Pong,
             "ice_servers" => Self::IceServers(typed(object)?),
+            "missed" => Self::Missed(typed(object)?),
             "offer" | "progress" | "answer" | "candidate" | "restart" | "close" => {
                 let Stamp { from, devices, age_ms } = typed(object.clone())?;
                 Self::Signal(Received { from, devices, age_ms, signal: typed(object)? })
@@ -313,6 +340,7 @@ impl ServerMessage {
             Self::Relayed(m) => object_of(m),
             Self::Pong => object_of(&serde_json::json!({ "type": "pong" })),
             Self::IceServers(m) => object_of(m),
+            Self::Missed(m) => object_of(m),
             Self::Signal(m) => m.stamp(object_of(&m.signal)),
         }
     }
@@ -428,10 +456,13 @@ mod tests {
         let signal = from_client(r#"{"type":"restart","call":"CALL","to":"bob","n":2}"#).unwrap();
         let ClientMessage::Relay(relay) = signal else { panic!("a relay") };
         let received = Received { from, devices: Some(2), age_ms: 17, signal: relay.signal };
+        let missed =
+            MissedCall { from: "carol".parse().unwrap(), at: "2026-11-21T09:30:00Z".into(), video: true, count: 2 };
         for message in [
             ServerMessage::Pong,
             ServerMessage::Presence(Presence { username: "bob".parse().unwrap(), online: true }),
             ServerMessage::IceServers(IceServerList { ice_servers: vec![], ttl_s: 60 }),
+            ServerMessage::Missed(MissedCalls { calls: vec![missed] }),
             ServerMessage::Signal(received),
         ] {
             let text = Value::Object(message.to_object()).to_string();

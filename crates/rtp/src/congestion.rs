@@ -55,6 +55,9 @@ const MIN_SHARE: f64 = 0.4;
 const PACED_SHARE: f64 = 2.5;
 const MIN_PACED_BPS: f64 = 2_000_000.0;
 
+/// The first picture leaves so fast: it has to pass a narrow link in any case, and on a wide one nobody waits for it.
+const UNKNOWN_PACED_BPS: f64 = 20_000_000.0;
+
 /// Without packets that waited for each other nothing is measured. The estimate then grows, a second, by this share.
 const BLIND_GROWTH: f64 = 0.25;
 const BLIND_AFTER_US: i64 = 500 * MS;
@@ -70,10 +73,15 @@ const CERTAIN_QUEUE_US: i64 = 30 * MS;
 /// How much longer than usual an answer may take before it is overdue.
 const LATE_US: i64 = 15 * MS;
 
-/// Where no answer comes, the next picture asks after this, or what an answer takes; then after twice as long, and so on:
-/// the reports may be lost and not the path.
+/// Where no answer comes, the next pictures ask, so many of them one after the other: a burst of loss is over with the
+/// packets that it takes. Then one asks after [`ASK_AGAIN_US`], or what an answer takes, then after twice as long, and so on:
+/// the path may have come to rest.
+const AT_ONCE: u32 = 3;
 const ASK_AGAIN_US: i64 = 60 * MS;
 const MAX_DOUBLINGS: u32 = 3;
+
+/// Packets that leave with no more time between them ask together.
+const SAME_PICTURE_US: i64 = 10 * MS;
 
 /// What waits no longer than this is behind another picture at most.
 const QUEUED_US: i64 = 40 * MS;
@@ -169,7 +177,7 @@ impl CongestionControl {
     pub fn sent(&mut self, now: Duration, number: u16, bytes: usize) {
         let now = micros(now);
         self.in_flight.expire(now - EXPIRED_US);
-        if now - self.sent_at > self.pause() {
+        if self.late(now) > 0 && now - self.sent_at > self.pause().max(SAME_PICTURE_US) {
             self.asked += 1;
         }
         self.sent_at = now;
@@ -227,7 +235,7 @@ impl CongestionControl {
 
     /// How fast packets should leave, in bits a second.
     pub fn pacing_bps(&self) -> u64 {
-        (self.bps * PACED_SHARE).max(MIN_PACED_BPS) as u64
+        (self.bps * PACED_SHARE).max(if self.is_known { MIN_PACED_BPS } else { UNKNOWN_PACED_BPS }) as u64
     }
 
     /// How long a packet sent now would wait behind others on its way.
@@ -270,7 +278,10 @@ impl CongestionControl {
 
     /// How long nothing is sent before the next picture asks whether the path answers again.
     fn pause(&self) -> i64 {
-        self.answer.longest().max(ASK_AGAIN_US) << self.asked.min(MAX_DOUBLINGS)
+        match self.asked.checked_sub(AT_ONCE) {
+            None => 0,
+            Some(asked) => self.answer.longest().max(ASK_AGAIN_US) << asked.min(MAX_DOUBLINGS),
+        }
     }
 
     fn came(&mut self, now: i64, number: i64, sent: Sent, arrived: i64) {

@@ -242,6 +242,7 @@ fn opening_refused(error: ErrorMessage) -> EndReason {
         | ErrorCode::UsernameTaken
         | ErrorCode::BadSignature
         | ErrorCode::GuestsRefused
+        | ErrorCode::RegistrationClosed
         | ErrorCode::TooMany
         | ErrorCode::Internal
         | ErrorCode::Unknown => EndReason::Refused { message: error.message },

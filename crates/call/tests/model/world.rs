@@ -457,6 +457,7 @@ impl World {
             signature: None,
             resume: None,
             seq: None,
+            invite: None,
         }
     }
 

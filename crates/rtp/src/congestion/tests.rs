@@ -78,6 +78,27 @@ fn lost_reports_are_not_taken_for_a_path_that_broke_down() {
 }
 
 #[test]
+fn what_stands_in_a_queue_is_known_until_it_must_have_come() {
+    let mut control = CongestionControl::new();
+    let at = Duration::from_millis;
+    let send = |control: &mut CongestionControl, ms, numbers: std::ops::Range<u16>| {
+        numbers.for_each(|number| control.sent(at(ms), number, 1_000));
+    };
+    send(&mut control, 0, 0..10);
+    // 200 kb/s: each of them takes 40 ms.
+    let came = |number| Some(at(60 + 40 * u64::from(number)));
+    let reports: Vec<PacketReport> = (0..10).map(|number| PacketReport { number, arrived: came(number) }).collect();
+    control.reported(at(450), &reports);
+    send(&mut control, 1_000, 10..20);
+    let is_queued = |number, ms| control.is_queued(at(ms), number, at(20));
+    assert!(!is_queued(10, 1_001), "nothing is before it");
+    assert!(is_queued(19, 1_001) && is_queued(19, 1_370));
+    assert!(!is_queued(19, 1_390), "it has left the queue, and that may be known");
+    assert!(is_queued(13, 1_100) && !is_queued(13, 1_150));
+    assert!(!is_queued(5, 1_001) && !is_queued(20, 1_001), "it came, and that one was never sent");
+}
+
+#[test]
 fn speech_alone_finds_out_that_a_path_is_too_narrow_for_it() {
     const BYTES: usize = 98;
     const PATH_BPS: f64 = 50_000.0;
