@@ -127,12 +127,13 @@ impl ClientMessage {
             "ice_servers" => Self::IceServers,
             "ping" => Self::Ping,
             "offer" | "progress" | "answer" | "candidate" | "restart" | "close" => {
-                let to = object.get("to").cloned().ok_or_else(|| MessageError::Member("missing member `to`".into()))?;
-                let to: Address = serde_json::from_value(to)?;
+                let to = object.get("to").ok_or_else(|| MessageError::Member("missing member `to`".into()))?;
+                let to = Address::deserialize(to)?;
                 STAMPED.iter().for_each(|name| {
                     object.remove(*name);
                 });
-                let signal: Signal = typed(object.clone())?;
+                // Read where it lies: a copy of every message would be what relaying costs.
+                let signal = Signal::deserialize(&object)?;
                 if let (Signal::Offer(offer), Address::User(_)) = (&signal, &to)
                     && offer.video.is_none()
                 {

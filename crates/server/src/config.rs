@@ -60,6 +60,8 @@ pub struct Timing {
     pub silence: Duration,
     /// For the client to read the close frame and hang up.
     pub closing: Duration,
+    /// How long a session outlives its connection.
+    pub linger: Duration,
 }
 
 impl Default for Timing {
@@ -70,6 +72,7 @@ impl Default for Timing {
             ping: Duration::from_secs(15),
             silence: Duration::from_secs(40),
             closing: Duration::from_millis(1_500),
+            linger: Duration::from_secs(30),
         }
     }
 }
