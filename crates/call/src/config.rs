@@ -52,6 +52,9 @@ pub struct Timers {
     pub ping_idle: Duration,
     /// Between two `ping`s while there is one (section 1).
     pub ping_call: Duration,
+    /// A `ping` may wait for its `pong`, or for any other sign of life. With the 4 s between two in a call a server that
+    /// stands still is noticed within 4 s and twice this.
+    pub ping_answer: Duration,
     /// The shortest wait before the link is opened again.
     pub back_off_min: Duration,
     /// The longest wait before the link is opened again.
@@ -73,6 +76,7 @@ impl Default for Timers {
             link: Duration::from_secs(10),
             ping_idle: Duration::from_secs(15),
             ping_call: Duration::from_secs(4),
+            ping_answer: Duration::from_millis(2_500),
             back_off_min: Duration::from_millis(250),
             back_off_max: Duration::from_secs(5),
             ended: Duration::from_mins(10),

@@ -27,6 +27,6 @@ pub use core::Core;
 pub use end::{EndReason, Failure, Side};
 pub use gate::Gate;
 pub use input::{Command, Input, LinkInput, PathKind, PathState, PeerInput, Serial};
-pub use output::{Event, Output, PeerCommand, RefusedReason, Trust, UnsignedDescription, Via};
+pub use output::{Event, Output, PeerCommand, RefusedReason, Resume, Trust, UnsignedDescription, Via};
 pub use time::Time;
 pub use view::{CallView, ContactView, Counters, LinkView, PeopleView, View};

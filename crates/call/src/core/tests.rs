@@ -2,6 +2,7 @@
 //! played by the test.
 
 mod answering;
+mod away;
 mod bench;
 mod both;
 mod calling;
