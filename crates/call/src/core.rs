@@ -155,14 +155,25 @@ impl Core {
     fn handle_link_news(&mut self, news: LinkNews) {
         match news {
             LinkNews::SignedIn => {
+                self.server_heard(true);
                 if !self.device.contacts.view().is_empty() {
                     self.send_contacts();
                 }
             }
             LinkNews::Lost => self.device.contacts.forget_presence(),
-            LinkNews::Message(message) => self.handle_message(message),
+            LinkNews::Message(message) => {
+                self.server_heard(matches!(message, ServerMessage::IceServers(_)));
+                self.handle_message(message);
+            }
             LinkNews::Nothing => {}
             LinkNews::Stale => self.device.counters.stale += 1,
+        }
+    }
+
+    /// The link is up: what a call waits for that looks for a new path.
+    fn server_heard(&mut self, with_servers: bool) {
+        if let Some(call) = &mut self.call {
+            call.server_heard(&self.device, with_servers);
         }
     }
 
@@ -185,7 +196,13 @@ impl Core {
                     self.device.event(Event::Presence { username: presence.username, online: presence.online });
                 }
             }
-            ServerMessage::IceServers(list) => self.device.event(Event::IceServers(list.ice_servers)),
+            ServerMessage::IceServers(list) => {
+                self.device.event(Event::IceServers(list.ice_servers));
+                if let Some(call) = &mut self.call {
+                    let flow = call.take_ice_servers(&mut self.device);
+                    self.go_on_or_end(flow);
+                }
+            }
             // A sign of life, and what has no place after the sign-in.
             ServerMessage::Missed(_) | ServerMessage::Pong | ServerMessage::Hello(_) | ServerMessage::Welcome(_) => {}
         }
