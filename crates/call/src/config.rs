@@ -40,6 +40,12 @@ pub struct Timers {
     pub path: Duration,
     /// A lost path may come back.
     pub lost: Duration,
+    /// A restart of ICE takes the old path away; it is called lost if no new one is there after this.
+    pub stall: Duration,
+    /// A lost path may heal by itself once a way to agree on a new one is known.
+    pub heal: Duration,
+    /// A restart of ICE has this long before it is tried again, or what is unanswered of it said again.
+    pub restart: Duration,
     /// After `glare` for the own call, until the other user's call is there.
     pub glare: Duration,
     /// The transport makes, applies or rolls back a description.
@@ -69,7 +75,10 @@ impl Default for Timers {
             ring: Duration::from_secs(60),
             dial: Duration::from_secs(65),
             path: Duration::from_secs(20),
-            lost: Duration::from_secs(30),
+            lost: Duration::from_secs(45),
+            stall: Duration::from_secs(2),
+            heal: Duration::from_secs(1),
+            restart: Duration::from_secs(5),
             glare: Duration::from_secs(2),
             work: Duration::from_secs(10),
             negotiation: Duration::from_secs(15),

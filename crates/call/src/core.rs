@@ -170,6 +170,7 @@ impl Core {
     fn handle_link_news(&mut self, news: LinkNews) {
         match news {
             LinkNews::SignedIn { resumed } => {
+                self.server_heard(true);
                 // Also when nothing was lost: the answer says who is here now.
                 if !self.device.contacts.view().is_empty() {
                     self.send_contacts();
@@ -181,9 +182,19 @@ impl Core {
                 }
             }
             LinkNews::Lost => self.device.contacts.forget_presence(),
-            LinkNews::Message(message) => self.handle_message(message),
+            LinkNews::Message(message) => {
+                self.server_heard(matches!(message, ServerMessage::IceServers(_)));
+                self.handle_message(message);
+            }
             LinkNews::Nothing => {}
             LinkNews::Stale => self.device.counters.stale += 1,
+        }
+    }
+
+    /// The link is up: what a call waits for that looks for a new path.
+    fn server_heard(&mut self, with_servers: bool) {
+        if let Some(call) = &mut self.call {
+            call.server_heard(&self.device, with_servers);
         }
     }
 
@@ -206,7 +217,13 @@ impl Core {
                     self.device.event(Event::Presence { username: presence.username, online: presence.online });
                 }
             }
-            ServerMessage::IceServers(list) => self.device.event(Event::IceServers(list.ice_servers)),
+            ServerMessage::IceServers(list) => {
+                self.device.event(Event::IceServers(list.ice_servers));
+                if let Some(call) = &mut self.call {
+                    let flow = call.take_ice_servers(&mut self.device);
+                    self.go_on_or_end(flow);
+                }
+            }
             ServerMessage::Missed(missed) => {
                 let mut calls = missed.calls;
                 // What more there is the server has made up.

@@ -17,7 +17,7 @@ use crate::link::Link;
 use crate::output::{Event, Output, PeerCommand, Trust, UnsignedDescription, Via};
 use crate::rings::Rings;
 use crate::time::Time;
-use crate::view::Counters;
+use crate::view::{Counters, LinkView};
 
 /// This device, apart from its call.
 #[derive(Debug)]
@@ -71,6 +71,13 @@ impl Device {
 
     pub(crate) fn send_close(&mut self, to: Address, call: CallId, reason: CloseReason) {
         self.send(to, Signal::Close(Close { call, reason, by: None }));
+    }
+
+    /// Asks the server for fresh ICE servers, unless the link is away: then the next sign-in brings them.
+    pub(crate) fn ask_ice_servers(&mut self) {
+        if self.link.view() == LinkView::SignedIn {
+            self.through_link(Output::Send(ClientMessage::IceServers));
+        }
     }
 
     /// Sends through the server, now or when the link is back.

@@ -129,6 +129,8 @@ pub enum PeerInput {
     Candidate(Candidate),
     /// The state of the path.
     Path(PathState),
+    /// The own address that the path leaves by is no longer one of this machine's.
+    AddressGone,
     /// The transport needs a new offer and answer (`negotiationneeded`, webrtc-pc §4.7.3), the opening one excepted.
     NegotiationNeeded,
     /// The control channel is open.

@@ -18,6 +18,7 @@ mod input;
 mod link;
 mod negotiation;
 mod output;
+mod recovery;
 mod rings;
 mod time;
 mod view;

@@ -8,3 +8,4 @@ mod both;
 mod calling;
 mod connected;
 mod knowing;
+mod recovering;

@@ -34,8 +34,13 @@ impl World {
             self.break_rule("client and server count what the client says differently");
         }
         let is_once = |signal: &Signal| {
-            matches!(signal, Signal::Offer(_) | Signal::Answer(_) | Signal::Candidate(_))
-                && Some(signal.call()) != self.devices[device].counted.again
+            let is_once_in_a_session = match signal {
+                // A restart stands until it is answered, and is said again meanwhile.
+                Signal::Offer(offer) => offer.n == 0,
+                Signal::Answer(_) | Signal::Candidate(_) => true,
+                Signal::Progress(_) | Signal::Restart(_) | Signal::Close(_) => false,
+            };
+            is_once_in_a_session && Some(signal.call()) != self.devices[device].counted.again
         };
         if is_second && signal_of(text).is_some_and(|signal| is_once(&signal)) {
             self.break_rule("the server is told something twice in a session");
