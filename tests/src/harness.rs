@@ -24,6 +24,7 @@ pub mod programs;
 pub mod proof;
 pub mod pulse;
 pub mod python;
+pub mod rig;
 pub mod sdp;
 pub mod server;
 pub mod skipped;

@@ -30,9 +30,18 @@ impl Server {
     /// When it does not say where it listens, in the words that the contract of the command line promises.
     #[must_use]
     pub fn start_with(arguments: &[&str]) -> Self {
+        Self::start_at("127.0.0.1:0", arguments)
+    }
+
+    /// Starts one that listens at `listen`, such as `10.0.0.1:0`.
+    ///
+    /// # Panics
+    /// As [`Self::start_with`].
+    #[must_use]
+    pub fn start_at(listen: &str, arguments: &[&str]) -> Self {
         let accounts = tempfile::tempdir().expect("a folder can be made");
         let mut command = Command::new(program("ahoy-server"));
-        command.args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(accounts.path()).args(arguments);
+        command.args(["--listen", listen, "--data-dir"]).arg(accounts.path()).args(arguments);
         let process = Process::start("server", &mut command);
         let first = process.wait_for("its first line", DEADLINE, |lines| lines.first().cloned());
         let host = first.strip_prefix("listening on ws://").and_then(|rest| rest.strip_suffix("/ws"));
