@@ -16,6 +16,7 @@ pub mod lab;
 pub mod likeness;
 pub mod link;
 pub mod media;
+pub mod pace;
 pub mod page;
 pub mod peer;
 pub mod probe;

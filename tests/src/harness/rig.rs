@@ -12,7 +12,7 @@ mod space;
 use std::net::Ipv4Addr;
 
 pub use capture::{Capture, Packet};
-pub use gaps::{longest_freeze, longest_silence};
+pub use gaps::{longest_freeze, longest_silence, now_ns};
 
 use self::space::Space;
 use super::lab::End;

@@ -61,6 +61,12 @@ impl Server {
         format!("ws://{}/ws", self.host)
     }
 
+    /// Its process's number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Ends it without a goodbye.
     pub fn kill(&mut self) {
         self.process.kill();

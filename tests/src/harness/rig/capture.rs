@@ -6,8 +6,9 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::now_ns;
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_recv_buffer_size, set_socket_timeout};
 use rustix::net::{AddressFamily, Protocol, RecvFlags, SocketType, recv, socket};
@@ -22,8 +23,8 @@ pub struct Capture {
 /// A packet that left.
 #[derive(Debug, Clone, Copy)]
 pub struct Packet {
-    /// When it was seen.
-    pub at: Instant,
+    /// When it was seen, by [`now_ns`].
+    pub t_ns: u64,
     /// From where; port 0 if its protocol has none.
     pub from: SocketAddrV4,
     /// Whereto; port 0 if its protocol has none.
@@ -107,7 +108,7 @@ impl Packet {
             _ => 0,
         };
         Some(Self {
-            at: Instant::now(),
+            t_ns: now_ns(),
             from: SocketAddrV4::new(address(12)?, port(0)),
             to: SocketAddrV4::new(address(16)?, port(2)),
             protocol,

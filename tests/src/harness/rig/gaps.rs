@@ -3,7 +3,16 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
+
 use crate::harness::Running;
+
+/// The clock of the peers' events.
+#[must_use]
+pub fn now_ns() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
 
 /// The longest time between two pictures that a peer with `--frame-events` showed from `from_ns` to `to_ns` (of the events'
 /// clock), or between one and an end of that time.
