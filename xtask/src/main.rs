@@ -11,6 +11,7 @@ mod cargo;
 mod children;
 mod clocks;
 mod deny;
+mod endure;
 mod import_rule;
 mod node;
 mod package;
@@ -32,6 +33,7 @@ usage: cargo xtask TASK
   package [--dev]              make the .deb and the .rpm; --dev: of the quickly built program, for tests
   bench [NAME …] [--against chromium] [--minutes N] [--trace UP DOWN] [--smoke]
                                measure, print tables, and write docs/benchmarks; --help says more
+  endure [--times N] [ROW …]   run the tests of docs/reliability.md at full length, and write there which rows passed
   screens                      picture every screen into docs/screens
   icons                        make the icons anew, from icons/ahoy.svg";
 
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         ["package"] if extra.is_empty() => package::run(package::Build::Release).map(|()| true),
         ["package", "--dev"] if extra.is_empty() => package::run(package::Build::Dev).map(|()| true),
         ["bench", ref arguments @ ..] if extra.is_empty() => bench::run(arguments),
+        ["endure", ref arguments @ ..] if extra.is_empty() => endure::run(arguments),
         ["screens"] if extra.is_empty() => page::screens(),
         ["icons"] if extra.is_empty() => page::icons(),
         _ => {

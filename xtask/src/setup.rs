@@ -73,7 +73,11 @@ const NEEDS: &[Need] = &[
     #[cfg(target_os = "linux")]
     Need::to_test(Sign::Program("gio"), "libglib2.0-bin", "starts the installed app from its entry in the menu"),
     #[cfg(target_os = "linux")]
-    Need::to_test(Sign::Program("ip"), "iproute2", "sets up the two ends of the emulated link"),
+    Need::to_test(Sign::Program("ip"), "iproute2", "sets up the networks of the tests, emulated and the kernel's own"),
+    #[cfg(target_os = "linux")]
+    Need::to_test(Sign::Program("nft"), "nftables", "makes routers of them that translate addresses"),
+    #[cfg(target_os = "linux")]
+    Need::to_test(Sign::Program("faketime"), "faketime", "turns the wall clock of a peer"),
     #[cfg(target_os = "linux")]
     Need::to_test(Sign::Program("pulseaudio"), "pulseaudio", "is the sound card of the tests"),
     #[cfg(target_os = "linux")]

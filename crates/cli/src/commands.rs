@@ -30,6 +30,9 @@ pub(crate) enum LiveCommand {
     NoiseSuppression(bool),
     /// `hang-up`
     HangUp,
+    /// `panic task`, `panic encoder`, `panic decoder` or `panic audio`, in builds for tests: a bug in that part.
+    #[cfg(debug_assertions)]
+    Panic(ahoy_client::Part),
 }
 
 /// A device in place of the one before.
@@ -65,10 +68,24 @@ impl FromStr for LiveCommand {
             ("hang-up", "") => Self::HangUp,
             ("noise-suppression", "on") => Self::NoiseSuppression(true),
             ("noise-suppression", "off") => Self::NoiseSuppression(false),
+            #[cfg(debug_assertions)]
+            ("panic", part) => Self::Panic(part_of(part).ok_or_else(|| no_command(line))?),
             (device, id) if !id.is_empty() => Self::Use(device_of(device, id).ok_or_else(|| no_command(line))?),
             _ => return Err(no_command(line)),
         })
     }
+}
+
+#[cfg(debug_assertions)]
+fn part_of(word: &str) -> Option<ahoy_client::Part> {
+    use ahoy_client::Part;
+    Some(match word {
+        "task" => Part::Task,
+        "encoder" => Part::Encoder,
+        "decoder" => Part::Decoder,
+        "audio" => Part::Audio,
+        _ => return None,
+    })
 }
 
 fn device_of(word: &str, id: &str) -> Option<Device> {

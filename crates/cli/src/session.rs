@@ -232,6 +232,8 @@ impl Run {
             LiveCommand::NoiseSuppression(on) => return self.devices.set_noise_suppression(on),
             LiveCommand::HangUp if matches!(self.phase, Phase::Ringing { .. }) => return client.decline(call).await,
             LiveCommand::HangUp => return client.hang_up(call).await,
+            #[cfg(debug_assertions)]
+            LiveCommand::Panic(part) => return ahoy_client::panic_in(part),
         }
         client.set_sending(call, self.sending).await;
     }

@@ -3,6 +3,8 @@
 
 mod audio;
 mod codec;
+pub(crate) mod fault;
+mod guarded;
 mod lip_sync;
 mod media;
 mod meters;

@@ -28,6 +28,9 @@ pub use ahoy_protocol::control::{Sending, Shown};
 pub use ahoy_protocol::description::ProofError;
 pub use ahoy_protocol::id::{CallId, DeviceAddress, SessionId, Username};
 pub use ahoy_transport::{IceServer, VideoCodec};
+pub use call::fault::Part;
+#[cfg(debug_assertions)]
+pub use call::fault::panic_in;
 pub use call::video_codecs;
 pub use client::{Client, StartError};
 pub use config::{Account, AccountError, Config, MediaConfig, ServerUrl, ServerUrlError};

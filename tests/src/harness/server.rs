@@ -43,7 +43,12 @@ impl Server {
         Self::start_at(&format!("127.0.0.1:{}", quiet_port()), &[])
     }
 
-    fn start_at(listen: &str, arguments: &[&str]) -> Self {
+    /// Starts one that listens at `listen`, such as `10.0.0.1:0`.
+    ///
+    /// # Panics
+    /// As [`Self::start_with`].
+    #[must_use]
+    pub fn start_at(listen: &str, arguments: &[&str]) -> Self {
         let accounts = tempfile::tempdir().expect("a folder can be made");
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
         let (process, host) = run(listen, &arguments, &accounts);
@@ -76,6 +81,12 @@ impl Server {
     #[must_use]
     pub fn url(&self) -> String {
         format!("ws://{}/ws", self.host)
+    }
+
+    /// Its process's number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Ends it without a goodbye.

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::debug;
 
+use super::fault::{self, Part};
 use super::media::CallMedia;
 use super::path_rate::PathRate;
 use super::shared::Shared;
@@ -54,7 +55,10 @@ pub(crate) async fn run(
             Step::Event(Some(event)) => task.handle_event(event).await,
             Step::Gate(gate) => task.media.follow(gate, &task.peer),
             Step::Second => task.tell_stats().await,
-            Step::Look => task.tell_shown().await,
+            Step::Look => {
+                fault::here(Part::Task);
+                task.tell_shown().await;
+            }
         }
     }
     task.tell_rate();
