@@ -95,7 +95,10 @@ impl Dialogue {
 
     fn enter(&mut self, username: Username, login: &Login, now: Instant) -> Result<(), Refusal> {
         let resume = new_token()?;
-        let ice = ice::list(&self.shared.config.ice_servers, username.is_guest());
+        if let Some(host) = login.host.as_deref().filter(|host| self.shared.config.hosts.are(host)) {
+            self.host = ice::name_of(host).to_owned();
+        }
+        let ice = self.ice_servers(&username);
         let welcome = text_of(&ServerMessage::Welcome(Welcome {
             username: username.clone(),
             session: login.session,
