@@ -3,10 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use ahoy_protocol::message::IceServer;
-
 use crate::accounts::Accounts;
 use crate::hosts::Hosts;
+use crate::ice::IceConfig;
 use crate::limits::Limits;
 
 /// What [`crate::serve`] needs to know.
@@ -19,7 +18,7 @@ pub struct Config {
     /// Whether `guest-…` names may sign in.
     pub guests: bool,
     /// STUN and TURN servers to tell clients of.
-    pub ice_servers: Vec<IceServer>,
+    pub ice: IceConfig,
     /// Reverse proxies on whose word (`X-Forwarded-For`) a client's address is taken.
     pub trusted_proxies: Vec<IpAddr>,
     /// Connections at a time; one more is answered with 503.
@@ -38,7 +37,7 @@ impl Config {
             accounts,
             hosts: Hosts::default(),
             guests: true,
-            ice_servers: Vec::new(),
+            ice: IceConfig::default(),
             trusted_proxies: Vec::new(),
             connections_max: 10_000,
             limits: Limits::default(),

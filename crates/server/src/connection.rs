@@ -36,7 +36,8 @@ const REPLACED: u16 = 4001;
 /// What is not needed while a connection sits idle is boxed: there are thousands of them, idle for hours.
 pub(crate) async fn serve(stream: TcpStream, read: Bytes, address: IpAddr, line: Line) {
     let timing = line.shared().config.timing;
-    let mut dialogue = match Dialogue::begin(line, address) {
+    let local = stream.local_addr().ok().map(|local| local.ip());
+    let mut dialogue = match Dialogue::begin(line, address, local) {
         Ok(dialogue) => dialogue,
         Err(error) => return tracing::error!(%error, "no randomness"),
     };

@@ -13,7 +13,7 @@ use ahoy_protocol::error::{ErrorCode, ErrorMessage};
 use ahoy_protocol::id::Username;
 use ahoy_protocol::identity::{Binary, Challenge};
 use ahoy_protocol::json::{Object, parse_object};
-use ahoy_protocol::message::{ClientMessage, Contacts, Hello, MessageError, ServerMessage};
+use ahoy_protocol::message::{ClientMessage, Contacts, Hello, IceServerList, MessageError, ServerMessage};
 use ahoy_protocol::{CONTACTS_MAX, VERSION};
 
 use crate::ice;
@@ -21,6 +21,7 @@ use crate::limits::{Network, Window, retry_s};
 use crate::mailbox::{End, Mailbox};
 use crate::registry::SignedIn;
 use crate::shared::{Line, Shared, deliver, now, text_of};
+use crate::turn::unix_now;
 
 /// No echo of what a client wrote is longer, in characters.
 const ECHO_MAX: usize = 200;
@@ -33,6 +34,8 @@ pub(crate) struct Dialogue {
     line: Line,
     network: Network,
     challenge: Challenge,
+    /// Under which host the client reached this server, as far as is known.
+    host: String,
     state: State,
     bad_messages: Window,
 }
@@ -59,7 +62,7 @@ impl Dialogue {
     ///
     /// # Errors
     /// When the system has no randomness to give.
-    pub(crate) fn begin(line: Line, address: IpAddr) -> Result<Self, getrandom::Error> {
+    pub(crate) fn begin(line: Line, address: IpAddr, local: Option<IpAddr>) -> Result<Self, getrandom::Error> {
         let mut challenge = [0; 32];
         getrandom::fill(&mut challenge)?;
         let challenge = Binary(challenge);
@@ -68,7 +71,8 @@ impl Dialogue {
         line.mailbox().push(&text_of(&ServerMessage::Hello(hello)));
         let state = State::WaitingForLogin { since: now() };
         let (network, bad_messages) = (address.into(), Window::new());
-        Ok(Self { line, network, challenge, state, bad_messages })
+        let host = ice::host_without_login(&line.shared().config.hosts, local);
+        Ok(Self { line, network, challenge, host, state, bad_messages })
     }
 
     /// Since when the server waits for a `login`, or for another after one that was refused.
@@ -132,12 +136,17 @@ impl Dialogue {
             ClientMessage::Login(login) => self.login(login, now).await,
             ClientMessage::Contacts(contacts) => self.contacts(&contacts),
             ClientMessage::IceServers => {
-                let guest = self.who()?.address.username.is_guest();
-                self.say(&ServerMessage::IceServers(ice::list(&self.shared().config.ice_servers, guest)));
+                let username = self.who()?.address.username.clone();
+                self.say(&ServerMessage::IceServers(self.ice_servers(&username)));
                 Ok(())
             }
             ClientMessage::Relay(relay) => self.relay(relay, now).await,
         }
+    }
+
+    /// STUN and TURN servers with credentials for this user.
+    fn ice_servers(&self, username: &Username) -> IceServerList {
+        ice::list(&self.shared().config.ice, username, &self.host, unix_now())
     }
 
     fn contacts(&self, contacts: &Contacts) -> Result<(), Refusal> {

@@ -18,8 +18,10 @@ mod receipt;
 mod registry;
 mod serve;
 mod shared;
+pub mod turn;
 
 pub use accounts::Accounts;
 pub use config::{Config, Timing};
 pub use limits::Limits;
 pub use serve::serve;
+pub use turn::Turn;

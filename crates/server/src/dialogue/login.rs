@@ -98,6 +98,9 @@ impl Dialogue {
     }
 
     async fn enter(&mut self, username: Username, login: &Login, now: Instant) -> Result<(), Refusal> {
+        if let Some(host) = login.host.as_deref().filter(|host| self.shared().config.hosts.are(host)) {
+            self.host = ice::name_of(host).to_owned();
+        }
         let address = DeviceAddress { username, session: login.session };
         if let Some(token) = &login.resume
             && self.resume(&address, token, login.seq.unwrap_or(0)).await
@@ -174,7 +177,7 @@ impl Dialogue {
     /// The text of `welcome`; `received` is there for a session that goes on.
     fn welcome(&self, address: &DeviceAddress, received: Option<u64>, resume: String) -> String {
         let config = &self.shared().config;
-        let ice = ice::list(&config.ice_servers, address.username.is_guest());
+        let ice = self.ice_servers(&address.username);
         text_of(&ServerMessage::Welcome(Welcome {
             username: address.username.clone(),
             session: address.session,

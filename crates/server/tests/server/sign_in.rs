@@ -20,7 +20,7 @@ async fn the_server_speaks_first_with_a_fresh_challenge() {
 #[tokio::test]
 async fn a_key_signs_in_under_its_name() {
     let server = Server::with(|config| {
-        config.ice_servers = vec![serde_json::from_value(json!({"urls": ["stun:stun.example.org"]})).unwrap()];
+        config.ice.servers = vec!["stun:stun.example.org".parse().unwrap()];
     })
     .await;
     let mut alice = server.connect().await;
