@@ -43,6 +43,9 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(2);
 /// is old by then, and the server may have given it up. No loaded machine holds a task up for so long.
 const SLEPT: Duration = Duration::from_secs(7);
 
+/// How often it is asked whether the machine still has the address that the link was connected from.
+const ADDRESS_CHECK: Duration = Duration::from_secs(1);
+
 /// The longest sentence that is shown, in characters.
 const SENTENCE_MAX: usize = 400;
 
@@ -59,6 +62,8 @@ pub(crate) struct Driver {
     clock: BootClock,
     /// When something was done last.
     awake_at: Time,
+    /// When the link's own address was looked at last.
+    address_checked_at: Time,
     link: Option<(Serial, Link)>,
     /// A link that was let go because it took nothing any more; the core is about to hear of it.
     broken_link: Option<Serial>,
@@ -129,6 +134,7 @@ impl Driver {
             certificate: Certificate::generate()?,
             clock: BootClock::start(),
             awake_at: Time::START,
+            address_checked_at: Time::START,
             link: None,
             broken_link: None,
             link_queue,
@@ -168,6 +174,7 @@ impl Driver {
                 () = tokio::time::sleep_until(wake) => Step::Tick,
             };
             self.notice_sleep().await;
+            self.notice_lost_address().await;
             match step {
                 Step::Command(Some(command)) => self.handle(Input::Person(command)).await,
                 Step::Command(None) => break,
@@ -191,6 +198,19 @@ impl Driver {
             self.handle(Input::Woke).await;
         }
         self.awake_at = now;
+    }
+
+    async fn notice_lost_address(&mut self) {
+        let now = self.now();
+        if now.since(self.address_checked_at) < ADDRESS_CHECK {
+            return;
+        }
+        self.address_checked_at = now;
+        if self.link.as_ref().is_some_and(|(_, link)| link.has_lost_its_address()) {
+            debug!("the link's own address is gone");
+            self.link_lost_because = Some("the network has changed".into());
+            self.handle(Input::NetworkChanged).await;
+        }
     }
 
     fn next_wake(&self) -> Instant {
