@@ -6,6 +6,7 @@ mod connection;
 mod handler;
 mod negotiation;
 mod owner;
+mod renewal;
 
 use crate::agreement::Agreement;
 use crate::candidate::{self, Candidate, CandidateError};
@@ -119,6 +120,7 @@ struct Shared {
     /// Lead to the transport that all sections share.
     transport_senders: Vec<Arc<dyn RtpSender>>,
     loopback: bool,
+    relay_only: bool,
     negotiation: tokio::sync::Mutex<Negotiation>,
     generation: Arc<Mutex<Generation>>,
     senders: [MediaSender; Track::ALL.len()],
@@ -164,6 +166,7 @@ impl Peer {
             control: Arc::clone(&built.control),
             transport_senders: built.senders,
             loopback: config.loopback,
+            relay_only: config.relay_only,
             negotiation: tokio::sync::Mutex::new(Negotiation::new(
                 config.video_codecs,
                 agreed,
