@@ -25,6 +25,7 @@ use crate::clock::BootClock;
 use crate::config::{Account, Config};
 use crate::event::{Event, Stamped};
 use crate::known_rates::KnownRates;
+use crate::network::Addresses;
 use crate::signaling::{Link, LinkEvent};
 use crate::storage::Storage;
 
@@ -338,6 +339,7 @@ impl Driver {
                     video_codecs: self.config.media.video_codecs.clone(),
                     known_rates,
                 },
+                addresses: Addresses::watch(),
                 reports: self.peer_queue.clone(),
                 frames: self.config.media.frame_events.then(|| self.events.clone()),
             };
@@ -423,6 +425,9 @@ impl Driver {
             credential: server.credential.unwrap_or_default(),
         });
         self.ice_servers = self.config.ice_servers.iter().cloned().chain(theirs).collect();
+        for task in self.calls.values() {
+            task.set_ice_servers(self.ice_servers.clone());
+        }
     }
 
     fn pin(&mut self, username: &Username, key: ahoy_protocol::identity::PublicKey) {

@@ -15,6 +15,7 @@ mod event;
 mod frame_sink;
 mod known_rates;
 mod media_devices;
+mod network;
 mod random;
 mod signaling;
 mod storage;
