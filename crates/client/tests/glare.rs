@@ -256,12 +256,12 @@ impl World {
                 return;
             }
         };
-        if let Some(input) = self.to_input(index, event) {
+        if let Some(input) = self.input_of(index, event) {
             self.input(index, Input::Peer { call: self.call, input }).await;
         }
     }
 
-    fn to_input(&mut self, index: usize, event: PeerEvent) -> Option<PeerInput> {
+    fn input_of(&mut self, index: usize, event: PeerEvent) -> Option<PeerInput> {
         Some(match event {
             PeerEvent::Candidate(candidate) => PeerInput::Candidate(to_wire(candidate)),
             PeerEvent::EndOfCandidates { mid, ufrag } => PeerInput::Candidate(Candidate {
