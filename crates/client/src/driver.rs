@@ -26,6 +26,7 @@ use crate::config::{Account, Config};
 use crate::event::{Event, MissedCall, Stamped};
 use crate::known_rates::KnownRates;
 use crate::moment::unix_ms;
+use crate::network::Addresses;
 use crate::signaling::{Link, LinkEvent};
 use crate::storage::Storage;
 
@@ -374,6 +375,7 @@ impl Driver {
                     video_codecs: self.config.media.video_codecs.clone(),
                     known_rates,
                 },
+                addresses: Addresses::watch(),
                 reports: self.peer_queue.clone(),
                 frames: self.config.media.frame_events.then(|| self.events.clone()),
             };
@@ -460,6 +462,9 @@ impl Driver {
             credential: server.credential.unwrap_or_default(),
         });
         self.ice_servers = self.config.ice_servers.iter().cloned().chain(theirs).collect();
+        for task in self.calls.values() {
+            task.set_ice_servers(self.ice_servers.clone());
+        }
     }
 
     fn pin(&mut self, username: &Username, key: ahoy_protocol::identity::PublicKey) {

@@ -16,6 +16,7 @@ mod frame_sink;
 mod known_rates;
 mod media_devices;
 mod moment;
+mod network;
 mod random;
 mod signaling;
 mod storage;

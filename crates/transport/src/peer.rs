@@ -6,6 +6,7 @@ mod connection;
 mod handler;
 mod negotiation;
 mod owner;
+mod renewal;
 
 use crate::agreement::Agreement;
 use crate::candidate::{self, Candidate, CandidateError};
@@ -121,6 +122,7 @@ struct Shared {
     transport_senders: Vec<Arc<dyn RtpSender>>,
     loopback: bool,
     sockets: Arc<Sockets>,
+    relay_only: bool,
     negotiation: tokio::sync::Mutex<Negotiation>,
     generation: Arc<Mutex<Generation>>,
     senders: [MediaSender; Track::ALL.len()],
@@ -167,6 +169,7 @@ impl Peer {
             transport_senders: built.senders,
             loopback: config.loopback,
             sockets: Arc::clone(&built.sockets),
+            relay_only: config.relay_only,
             negotiation: tokio::sync::Mutex::new(Negotiation::new(
                 config.video_codecs,
                 agreed,

@@ -18,9 +18,9 @@ use tokio::sync::watch;
 use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::{
-    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCBundlePolicy, RTCConfigurationBuilder,
-    RTCIceServer, RTCIceTransportPolicy, RTCRtcpMuxPolicy, Registry, SettingEngine, SettingEngineBuilder,
-    configure_twcc_receiver_only,
+    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCBundlePolicy, RTCConfiguration,
+    RTCConfigurationBuilder, RTCIceServer, RTCIceTransportPolicy, RTCRtcpMuxPolicy, Registry, SettingEngine,
+    SettingEngineBuilder, configure_twcc_receiver_only,
 };
 use webrtc::rtp_transceiver::RtpSender;
 use webrtc::runtime::Runtime;
@@ -136,6 +136,17 @@ async fn connect(
         .build()
         .await?;
     Ok(Arc::new(connection))
+}
+
+/// A configuration that differs from that of [`connect`] in nothing that a connection may not change.
+pub(super) fn configuration(servers: &[IceServer], relay_only: bool) -> RTCConfiguration {
+    let policy = if relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
+    RTCConfigurationBuilder::new()
+        .with_ice_servers(servers.iter().filter_map(usable).collect())
+        .with_ice_transport_policy(policy)
+        .with_bundle_policy(RTCBundlePolicy::MaxBundle)
+        .with_rtcp_mux_policy(RTCRtcpMuxPolicy::Require)
+        .build()
 }
 
 fn interceptors(knowledge: Knowledge) -> Registry {

@@ -120,9 +120,10 @@ impl Owner {
     fn path_changed(&self, path: PathState) {
         let up = match path {
             PathState::Connected { .. } => true,
-            // What is sent now may still arrive, if there was a connection.
-            PathState::Disconnected => self.path_is_up.load(Relaxed),
-            PathState::New | PathState::Connecting | PathState::Failed | PathState::Closed => false,
+            // What is sent now may still arrive, if there was a connection; or, during a restart of ICE, be asked for again
+            // as soon as there is a new one.
+            PathState::Disconnected | PathState::Connecting => self.path_is_up.load(Relaxed),
+            PathState::New | PathState::Failed | PathState::Closed => false,
         };
         self.path_is_up.store(up, Relaxed);
         self.sockets.tunnels().path_changed(matches!(path, PathState::Connected { .. }));
