@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{available_parallelism, scope, sleep};
 use std::time::{Duration, Instant};
 
-use ahoy_tests::harness::pace::pick;
+use ahoy_tests::harness::pace::{allow, pick};
 use ahoy_tests::harness::rig::{longest_freeze, now_ns};
 use ahoy_tests::harness::{Cli, DEADLINE, Running, Server, skipped};
 use rand::rngs::StdRng;
@@ -41,7 +41,7 @@ fn sleep_until(t_ns: u64) {
     sleep(Duration::from_nanos(t_ns.saturating_sub(now_ns())));
 }
 
-/// How many of the fake camera's pictures are open: it is a timer descriptor, and nothing else in these programs is.
+/// Whether the fake camera is open: it is a timer descriptor, and nothing else in these programs is.
 fn camera_is_open(peer: &mut Running) -> bool {
     peer.process().descriptors().iter().any(|name| name.contains("timerfd"))
 }
@@ -51,44 +51,31 @@ fn a_peer_that_is_killed_is_missed_within_5_s_and_the_call_ends_within_50() {
     let _turn = beside_others();
     let Some(camera) = camera() else { return };
     let server = Server::start();
+    let waiting = Cli::new(&server, "alice").with("--camera", "default").with("--microphone", "tone");
+    // Stays when the call has ended, so that it can be seen what it holds.
+    let mut alice = waiting.with_environment(camera.environment()).start_signed_in("answer --calls 2");
     let bob = Cli::new(&server, "bob").with_media();
-    let mut killed = bob.start_signed_in("answer");
-    let echo = Cli::new(&server, "alice").with("--camera", "default").with("--microphone", "tone");
-    let mut alice = echo.with_environment(camera.environment()).start("call bob");
+    let mut killed = bob.start("call alice");
     alice.wait_for("first_frame");
     sleep(SETTLED);
     assert!(camera_is_open(&mut alice), "the camera is on in the call");
     killed.process().kill();
     let at = now_ns();
-    let mut again = bob.start("answer");
+    let again = bob.start("answer");
     let back = Duration::from_nanos(again.wait_for("signed_in").t_ns() - at);
-    assert!(back <= Duration::from_secs(5), "the name's owner is back after {back:?}");
+    assert!(back <= allow(Duration::from_secs(5)), "the name's owner is back after {back:?}");
+    wait_within(Duration::from_secs(60), "the call ends", || !alice.all("ended").is_empty());
     let lost = Duration::from_nanos(alice.wait_for("path_lost").t_ns() - at);
-    assert!(lost <= Duration::from_secs(5), "it took {lost:?} to notice");
-    let status = alice.process().wait(Duration::from_secs(60));
+    assert!(lost <= allow(Duration::from_secs(5)), "it took {lost:?} to notice");
     let ended = alice.wait_for("ended");
     let took = Duration::from_nanos(ended.t_ns() - at);
-    assert!(took <= Duration::from_secs(50), "it took {took:?} to end");
-    assert!(!ended.text("message").is_empty() && status.code() == Some(1), "{status}");
-    Cli::new(&server, "carol").start("call bob --seconds 0.5").ends_with(0);
-    again.ends_with(0);
-}
-
-#[test]
-fn after_a_killed_peer_the_camera_is_let_go() {
-    let _turn = beside_others();
-    let Some(camera) = camera() else { return };
-    let server = Server::start();
-    let waiting = Cli::new(&server, "alice").with("--camera", "default").with("--microphone", "tone");
-    // Stays when the call has ended, so that it can be seen what it holds.
-    let mut alice = waiting.with_environment(camera.environment()).start_signed_in("answer --calls 2");
-    let mut bob = Cli::new(&server, "bob").with_media().start("call alice");
-    alice.wait_for("first_frame");
-    assert!(camera_is_open(&mut alice), "the camera is on in the call");
-    bob.process().kill();
-    wait_within(Duration::from_secs(50) + DEADLINE, "the call ends", || !alice.all("ended").is_empty());
+    assert!(took <= allow(Duration::from_secs(50)), "it took {took:?} to end");
+    assert!(!ended.text("message").is_empty(), "it says why");
     wait_within(DEADLINE, "the camera is let go", || !camera_is_open(&mut alice));
-    Cli::new(&server, "carol").start("call alice --seconds 0.5").ends_with(0);
+    let mut carol = Cli::new(&server, "carol").with_media().start("call alice --seconds 0.5");
+    carol.ends_with(0);
+    // It broke off one call and ended the other well: the last one counts.
+    alice.ends_with(0);
 }
 
 #[test]
@@ -104,7 +91,7 @@ fn a_peer_that_stands_still_for_5_s_is_back_within_2_and_in_step() {
     sleep_until(watched + 500_000_000);
     for peer in &pair {
         let longest = longest_freeze(peer, back, watched);
-        assert!(longest <= Duration::from_secs(2), "nothing was seen for {longest:?}");
+        assert!(longest <= allow(Duration::from_secs(2)), "nothing was seen for {longest:?}");
         let stats = peer.all("stats");
         let early_ms = stats.last().expect("a call tells how it does").decimal("sound_early_ms");
         assert!(early_ms.abs() <= 80.0, "sound is {early_ms} ms early");
@@ -124,7 +111,7 @@ fn a_caller_who_hangs_up_at_any_moment_leaves_nothing_behind() {
 }
 
 fn hang_up_at_random(seeds: impl Iterator<Item = u64>) {
-    const CALLERS: usize = 24;
+    const CALLERS: usize = 32;
     let Some(camera) = camera() else { return };
     let server = Server::start_with(&["--new-names", "100"]);
     let (callee, callers) = one_for_many(&server, CALLERS);
@@ -150,7 +137,7 @@ fn hang_up_at_random(seeds: impl Iterator<Item = u64>) {
         wait_within(DEADLINE, "nobody rings", || bob.all("incoming").len() == bob.all("ended").len());
         if let Some(ended) = bob.all("ended").last().filter(|ended| ended.t_ns() > hung_up) {
             let took = Duration::from_nanos(ended.t_ns() - hung_up);
-            assert!(took <= Duration::from_secs(2), "seed {seed}: the callee was left for {took:?}");
+            assert!(took <= allow(Duration::from_secs(2)), "seed {seed}: the callee was left for {took:?}");
         }
     }
     assert!(bob.all("refused").is_empty() && bob.all("incoming").len() > 1, "they ring");
@@ -180,7 +167,7 @@ fn a_wall_clock_that_jumps_by_a_day_is_not_noticed() {
     }
     for peer in &pair {
         let longest = longest_freeze(peer, from, now_ns());
-        assert!(longest < Duration::from_secs(1), "nothing was seen for {longest:?}");
+        assert!(longest < allow(Duration::from_secs(1)), "nothing was seen for {longest:?}");
         assert!(peer.all("path_lost").is_empty() && peer.all("link_lost").is_empty());
     }
     hang_up(pair);
@@ -240,14 +227,14 @@ fn on_a_starved_machine_sound_goes_on_and_pictures_come_back() {
     let from = now_ns();
     starve(starved);
     let to = now_ns();
-    sleep(Duration::from_secs(3));
+    sleep(Duration::from_secs(5));
     for (peer, before) in pair.iter().zip(before) {
         let silent = concealed(peer) - before;
-        assert!(silent <= starved.as_secs_f64() * 1e3 * 0.25, "{silent} ms of {starved:?} were not heard");
+        assert!(silent <= starved.as_secs_f64() * 1e3 * pick(0.5, 0.25), "{silent} ms of {starved:?} were not heard");
         let longest = longest_freeze(peer, from, to);
-        assert!(longest <= Duration::from_secs(3), "nothing was seen for {longest:?}");
-        let longest = longest_freeze(peer, to, to + 2_500_000_000);
-        assert!(longest <= Duration::from_secs(2), "afterwards nothing was seen for {longest:?}");
+        assert!(longest <= allow(Duration::from_secs(3)), "nothing was seen for {longest:?}");
+        let longest = longest_freeze(peer, to, to + 4_500_000_000);
+        assert!(longest <= allow(Duration::from_secs(2)), "afterwards nothing was seen for {longest:?}");
     }
     hang_up(pair);
 }
@@ -275,11 +262,11 @@ fn a_bug_in_one_part_of_the_media_costs_that_part_and_the_call_goes_on() {
         let told = pair[0].wait_for("media_failed");
         assert!(told.text("message").contains(word), "{}", told.text("message"));
         let from = now_ns();
-        sleep(Duration::from_secs(1));
+        sleep(allow(Duration::from_secs(2)));
         // The way on which nothing happened still works.
         let seeing = if part == "decoder" { 1 } else { 0 };
-        let longest = longest_freeze(&pair[seeing], from, from + 1_000_000_000);
-        assert!(longest < Duration::from_secs(1), "{part}: nothing was seen for {longest:?}");
+        let longest = longest_freeze(&pair[seeing], from, now_ns());
+        assert!(longest < allow(Duration::from_secs(1)), "{part}: nothing was seen for {longest:?}");
         pair[0].tell("hang-up");
         let status = pair[0].process().wait(DEADLINE);
         let errors = pair[0].process().errors();

@@ -22,7 +22,7 @@ fn a_hundred_calls_in_a_row_take_no_more_than_the_first_ones() {
     let mut bob = callee.start_signed_in("answer --calls 1000000");
     let mut warm = None;
     for number in 0..WARM + calls {
-        callers[number % CALLERS].start("call bob --seconds 0.1").ends_with(0);
+        callers[number % CALLERS].start("call bob --seconds 0.5").ends_with(0);
         if number + 1 == WARM {
             warm = Some(Held::by(&mut bob, &server));
         }
