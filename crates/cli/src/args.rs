@@ -46,7 +46,8 @@ pub(crate) struct Options {
     /// Somebody you know: calls from them connect at once. Repeatable.
     #[arg(long = "contact", value_name = "NAME", value_parser = typed_username)]
     contacts: Vec<Username>,
-    /// A STUN or TURN server beside the ones that the signaling server names: stun:HOST, turn:USER:PASSWORD@HOST. Repeatable.
+    /// A STUN or TURN server beside the ones that the signaling server names: stun:HOST, turn:USER:PASSWORD@HOST, turns:….
+    /// Repeatable.
     #[arg(long = "ice-server", value_name = "URL", value_parser = ice_server)]
     ice_servers: Vec<IceServer>,
     /// Send media through a TURN server only, so that the other side does not see your address.
@@ -207,8 +208,7 @@ fn ice_server(text: &str) -> Result<IceServer, String> {
     let (scheme, rest) = text.split_once(':').ok_or(form)?;
     let (username, credential, host) = match (scheme, rest.rsplit_once('@')) {
         ("stun", None) => ("", "", rest),
-        ("turns", _) => return Err("this version reaches TURN servers over UDP only; use turn:".into()),
-        ("turn", Some((login, host))) => {
+        ("turn" | "turns", Some((login, host))) => {
             let (username, credential) = login.split_once(':').ok_or(form)?;
             (username, credential, host)
         }
@@ -286,7 +286,9 @@ mod tests {
         let turn = ice_server("turn:alice:se:cret@127.0.0.1:3478?transport=udp").unwrap();
         assert_eq!(turn.urls, ["turn:127.0.0.1:3478?transport=udp"]);
         assert_eq!((turn.username.as_str(), turn.credential.as_str()), ("alice", "se:cret"));
-        for bad in ["", "stun", "stun:", "turn:host", "turn:user@host", "turns:a:b@host", "http:host"] {
+        let turns = ice_server("turns:alice:secret@relay.example.org:5349").unwrap();
+        assert_eq!(turns.urls, ["turns:relay.example.org:5349"]);
+        for bad in ["", "stun", "stun:", "turn:host", "turn:user@host", "turns:host", "http:host"] {
             assert!(ice_server(bad).is_err(), "{bad}");
         }
     }
