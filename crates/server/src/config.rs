@@ -8,6 +8,7 @@ use ahoy_protocol::message::IceServer;
 use crate::accounts::Accounts;
 use crate::hosts::Hosts;
 use crate::limits::Limits;
+use tokio::net::TcpListener;
 
 /// What [`crate::serve`] needs to know.
 #[derive(Debug)]
@@ -16,6 +17,10 @@ pub struct Config {
     pub accounts: Accounts,
     /// Which hosts are this server.
     pub hosts: Hosts,
+    /// Whether names that nobody has may be had.
+    pub registration: Registration,
+    /// Where to tell Prometheus what the server does.
+    pub metrics: Option<TcpListener>,
     /// Whether `guest-…` names may sign in.
     pub guests: bool,
     /// STUN and TURN servers to tell clients of.
@@ -37,14 +42,27 @@ impl Config {
         Self {
             accounts,
             hosts: Hosts::default(),
+            registration: Registration::Open,
+            metrics: None,
             guests: true,
             ice_servers: Vec::new(),
             trusted_proxies: Vec::new(),
-            connections_max: 10_000,
+            connections_max: 20_000,
             limits: Limits::default(),
             timing: Timing::default(),
         }
     }
+}
+
+/// Who may have a name that nobody has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Registration {
+    /// Anybody.
+    Open,
+    /// Whoever brings a code of the operator's.
+    Invite,
+    /// Nobody.
+    Closed,
 }
 
 /// How long things may take (section 1). The default is the contract's.
