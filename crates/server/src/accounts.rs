@@ -2,6 +2,8 @@
 //! calls that its owner missed. It holds public keys only; there is nothing secret to lose, but names to hijack if it is
 //! lost.
 
+mod admin;
+mod invitation;
 mod missed;
 mod schema;
 
@@ -15,6 +17,7 @@ use ahoy_protocol::identity::{Binary, PublicKey};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::{mpsc, oneshot};
 
+pub use admin::{Account, Admin, AdminError};
 use missed::Missed;
 pub(crate) use missed::{MissedBook, Told};
 
@@ -46,15 +49,30 @@ pub enum AccountsError {
     /// Written by a later version of this program.
     #[error("the account database is of version {0}, which is later than this program")]
     TooNew(i64),
+    /// The system has none.
+    #[error("no randomness")]
+    Randomness(#[source] getrandom::Error),
     /// No answer in time, or the thread is gone.
     #[error("the account database does not answer")]
     Silent,
 }
 
+/// What became of the wish for a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Binding {
+    /// It is bound to this key: of two that come at once, to the first one's.
+    To(PublicKey),
+    /// The operator took the name from this key.
+    Barred,
+    /// The invitation is wrong, used up or too old.
+    NotInvited,
+}
+
 #[derive(Debug)]
 enum Question {
     KeyOf(Username, oneshot::Sender<Result<Option<PublicKey>, AccountsError>>),
-    Bind(Username, PublicKey, oneshot::Sender<Result<PublicKey, AccountsError>>),
+    Bind(Username, PublicKey, Option<String>, oneshot::Sender<Result<Binding, AccountsError>>),
+    Version(oneshot::Sender<Result<i64, AccountsError>>),
     MissedBy(Username, oneshot::Sender<Result<Vec<Told>, AccountsError>>),
     NoteMissed(Missed),
     ForgetMissed(Username, Vec<Told>),
@@ -84,11 +102,21 @@ impl Accounts {
         self.ask(Question::KeyOf(username.clone(), answer), answered).await
     }
 
-    /// Binds a free name to `key` and returns the key that the name is bound to then: of two who come at once, the
-    /// first one's. On disk before it returns.
-    pub(crate) async fn bind(&self, username: &Username, key: PublicKey) -> Result<PublicKey, AccountsError> {
+    /// Binds a free name to `key`, and uses up `invitation` once if there is one. On disk before it returns.
+    pub(crate) async fn bind(
+        &self,
+        username: &Username,
+        key: PublicKey,
+        invitation: Option<String>,
+    ) -> Result<Binding, AccountsError> {
         let (answer, answered) = oneshot::channel();
-        self.ask(Question::Bind(username.clone(), key, answer), answered).await
+        self.ask(Question::Bind(username.clone(), key, invitation, answer), answered).await
+    }
+
+    /// A number that is another one after the operator changed something.
+    pub(crate) async fn version(&self) -> Result<i64, AccountsError> {
+        let (answer, answered) = oneshot::channel();
+        self.ask(Question::Version(answer), answered).await
     }
 
     /// What came while no device of `username` was signed in. What was noted before is in it.
@@ -150,7 +178,10 @@ fn answer_all(connection: &Connection, mut asked: mpsc::Receiver<Question>) {
         // Whoever stopped waiting needs no answer.
         match question {
             Question::KeyOf(username, answer) => drop(answer.send(key_of(connection, &username))),
-            Question::Bind(username, key, answer) => drop(answer.send(bind(connection, &username, key))),
+            Question::Bind(username, key, invitation, answer) => {
+                drop(answer.send(bind(connection, &username, key, invitation.as_deref())));
+            }
+            Question::Version(answer) => drop(answer.send(version(connection))),
             Question::MissedBy(username, answer) => drop(answer.send(missed::by(connection, &username))),
             Question::NoteMissed(missed) => report(missed::note(connection, &missed)),
             Question::ForgetMissed(username, told) => report(missed::forget(connection, &username, &told)),
@@ -171,14 +202,46 @@ fn key_of(connection: &Connection, username: &Username) -> Result<Option<PublicK
     Ok(key.map(Binary))
 }
 
-fn bind(connection: &Connection, username: &Username, key: PublicKey) -> Result<PublicKey, AccountsError> {
-    let mut insert = connection.prepare_cached("INSERT OR IGNORE INTO account (username, key) VALUES (?1, ?2)")?;
+fn bind(
+    connection: &Connection,
+    username: &Username,
+    key: PublicKey,
+    invitation: Option<&str>,
+) -> Result<Binding, AccountsError> {
     // A name once granted outlives a power cut.
     schema::sync_to_disk(connection, true)?;
-    let inserted = insert.execute(params![username.as_str(), key.0]);
+    let bound = bind_at_once(connection, username, key, invitation);
     schema::sync_to_disk(connection, false)?;
-    inserted?;
-    key_of(connection, username)?.ok_or(AccountsError::Silent)
+    bound
+}
+
+fn bind_at_once(
+    connection: &Connection,
+    username: &Username,
+    key: PublicKey,
+    invitation: Option<&str>,
+) -> Result<Binding, AccountsError> {
+    let transaction = connection.unchecked_transaction()?;
+    if let Some(bound) = key_of(&transaction, username)? {
+        return Ok(Binding::To(bound));
+    }
+    if admin::is_barred(&transaction, username, key)? {
+        return Ok(Binding::Barred);
+    }
+    if let Some(code) = invitation
+        && !invitation::redeem(&transaction, code)?
+    {
+        return Ok(Binding::NotInvited);
+    }
+    transaction
+        .prepare_cached("INSERT INTO account (username, key) VALUES (?1, ?2)")?
+        .execute(params![username.as_str(), key.0])?;
+    transaction.commit()?;
+    Ok(Binding::To(key))
+}
+
+fn version(connection: &Connection) -> Result<i64, AccountsError> {
+    Ok(connection.pragma_query_value(None, "data_version", |row| row.get(0))?)
 }
 
 #[cfg(test)]
@@ -192,8 +255,8 @@ mod tests {
         let (first, second) = (Binary([1; 32]), Binary([2; 32]));
         let accounts = Accounts::open(&folder.path().join("new/folder")).unwrap();
         assert_eq!(accounts.key_of(&alice).await.unwrap(), None);
-        assert_eq!(accounts.bind(&alice, first).await.unwrap(), first);
-        assert_eq!(accounts.bind(&alice, second).await.unwrap(), first);
+        assert_eq!(accounts.bind(&alice, first, None).await.unwrap(), Binding::To(first));
+        assert_eq!(accounts.bind(&alice, second, None).await.unwrap(), Binding::To(first));
         drop(accounts);
 
         let accounts = Accounts::open(&folder.path().join("new/folder")).unwrap();
@@ -213,5 +276,54 @@ mod tests {
         connection.pragma_update(None, "user_version", 7).unwrap();
         assert!(matches!(Accounts::open(folder.path()), Err(AccountsError::TooNew(7))));
         assert!(matches!(Accounts::open(&folder.path().join(FILE)), Err(AccountsError::Folder(_))));
+    }
+
+    #[tokio::test]
+    async fn an_invitation_lets_in_as_many_as_it_says_for_as_long_as_it_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let accounts = Accounts::open(folder.path()).unwrap();
+        let admin = Admin::open(folder.path()).unwrap();
+        let code = admin.invite(2, Duration::from_secs(1_000)).unwrap();
+        let stale = admin.invite(2, Duration::ZERO).unwrap();
+        let bind = async |name: &str, code: &str| {
+            accounts.bind(&name.parse().unwrap(), Binary([3; 32]), Some(code.to_owned())).await.unwrap()
+        };
+        assert_eq!(bind("a", "x").await, Binding::NotInvited);
+        assert_eq!(bind("a", &stale).await, Binding::NotInvited);
+        for name in ["a", "a", "b"] {
+            assert_eq!(bind(name, &code).await, Binding::To(Binary([3; 32])), "{name}: a bound name uses up nothing");
+        }
+        assert_eq!(bind("c", &code).await, Binding::NotInvited);
+    }
+
+    #[tokio::test]
+    async fn an_operator_takes_names_away_and_gives_others() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Admin::open(folder.path()).is_err(), "none is made");
+        let accounts = Accounts::open(folder.path()).unwrap();
+        let [alice, bob, carol]: [Username; 3] = ["alice", "bob", "carol"].map(|name| name.parse().unwrap());
+        let (first, second) = (Binary([1; 32]), Binary([2; 32]));
+        accounts.bind(&alice, first, None).await.unwrap();
+        accounts.bind(&bob, second, None).await.unwrap();
+        let before = accounts.version().await.unwrap();
+        assert_eq!(accounts.version().await.unwrap(), before, "its own changes are none");
+
+        let mut admin = Admin::open(folder.path()).unwrap();
+        admin.unbind(&alice).unwrap();
+        assert_ne!(accounts.version().await.unwrap(), before);
+        assert!(matches!(admin.unbind(&alice), Err(AdminError::Unknown(_))));
+        assert_eq!(accounts.bind(&alice, first, None).await.unwrap(), Binding::Barred);
+        assert_eq!(accounts.bind(&alice, second, None).await.unwrap(), Binding::To(second));
+
+        assert!(matches!(admin.rename(&bob, &alice), Err(AdminError::Taken(_))));
+        assert!(matches!(admin.rename(&bob, &"guest-b".parse().unwrap()), Err(AdminError::Guest(_))));
+        assert!(matches!(admin.rename(&carol, &bob), Err(AdminError::Unknown(_))));
+        admin.rename(&bob, &carol).unwrap();
+        assert_eq!(accounts.bind(&bob, second, None).await.unwrap(), Binding::Barred);
+        assert_eq!(accounts.key_of(&carol).await.unwrap(), Some(second));
+        admin.rename(&carol, &bob).unwrap();
+        assert_eq!(accounts.key_of(&bob).await.unwrap(), Some(second), "and back");
+        let names: Vec<String> = admin.list().unwrap().into_iter().map(|account| account.username).collect();
+        assert_eq!(names, ["alice", "bob"]);
     }
 }

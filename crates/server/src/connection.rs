@@ -230,6 +230,7 @@ fn farewell_at(end: End) -> Farewell {
     match end {
         End::Replaced => Farewell::Close(REPLACED, "signed in on another connection"),
         End::GoingAway => Farewell::Close(CloseCode::Away.into(), "the server stops"),
+        End::Unbound => Farewell::Close(CloseCode::Policy.into(), "the operator took this name away"),
         End::BadMessages => Farewell::Close(CloseCode::Policy.into(), "too many bad messages"),
         // It does not read; it would not read this.
         End::TooSlow => Farewell::None,

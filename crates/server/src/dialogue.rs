@@ -6,7 +6,7 @@ mod relay;
 
 use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ahoy_protocol::error::{ErrorCode, ErrorMessage};
@@ -17,7 +17,7 @@ use ahoy_protocol::message::{ClientMessage, Contacts, Hello, IceServerList, Mess
 use ahoy_protocol::{CONTACTS_MAX, VERSION};
 
 use crate::ice;
-use crate::limits::{Network, Window, retry_s};
+use crate::limits::{Bucket, Network, Window, retry_s};
 use crate::mailbox::{End, Mailbox};
 use crate::registry::SignedIn;
 use crate::shared::{Line, Shared, deliver, now, text_of};
@@ -37,6 +37,8 @@ pub(crate) struct Dialogue {
     /// Under which host the client reached this server, as far as is known.
     host: String,
     state: State,
+    /// What all from its address may send together.
+    network_messages: Option<Arc<Mutex<Bucket>>>,
     bad_messages: Window,
 }
 
@@ -72,7 +74,8 @@ impl Dialogue {
         let state = State::WaitingForLogin { since: now() };
         let (network, bad_messages) = (address.into(), Window::new());
         let host = ice::host_without_login(&line.shared().config.hosts, local);
-        Ok(Self { line, network, challenge, host, state, bad_messages })
+        let network_messages = line.shared().bucket_of(address);
+        Ok(Self { line, network, challenge, host, state, network_messages, bad_messages })
     }
 
     /// Since when the server waits for a `login`, or for another after one that was refused.
@@ -102,6 +105,7 @@ impl Dialogue {
     pub(crate) async fn hear(&mut self, text: &str) {
         let now = now();
         let (call, understood) = understand(text);
+        self.shared().metrics.received(&understood, text.len());
         if !matches!(understood, Ok(ClientMessage::Ping)) {
             self.count();
         }
@@ -178,6 +182,14 @@ impl Dialogue {
     }
 
     fn spend(&self, bytes: usize, now: Instant) -> Result<(), Refusal> {
+        if let Some(bucket) = &self.network_messages {
+            let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
+            let wait = bucket.wait(1, now);
+            if !wait.is_zero() {
+                return Err(Refusal::rate_limited("too many messages from your address", wait));
+            }
+            bucket.spend(1);
+        }
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let spent = self.mailbox().spend(bytes, now);
         spent.map_err(|wait| Refusal::rate_limited("too many messages at once", wait))
@@ -194,6 +206,7 @@ impl Dialogue {
     fn refuse(&mut self, refusal: Refusal, call: Option<String>, now: Instant) {
         let Refusal { code, message, wait } = refusal;
         tracing::debug!(?code, message, "refused");
+        self.shared().metrics.refused(code);
         self.say(&ServerMessage::Error(ErrorMessage { code, message, call, retry_s: wait.map(retry_s) }));
         if code == ErrorCode::BadMessage {
             let allowance = self.shared().config.limits.bad_messages;

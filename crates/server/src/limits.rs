@@ -4,6 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Keys beyond this many active ones are refused, so that strangers cannot grow a counter's memory without bound.
@@ -31,6 +32,10 @@ pub struct Limits {
     pub messages: Rate,
     /// Bytes of the messages of one session.
     pub bytes: Rate,
+    /// Messages from one address, over all its sessions. Not of loopback: a reverse proxy may stand there.
+    pub network_messages: Rate,
+    /// Connections from one address, not loopback, that have not signed in; the oldest makes room for one more.
+    pub unsigned: usize,
     /// How many bytes may wait for a slow reader, or unacknowledged.
     pub waiting_bytes: usize,
 }
@@ -47,6 +52,8 @@ impl Default for Limits {
             bad_messages: Allowance { count: 3, span: MINUTE },
             messages: Rate { per_s: 100, burst: 300 },
             bytes: Rate { per_s: 256 * 1024, burst: 1024 * 1024 },
+            network_messages: Rate { per_s: 1_000, burst: 3_000 },
+            unsigned: 256,
             waiting_bytes: 256 * 1024,
         }
     }
@@ -99,6 +106,37 @@ impl Bucket {
 
     pub(crate) fn spend(&mut self, cost: u32) {
         self.tokens -= f64::from(cost);
+    }
+
+    fn is_full(&mut self, now: Instant) -> bool {
+        self.wait(self.rate.burst, now).is_zero()
+    }
+}
+
+/// One bucket for each network, as long as it is not full or somebody holds it.
+#[derive(Debug)]
+pub(crate) struct Buckets {
+    rate: Rate,
+    buckets: HashMap<Network, Arc<Mutex<Bucket>>>,
+    sweep_at: usize,
+}
+
+impl Buckets {
+    pub(crate) fn new(rate: Rate) -> Self {
+        Self { rate, buckets: HashMap::new(), sweep_at: SWEEP_MIN }
+    }
+
+    /// The bucket of a network, for a connection to keep.
+    pub(crate) fn of(&mut self, network: Network, now: Instant) -> Arc<Mutex<Bucket>> {
+        if self.buckets.len() >= self.sweep_at {
+            self.buckets.retain(|_, bucket| {
+                let is_full = bucket.lock().unwrap_or_else(PoisonError::into_inner).is_full(now);
+                Arc::strong_count(bucket) > 1 || !is_full
+            });
+            self.sweep_at = (self.buckets.len() * 2).max(SWEEP_MIN);
+        }
+        let bucket = self.buckets.entry(network).or_insert_with(|| Arc::new(Mutex::new(Bucket::new(self.rate, now))));
+        Arc::clone(bucket)
     }
 }
 

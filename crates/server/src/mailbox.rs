@@ -31,6 +31,8 @@ pub(crate) enum End {
     BadMessages,
     /// More waits for the client than a client may leave waiting.
     TooSlow,
+    /// The operator took the name away.
+    Unbound,
 }
 
 #[derive(Debug)]

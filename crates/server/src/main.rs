@@ -2,27 +2,29 @@
 
 #![forbid(unsafe_code)]
 
+mod accounts_command;
+mod turn_arguments;
+
 use std::io::{IsTerminal as _, Write as _};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use ahoy_server::hosts::{Host, Hosts};
 use ahoy_server::ice::{IceServerArgument, TurnOffer};
-use ahoy_server::turn::{RelayPorts, Secret, Turn, TurnConfig, TurnTls};
-use ahoy_server::{Accounts, Config, serve};
+use ahoy_server::turn::{Turn, TurnConfig};
+use ahoy_server::{Accounts, Config, Registration, serve};
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
+
+use crate::turn_arguments::{STUN_PORT, TurnArguments};
 
 /// Files that are open besides connections.
 #[cfg(unix)]
 const OTHER_FILES: u64 = 64;
-/// RFC 8489 §18.6.
-const STUN_PORT: u16 = 3478;
-/// Connections to the relay beyond one for each allocation.
-const MORE_CONNECTIONS: usize = 256;
 
 /// The Ahoy signaling server: where people who call each other by name find each other.
 ///
@@ -30,8 +32,10 @@ const MORE_CONNECTIONS: usize = 256;
 /// networks put a reverse proxy with TLS before it and name that with --trusted-proxy. Logs go to standard error;
 /// AHOY_LOG sets how much.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Where to listen; port 0 picks a free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:4280")]
     listen: SocketAddr,
@@ -52,6 +56,13 @@ struct Arguments {
     ice_server: Vec<IceServerArgument>,
     #[command(flatten)]
     turn: TurnArguments,
+    /// Who may have a name that nobody has: anybody (`open`), whoever brings a code of `ahoy-server accounts invite`, or
+    /// nobody
+    #[arg(long, value_name = "WHO", default_value = "open")]
+    registration: Registration,
+    /// Where Prometheus finds metrics, at /metrics, or `off` [default: 127.0.0.1:9280, if that is free]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics: Option<MetricsArgument>,
     /// Take no guests
     #[arg(long)]
     no_guests: bool,
@@ -59,92 +70,51 @@ struct Arguments {
     #[arg(long, value_name = "ADDRESS")]
     trusted_proxy: Vec<IpAddr>,
     /// Connections at a time
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
     max_connections: usize,
     /// Names that one address may sign in with for the first time in an hour
     #[arg(long, value_name = "N", default_value_t = 10)]
     new_names: usize,
 }
 
-/// The relay for those whom no direct path joins.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "STUN and TURN")]
-struct TurnArguments {
-    /// Start no STUN and TURN server
-    #[arg(long, conflicts_with_all = ["turn_listen", "turn_tls_listen"])]
-    no_turn: bool,
-    /// Where it listens over UDP and TCP (repeatable). Without it: the address of --listen, port 3478
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    turn_listen: Vec<SocketAddr>,
-    /// Where it listens over TLS
-    #[arg(long, value_name = "ADDRESS:PORT", requires_all = ["turn_tls_cert", "turn_tls_key"])]
-    turn_tls_listen: Option<SocketAddr>,
-    /// The certificate chain for that, in PEM
-    #[arg(long, value_name = "FILE", requires = "turn_tls_listen")]
-    turn_tls_cert: Option<PathBuf>,
-    /// Its key, in PEM
-    #[arg(long, value_name = "FILE", requires = "turn_tls_listen")]
-    turn_tls_key: Option<PathBuf>,
-    /// The address that others see this machine at, where a 1:1 NAT stands before it (one of a family)
-    #[arg(long, value_name = "ADDRESS")]
-    external_ip: Vec<IpAddr>,
-    /// The UDP ports from which it relays
-    #[arg(long, value_name = "LOW-HIGH", default_value = "49152-65535")]
-    turn_relay_ports: RelayPorts,
-    /// Relay to private addresses too: for a server within one network
-    #[arg(long)]
-    turn_allow_private: bool,
-    /// A file with the secret that credentials are made with, for several servers with one name. Without it: another at
-    /// each start
-    #[arg(long, value_name = "FILE")]
-    turn_secret_file: Option<PathBuf>,
-    /// How long credentials hold, in seconds; for guests no longer than 900
-    #[arg(long, value_name = "SECONDS", default_value_t = 43_200, value_parser = clap::value_parser!(u32).range(10..=604_800))]
-    turn_ttl: u32,
-    /// Relays at a time
-    #[arg(long, value_name = "N", default_value_t = 1_000)]
-    turn_max_allocations: usize,
+#[derive(Debug, Subcommand)]
+enum Command {
+    Accounts(accounts_command::AccountsCommand),
 }
 
-impl TurnArguments {
-    /// `None`: it is not wanted.
-    fn config(&self, listen: SocketAddr) -> anyhow::Result<Option<TurnConfig>> {
-        if self.no_turn {
-            return Ok(None);
-        }
-        let secret = match &self.turn_secret_file {
-            Some(file) => {
-                let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-                Secret::new(text.trim())?
-            }
-            None => Secret::random().context("the system has no randomness")?,
-        };
-        let port = if listen.port() == 0 { 0 } else { STUN_PORT };
-        let addresses = match &self.turn_listen[..] {
-            [] => vec![SocketAddr::new(listen.ip(), port)],
-            named => named.to_vec(),
-        };
-        let mut config = TurnConfig::new(addresses, secret);
-        if let (Some(listen), Some(certificate), Some(key)) =
-            (self.turn_tls_listen, self.turn_tls_cert.clone(), self.turn_tls_key.clone())
-        {
-            config.tls = Some(TurnTls { listen, certificate, key });
-        }
-        config.external = self.external_ip.clone();
-        config.ports = self.turn_relay_ports.clone();
-        config.allow_private = self.turn_allow_private;
-        config.limits.allocations = self.turn_max_allocations;
-        config.limits.connections = self.turn_max_allocations.saturating_add(MORE_CONNECTIONS);
-        Ok(Some(config))
-    }
+/// Where to serve metrics when nothing is said about it.
+const METRICS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9280);
 
-    fn files(&self) -> usize {
-        if self.no_turn { 0 } else { self.turn_max_allocations.saturating_mul(2).saturating_add(MORE_CONNECTIONS) }
+/// `--metrics`.
+#[derive(Debug, Clone, Copy)]
+enum MetricsArgument {
+    Off,
+    At(SocketAddr),
+}
+
+impl FromStr for MetricsArgument {
+    type Err = std::net::AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "off" { Ok(Self::Off) } else { text.parse().map(Self::At) }
     }
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(Command::Accounts(command)) = arguments.command {
+        return match command.run() {
+            Ok(said) => {
+                // Whoever started it may not care to read.
+                let _ = std::io::stdout().write_all(said.as_bytes());
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("ahoy-server: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let filter = EnvFilter::try_from_env("AHOY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = std::io::stderr().is_terminal();
     // It warns of every datagram that is none of its own: whoever sends those would fill the log.
@@ -163,7 +133,9 @@ fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (listen, connections_max) = (arguments.listen, arguments.max_connections);
     let (turn, files) = (arguments.turn.config(listen)?, arguments.turn.files());
+    let metrics = metrics_listener(arguments.metrics).await?;
     let mut config = config(arguments)?;
+    config.metrics = metrics;
     allow_files(connections_max.saturating_add(files));
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     let turn = turn.map(|turn| start(turn, &mut config)).transpose()?;
@@ -194,7 +166,27 @@ fn start(config: TurnConfig, server: &mut Config) -> anyhow::Result<Turn> {
     }
     let turn = Turn::start(config)?;
     server.ice.turn = Some(TurnOffer::of(&turn, secret));
+    server.turn_metrics = Some(turn.metrics());
     Ok(turn)
+}
+
+/// Another server on the same machine may have the default place; that keeps nobody from calling.
+async fn metrics_listener(argument: Option<MetricsArgument>) -> anyhow::Result<Option<TcpListener>> {
+    let listener = match argument {
+        Some(MetricsArgument::Off) => return Ok(None),
+        Some(MetricsArgument::At(address)) => {
+            TcpListener::bind(address).await.with_context(|| format!("cannot serve metrics on {address}"))?
+        }
+        None => match TcpListener::bind(METRICS).await {
+            Ok(listener) => listener,
+            Err(error) => {
+                tracing::info!(%error, "no metrics on {METRICS}; --metrics names another place");
+                return Ok(None);
+            }
+        },
+    };
+    tracing::info!("metrics on http://{}/metrics", listener.local_addr()?);
+    Ok(Some(listener))
 }
 
 fn config(arguments: Arguments) -> anyhow::Result<Config> {
@@ -211,6 +203,7 @@ fn config(arguments: Arguments) -> anyhow::Result<Config> {
     config.ice.servers = arguments.ice_server;
     config.ice.keyed_ttl_s = arguments.turn.turn_ttl;
     config.ice.guest_ttl_s = config.ice.guest_ttl_s.min(arguments.turn.turn_ttl);
+    config.registration = arguments.registration;
     config.trusted_proxies = arguments.trusted_proxy;
     config.connections_max = arguments.max_connections;
     config.limits.new_names.count = arguments.new_names;

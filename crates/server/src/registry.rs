@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use ahoy_protocol::SESSIONS_MAX;
 use ahoy_protocol::id::{Address, CallId, DeviceAddress, SessionId, Username};
+use ahoy_protocol::identity::PublicKey;
 use ahoy_protocol::signal::{CloseReason, ProgressState, Signal};
 use subtle::ConstantTimeEq as _;
 
@@ -40,6 +41,8 @@ struct Session<L> {
     serial: u64,
     resume: String,
     link: L,
+    /// The key that signed in; guests have none.
+    key: Option<PublicKey>,
     contacts: HashSet<Username>,
     /// Since when it has no connection.
     gone_at: Option<Instant>,
@@ -104,6 +107,7 @@ impl<L: Clone> Registry<L> {
         address: DeviceAddress,
         shown: Option<&str>,
         resume: String,
+        key: Option<PublicKey>,
         link: L,
     ) -> Result<Entry<L>, Refused> {
         let earlier = self.check(&address, shown)?;
@@ -121,7 +125,7 @@ impl<L: Clone> Registry<L> {
         let serial = self.last_serial;
         let user = self.users.entry(address.username.clone()).or_insert_with(User::new);
         let (id, contacts) = (address.session, HashSet::new());
-        user.sessions.push(Session { id, serial, resume, link, contacts, gone_at: None });
+        user.sessions.push(Session { id, serial, resume, link, key, contacts, gone_at: None });
         Ok(Entry { who: SignedIn { address, serial }, replaced, notices })
     }
 
@@ -178,6 +182,28 @@ impl<L: Clone> Registry<L> {
         }
         notices.extend(lost.into_iter().filter_map(|opening| self.offline(username, &opening)));
         notices
+    }
+
+    /// How many users, sessions, and of these such without a connection there are.
+    pub(crate) fn sizes(&self) -> (usize, usize, usize) {
+        let sessions = || self.users.values().flat_map(|user| &user.sessions);
+        (self.users.len(), sessions().count(), sessions().filter(|session| session.gone_at.is_some()).count())
+    }
+
+    /// Who is here with which key.
+    pub(crate) fn owners(&self) -> Vec<(SignedIn, PublicKey)> {
+        let owners = self.users.iter().flat_map(|(username, user)| {
+            user.sessions.iter().filter_map(|session| {
+                let address = DeviceAddress { username: username.clone(), session: session.id };
+                Some((SignedIn { address, serial: session.serial }, session.key?))
+            })
+        });
+        owners.collect()
+    }
+
+    /// How a session is reached.
+    pub(crate) fn link(&self, who: &SignedIn) -> Option<L> {
+        Some(self.session(who)?.link.clone())
     }
 
     /// Whether this sign-in still stands.

@@ -6,6 +6,7 @@
 //! No lock is held across an `.await`. Order: registry, then mailbox; the counters are taken alone.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -14,9 +15,12 @@ use ahoy_protocol::id::Username;
 use ahoy_protocol::message::{Presence, ServerMessage};
 use serde_json::Value;
 
+use crate::accounts::AccountsError;
 use crate::config::Config;
-use crate::limits::{Counter, Network};
+use crate::gate::Gate;
+use crate::limits::{Bucket, Buckets, Counter, Network};
 use crate::mailbox::{End, Mailbox};
+use crate::metrics::Metrics;
 use crate::registry::{News, Notice, Registry};
 
 #[derive(Debug)]
@@ -25,7 +29,20 @@ pub(crate) struct Shared {
     open: Mutex<HashMap<u64, Arc<Mailbox>>>,
     registry: Mutex<Registry<Arc<Mailbox>>>,
     pub(crate) config: Config,
+    pub(crate) metrics: Metrics,
     counters: Mutex<Counters>,
+    gate: Mutex<Gate>,
+    buckets: Mutex<Buckets>,
+}
+
+/// How many there are now.
+#[derive(Debug)]
+pub(crate) struct Sizes {
+    pub(crate) connections: usize,
+    pub(crate) unsigned: usize,
+    pub(crate) sessions: usize,
+    pub(crate) lingering: usize,
+    pub(crate) users: usize,
 }
 
 /// The limits that outlive a connection.
@@ -56,8 +73,53 @@ impl Shared {
             offers: Counter::new(limits.offers),
             unanswerable: Counter::new(limits.unanswerable),
         };
-        let counters = Mutex::new(counters);
-        Self { config, registry: Mutex::new(Registry::new()), counters, open: Mutex::default() }
+        // Half of all places are kept for those who sign in.
+        let gate = Mutex::new(Gate::new(config.connections_max.div_ceil(2), limits.unsigned));
+        let buckets = Mutex::new(Buckets::new(limits.network_messages));
+        let (open, registry, counters) = (Mutex::default(), Mutex::new(Registry::new()), Mutex::new(counters));
+        Self { open, registry, config, metrics: Metrics::default(), counters, gate, buckets }
+    }
+
+    pub(crate) fn gate(&self) -> MutexGuard<'_, Gate> {
+        lock(&self.gate)
+    }
+
+    /// A client's address is known, which a reverse proxy tells only with its request. Loopback is nobody's address:
+    /// a reverse proxy that was not named stands there, or the operator.
+    pub(crate) fn locate(&self, number: u64, address: IpAddr) {
+        if !address.to_canonical().is_loopback() {
+            let sent_away = self.gate().set_network(number, address.into());
+            self.metrics.connections_sent_away.add(sent_away);
+        }
+    }
+
+    /// What an address may send, if it is limited.
+    pub(crate) fn bucket_of(&self, address: IpAddr) -> Option<Arc<Mutex<Bucket>>> {
+        (!address.to_canonical().is_loopback()).then(|| lock(&self.buckets).of(address.into(), now()))
+    }
+
+    pub(crate) fn sizes(&self) -> Sizes {
+        let connections = lock(&self.open).len();
+        let unsigned = self.gate().len();
+        let (users, sessions, lingering) = self.registry().sizes();
+        Sizes { connections, unsigned, sessions, lingering, users }
+    }
+
+    /// Ends the sessions whose name the operator took from their key.
+    pub(crate) async fn check_owners(&self) -> Result<(), AccountsError> {
+        let owners = self.registry().owners();
+        for (who, key) in owners {
+            if self.config.accounts.key_of(&who.address.username).await? == Some(key) {
+                continue;
+            }
+            tracing::info!(address = %who.address, "the operator took this name away");
+            let mut registry = self.registry();
+            if let Some(mailbox) = registry.link(&who) {
+                mailbox.end(End::Unbound);
+            }
+            deliver(registry.sign_out(&who));
+        }
+        Ok(())
     }
 
     pub(crate) fn registry(&self) -> MutexGuard<'_, Registry<Arc<Mailbox>>> {
@@ -96,6 +158,11 @@ impl Line {
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// The connection's number.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     /// From now on this connection is that of another mailbox, whose old connection is gone.

@@ -132,7 +132,7 @@ mod tests {
     fn book_of_bob() -> Connection {
         let connection = Connection::open_in_memory().unwrap();
         schema::prepare(&connection).unwrap();
-        bind(&connection, &name("bob"), Binary([1; 32])).unwrap();
+        bind(&connection, &name("bob"), Binary([1; 32]), None).unwrap();
         connection
     }
 

@@ -10,7 +10,8 @@ use ahoy_protocol::identity::{Binary, PublicKey, login_statement};
 use ahoy_protocol::message::{Login, MissedCalls, ServerMessage, Welcome};
 
 use super::{Dialogue, ECHO_MAX, Refusal, State};
-use crate::accounts::AccountsError;
+use crate::accounts::{AccountsError, Binding};
+use crate::config::Registration;
 use crate::ice;
 use crate::mailbox::Resumption;
 use crate::receipt::Receipt;
@@ -34,13 +35,17 @@ impl Dialogue {
         }
         let bad_name = |error: ahoy_protocol::id::IdError| Refusal::new(ErrorCode::BadUsername, error.to_string());
         let username: Username = login.username.parse().map_err(bad_name)?;
-        if username.is_guest() {
+        let key = if username.is_guest() {
             self.check_guest(&login)?;
+            None
         } else {
             let key = self.check_signature(&login, &username, now)?;
-            self.check_account(&username, key, now).await?;
-        }
-        self.enter(username, &login, now).await
+            self.check_account(&username, key, login.invite.as_deref(), now).await?;
+            Some(key)
+        };
+        self.enter(username, &login, key, now).await?;
+        self.shared().gate().leave(self.line.number());
+        Ok(())
     }
 
     fn check_guest(&self, login: &Login) -> Result<(), Refusal> {
@@ -72,19 +77,49 @@ impl Dialogue {
     }
 
     /// Binds a new name to its first key, within what one network may take, and keeps others from a bound one.
-    async fn check_account(&self, username: &Username, key: PublicKey, now: Instant) -> Result<(), Refusal> {
-        let accounts = &self.shared().config.accounts;
-        let bound = match accounts.key_of(username).await? {
-            Some(bound) => bound,
-            None => {
-                self.take_new_name(now)?;
-                accounts.bind(username, key).await?
-            }
+    async fn check_account(
+        &self,
+        username: &Username,
+        key: PublicKey,
+        invite: Option<&str>,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let bound = match self.shared().config.accounts.key_of(username).await? {
+            Some(bound) => Binding::To(bound),
+            None => self.bind(username, key, invite, now).await?,
         };
-        if bound == key {
-            return Ok(());
+        match bound {
+            Binding::To(bound) if bound == key => Ok(()),
+            Binding::To(_) => Err(self.failed(ErrorCode::UsernameTaken, "this name belongs to another key", now)),
+            Binding::Barred => {
+                Err(self.failed(ErrorCode::UsernameTaken, "the operator took this name from this key", now))
+            }
+            Binding::NotInvited => {
+                Err(self.failed(ErrorCode::RegistrationClosed, "this invitation is wrong, used up or too old", now))
+            }
         }
-        Err(self.failed(ErrorCode::UsernameTaken, "this name belongs to another key", now))
+    }
+
+    /// A name that nobody has, if such names may be had.
+    async fn bind(
+        &self,
+        username: &Username,
+        key: PublicKey,
+        invite: Option<&str>,
+        now: Instant,
+    ) -> Result<Binding, Refusal> {
+        let config = &self.shared().config;
+        let closed = |message: &str| Refusal::new(ErrorCode::RegistrationClosed, message);
+        let invitation = match config.registration {
+            Registration::Open => None,
+            Registration::Invite => {
+                let missing = "new names need an invitation; ask the operator of this server for one";
+                Some(invite.ok_or_else(|| closed(missing))?.to_owned())
+            }
+            Registration::Closed => return Err(closed("this server takes no new names")),
+        };
+        self.take_new_name(now)?;
+        Ok(config.accounts.bind(username, key, invitation).await?)
     }
 
     fn take_new_name(&self, now: Instant) -> Result<(), Refusal> {
@@ -97,7 +132,13 @@ impl Dialogue {
         Ok(())
     }
 
-    async fn enter(&mut self, username: Username, login: &Login, now: Instant) -> Result<(), Refusal> {
+    async fn enter(
+        &mut self,
+        username: Username,
+        login: &Login,
+        key: Option<PublicKey>,
+        now: Instant,
+    ) -> Result<(), Refusal> {
         if let Some(host) = login.host.as_deref().filter(|host| self.shared().config.hosts.are(host)) {
             self.host = ice::name_of(host).to_owned();
         }
@@ -106,9 +147,11 @@ impl Dialogue {
             && self.resume(&address, token, login.seq.unwrap_or(0)).await
         {
             tracing::debug!(%address, "back");
+            self.shared().metrics.resumptions.add(1);
             return Ok(());
         }
-        self.begin_session(address, login.resume.as_deref(), now)?;
+        self.begin_session(address, login.resume.as_deref(), key, now)?;
+        self.shared().metrics.sign_ins.add(1);
         self.tell_missed().await;
         Ok(())
     }
@@ -142,12 +185,18 @@ impl Dialogue {
         false
     }
 
-    fn begin_session(&mut self, address: DeviceAddress, shown: Option<&str>, now: Instant) -> Result<(), Refusal> {
+    fn begin_session(
+        &mut self,
+        address: DeviceAddress,
+        shown: Option<&str>,
+        key: Option<PublicKey>,
+        now: Instant,
+    ) -> Result<(), Refusal> {
         let resume = new_token()?;
         let welcome = self.welcome(&address, None, resume.clone());
         let shared = Arc::clone(self.shared());
         let mut registry = shared.registry();
-        match registry.sign_in(address, shown, resume, Arc::clone(self.line.mailbox())) {
+        match registry.sign_in(address, shown, resume, key, Arc::clone(self.line.mailbox())) {
             Ok(Entry { who, replaced, notices }) => {
                 if let Some(earlier) = replaced {
                     self.mailbox().inherit(&earlier);

@@ -25,7 +25,7 @@ impl House {
     }
 
     fn try_enter(&mut self, device: &str, shown: Option<&str>) -> Result<Entry<String>, Refused> {
-        self.registry.sign_in(address(device), shown, format!("resume {device}"), device.to_owned())
+        self.registry.sign_in(address(device), shown, format!("resume {device}"), None, device.to_owned())
     }
 
     fn list(&mut self, who: &SignedIn, names: &[&str]) -> Vec<String> {

@@ -3,9 +3,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod accounts;
 mod calls;
 mod harness;
+mod hostile;
 mod limits;
+mod metrics;
 mod missed;
 mod presence;
 mod program;

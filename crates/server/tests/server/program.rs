@@ -10,13 +10,13 @@ use tokio::time::Instant;
 
 use crate::harness::*;
 
-struct Program {
-    child: Child,
-    address: SocketAddr,
+pub(crate) struct Program {
+    pub(crate) child: Child,
+    pub(crate) address: SocketAddr,
 }
 
 impl Program {
-    fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut child = command(&["--listen", "127.0.0.1:0"]).args(arguments).spawn().unwrap();
         let mut line = String::new();
         let mut out = BufReader::new(child.stdout.take().unwrap());
@@ -49,7 +49,7 @@ impl Drop for Program {
     }
 }
 
-fn command(arguments: &[&str]) -> Command {
+pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ahoy-server"));
     command.args(arguments).env_remove("AHOY_LOG").stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -124,9 +124,13 @@ fn what_it_cannot_do_it_says_and_exits_with_1() {
 
 #[test]
 fn a_wrong_command_line_exits_with_2() {
-    for arguments in
-        [&["--listen", "nowhere"][..], &["--public-host", "a b"], &["--ice-server", "http://x"], &["--what"]]
-    {
+    for arguments in [
+        &["--listen", "nowhere"][..],
+        &["--public-host", "a b"],
+        &["--ice-server", "http://x"],
+        &["--what"],
+        &["--metrics", "x"],
+    ] {
         assert_eq!(wait(&mut command(arguments).spawn().unwrap()), Some(2), "{arguments:?}");
     }
 }

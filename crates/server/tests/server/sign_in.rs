@@ -243,3 +243,14 @@ async fn every_message_after_welcome_is_numbered_whatever_it_is() {
     numbers.push(alice.next().await["seq"].as_u64().unwrap());
     assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
 }
+
+#[tokio::test]
+async fn a_login_overheard_on_one_connection_is_worth_nothing_on_another() {
+    let server = Server::start().await;
+    let mut first = server.connect().await;
+    let login = first.login_as("alice", 1, &key_of("alice"));
+    assert_eq!(first.ask(login.clone()).await["type"], "welcome");
+    assert_eq!(server.connect().await.refused(login.clone()).await, "bad_signature");
+    first.leave().await;
+    assert_eq!(server.connect().await.refused(login).await, "bad_signature");
+}
