@@ -245,7 +245,11 @@ fn starve(lasts: Duration) {
     let over = AtomicBool::new(false);
     scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(|| while !over.load(Ordering::Relaxed) {});
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
         }
         sleep(lasts);
         over.store(true, Ordering::Relaxed);
