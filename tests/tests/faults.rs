@@ -7,6 +7,8 @@ mod network;
 mod peer;
 #[path = "faults/rig.rs"]
 mod rig;
+#[path = "faults/server.rs"]
+mod server;
 #[path = "faults/soak.rs"]
 mod soak;
 

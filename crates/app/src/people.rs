@@ -92,6 +92,18 @@ impl People {
         person.last = Some(last);
     }
 
+    /// So many calls of theirs were missed, the last of them as said; one that is older than the last known changes only
+    /// the count.
+    pub(crate) fn record_missed(&mut self, username: &Username, last: LastCall, count: u32) {
+        let known = self.find(username).and_then(|person| person.last.clone());
+        let earlier = self.find(username).map_or(0, |person| person.missed);
+        self.record(username, last.clone());
+        if let Some(person) = self.people.iter_mut().find(|person| person.username == *username) {
+            person.missed = earlier.saturating_add(count);
+            person.last = known.filter(|known| known.at_ms > last.at_ms).or(Some(last));
+        }
+    }
+
     /// The user looked at what they missed. Returns whether there was anything.
     pub(crate) fn see_missed(&mut self, username: &Username) -> bool {
         let person = self.people.iter_mut().find(|person| person.username == *username);
@@ -173,6 +185,21 @@ mod tests {
         people.record(&name("bob"), call(Direction::Missed, 3));
         people.record(&name("bob"), call(Direction::Outgoing, 4));
         assert_eq!(people.find(&name("bob")).unwrap().missed, 0);
+    }
+
+    #[test]
+    fn what_was_missed_while_away_counts_and_is_put_in_its_place_in_time() {
+        let mut people = People::default();
+        people.record(&name("bob"), call(Direction::Outgoing, 5));
+        people.record(&name("carol"), call(Direction::Missed, 5));
+        people.record_missed(&name("bob"), call(Direction::Missed, 3), 2);
+        people.record_missed(&name("carol"), call(Direction::Missed, 9), 3);
+        people.record_missed(&name("dave"), call(Direction::Missed, 7), 1);
+        assert_eq!(names(&people), ["carol", "dave", "bob"]);
+        let of = |user: &str| people.find(&name(user)).map(|person| (person.missed, person.last.clone().unwrap()));
+        assert_eq!(of("bob"), Some((2, call(Direction::Outgoing, 5))));
+        assert_eq!(of("carol"), Some((4, call(Direction::Missed, 9))));
+        assert_eq!(of("dave"), Some((1, call(Direction::Missed, 7))));
     }
 
     #[test]

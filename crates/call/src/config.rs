@@ -40,6 +40,12 @@ pub struct Timers {
     pub path: Duration,
     /// A lost path may come back.
     pub lost: Duration,
+    /// A restart of ICE takes the old path away; it is called lost if no new one is there after this.
+    pub stall: Duration,
+    /// A lost path may heal by itself once a way to agree on a new one is known.
+    pub heal: Duration,
+    /// A restart of ICE has this long before it is tried again, or what is unanswered of it said again.
+    pub restart: Duration,
     /// After `glare` for the own call, until the other user's call is there.
     pub glare: Duration,
     /// The transport makes, applies or rolls back a description.
@@ -52,6 +58,9 @@ pub struct Timers {
     pub ping_idle: Duration,
     /// Between two `ping`s while there is one (section 1).
     pub ping_call: Duration,
+    /// A `ping` may wait for its `pong`, or for any other sign of life. With the 4 s between two in a call a server that
+    /// stands still is noticed within 4 s and twice this.
+    pub ping_answer: Duration,
     /// The shortest wait before the link is opened again.
     pub back_off_min: Duration,
     /// The longest wait before the link is opened again.
@@ -66,13 +75,17 @@ impl Default for Timers {
             ring: Duration::from_secs(60),
             dial: Duration::from_secs(65),
             path: Duration::from_secs(20),
-            lost: Duration::from_secs(30),
+            lost: Duration::from_secs(45),
+            stall: Duration::from_secs(2),
+            heal: Duration::from_secs(1),
+            restart: Duration::from_secs(5),
             glare: Duration::from_secs(2),
             work: Duration::from_secs(10),
             negotiation: Duration::from_secs(15),
             link: Duration::from_secs(10),
             ping_idle: Duration::from_secs(15),
             ping_call: Duration::from_secs(4),
+            ping_answer: Duration::from_millis(2_500),
             back_off_min: Duration::from_millis(250),
             back_off_max: Duration::from_secs(5),
             ended: Duration::from_mins(10),

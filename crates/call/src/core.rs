@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use ahoy_protocol::MISSED_CALLS_MAX;
 use ahoy_protocol::error::ErrorMessage;
 use ahoy_protocol::id::{CallId, Username};
 use ahoy_protocol::message::{Received, ServerMessage};
@@ -17,20 +18,26 @@ use crate::output::{Event, Output};
 use crate::time::Time;
 use crate::view::{LinkView, View};
 
+mod again;
+mod held;
 mod opening;
+
+pub(crate) use again::Said;
 
 /// The rules of a call.
 #[derive(Debug)]
 pub struct Core {
     device: Device,
     call: Option<Call>,
+    again: Option<again::Again>,
+    held: held::Held,
 }
 
 impl Core {
     /// Signed out, without a call.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { device: Device::new(config), call: None }
+        Self { device: Device::new(config), call: None, again: None, held: held::Held::default() }
     }
 
     /// Takes in what happened at `now`. Deadlines that have come by then are acted on first.
@@ -40,6 +47,10 @@ impl Core {
         match input {
             Input::Tick => {}
             Input::Person(command) => self.handle_command(command),
+            Input::Woke | Input::NetworkChanged => {
+                let news = self.device.link.open_again(self.device.now, &mut self.device.outputs);
+                self.handle_link_news(news);
+            }
             Input::Link { serial, input } => {
                 let now = self.device.now;
                 let news = self.device.link.handle(now, serial, input, &mut self.device.outputs);
@@ -59,7 +70,7 @@ impl Core {
     pub fn poll_timeout(&self) -> Option<Time> {
         let link = self.device.link.deadline(self.call.is_some());
         let call = self.call.as_ref().and_then(Call::deadline);
-        link.into_iter().chain(call).min()
+        link.into_iter().chain(call).chain(self.again_at()).chain(self.held_until()).min()
     }
 
     /// A snapshot for the screen.
@@ -77,6 +88,10 @@ impl Core {
         let (now, in_call) = (self.device.now, self.call.is_some());
         let news = self.device.link.handle_deadline(now, in_call, &mut self.device.outputs);
         self.handle_link_news(news);
+        if self.held_until().is_some_and(|until| until <= now) {
+            self.release_held();
+        }
+        self.handle_again_deadline();
         if let Some(call) = &mut self.call {
             let flow = call.handle_deadline(&mut self.device);
             self.go_on_or_end(flow);
@@ -154,22 +169,39 @@ impl Core {
 
     fn handle_link_news(&mut self, news: LinkNews) {
         match news {
-            LinkNews::SignedIn => {
+            LinkNews::SignedIn { resumed } => {
+                self.server_heard(true);
+                // Also when nothing was lost: the answer says who is here now.
                 if !self.device.contacts.view().is_empty() {
                     self.send_contacts();
                 }
+                if resumed {
+                    self.begin_to_hold();
+                } else {
+                    self.begin_to_say_again();
+                }
             }
             LinkNews::Lost => self.device.contacts.forget_presence(),
-            LinkNews::Message(message) => self.handle_message(message),
+            LinkNews::Message(message) => {
+                self.server_heard(matches!(message, ServerMessage::IceServers(_)));
+                self.handle_message(message);
+            }
             LinkNews::Nothing => {}
             LinkNews::Stale => self.device.counters.stale += 1,
+        }
+    }
+
+    /// The link is up: what a call waits for that looks for a new path.
+    fn server_heard(&mut self, with_servers: bool) {
+        if let Some(call) = &mut self.call {
+            call.server_heard(&self.device, with_servers);
         }
     }
 
     /// Tells the server whom the user knows; without a link, the next sign-in does.
     fn send_contacts(&mut self) {
         if let (LinkView::SignedIn, Some(message)) = (self.device.link.view(), self.device.contacts.message()) {
-            self.device.outputs.push_back(Output::Send(message));
+            self.device.through_link(Output::Send(message));
         }
     }
 
@@ -185,20 +217,44 @@ impl Core {
                     self.device.event(Event::Presence { username: presence.username, online: presence.online });
                 }
             }
-            ServerMessage::IceServers(list) => self.device.event(Event::IceServers(list.ice_servers)),
-            // A sign of life, and what has no place after the sign-in.
-            ServerMessage::Missed(_) | ServerMessage::Pong | ServerMessage::Hello(_) | ServerMessage::Welcome(_) => {}
+            ServerMessage::IceServers(list) => {
+                self.device.event(Event::IceServers(list.ice_servers));
+                if let Some(call) = &mut self.call {
+                    let flow = call.take_ice_servers(&mut self.device);
+                    self.go_on_or_end(flow);
+                }
+            }
+            ServerMessage::Missed(missed) => {
+                let mut calls = missed.calls;
+                // What more there is the server has made up.
+                calls.truncate(MISSED_CALLS_MAX);
+                calls.retain(|call| call.from != self.device.config.me);
+                if !calls.is_empty() {
+                    self.device.event(Event::MissedWhileAway(calls));
+                }
+            }
+            // It comes behind all that waited.
+            ServerMessage::Pong => self.release_held(),
+            // What has no place after the sign-in.
+            ServerMessage::Hello(_) | ServerMessage::Welcome(_) => {}
         }
     }
 
     fn handle_error(&mut self, error: ErrorMessage) {
         match error.call.as_deref().map(str::parse::<CallId>) {
+            Some(Ok(id)) if self.is_not_back_yet(&error, id) => {}
             Some(Ok(id)) => self.in_call(id, |call, device| call.server_error(device, error)),
             Some(Err(_)) | None => self.device.counters.unknown_call += 1,
         }
     }
 
     fn handle_signal(&mut self, received: Received) {
+        if let Some(received) = self.hold(received) {
+            self.handle_signal_now(received);
+        }
+    }
+
+    fn handle_signal_now(&mut self, received: Received) {
         let Received { from, devices, age_ms, signal } = received;
         let id = signal.call();
         if let Some(call) = &mut self.call
@@ -249,6 +305,7 @@ impl Core {
     fn end_call(&mut self, ending: Ending) {
         if let Some(call) = self.call.take() {
             call.end(&mut self.device, ending);
+            self.forget_what_was_said();
         }
     }
 }
@@ -256,9 +313,9 @@ impl Core {
 /// Whether the sender believes in a call that must be told to be over (section 5, "close").
 fn expects_a_call(signal: &Signal) -> bool {
     match signal {
-        Signal::Offer(_) | Signal::Answer(_) => true,
+        Signal::Offer(_) | Signal::Answer(_) | Signal::Restart(_) => true,
         Signal::Progress(progress) => progress.state == ProgressState::Accepted,
-        Signal::Candidate(_) | Signal::Restart(_) | Signal::Close(_) => false,
+        Signal::Candidate(_) | Signal::Close(_) => false,
     }
 }
 

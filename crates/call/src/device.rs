@@ -11,12 +11,13 @@ use ahoy_protocol::signal::{Close, CloseReason, Signal};
 
 use crate::config::Config;
 use crate::contacts::Contacts;
+use crate::core::Said;
 use crate::ended::EndedCalls;
 use crate::link::Link;
 use crate::output::{Event, Output, PeerCommand, Trust, UnsignedDescription, Via};
 use crate::rings::Rings;
 use crate::time::Time;
-use crate::view::Counters;
+use crate::view::{Counters, LinkView};
 
 /// This device, apart from its call.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ pub(crate) struct Device {
     pub(crate) contacts: Contacts,
     pub(crate) ended: EndedCalls,
     pub(crate) rings: Rings,
+    pub(crate) said: Said,
     pub(crate) counters: Counters,
     pub(crate) outputs: VecDeque<Output>,
 }
@@ -42,6 +44,7 @@ impl Device {
             contacts: Contacts::new(&config.me, usernames, keys),
             ended: EndedCalls::new(config.timers.ended),
             rings: Rings::default(),
+            said: Said::default(),
             counters: Counters::default(),
             outputs: VecDeque::new(),
             config,
@@ -62,6 +65,7 @@ impl Device {
 
     /// Sends through the server, now or when the link is back.
     pub(crate) fn send(&mut self, to: Address, signal: Signal) {
+        self.said.note_signal(&to, &signal);
         self.through_link(Output::Send(ClientMessage::Relay(Relay::new(to, signal))));
     }
 
@@ -69,8 +73,16 @@ impl Device {
         self.send(to, Signal::Close(Close { call, reason, by: None }));
     }
 
+    /// Asks the server for fresh ICE servers, unless the link is away: then the next sign-in brings them.
+    pub(crate) fn ask_ice_servers(&mut self) {
+        if self.link.view() == LinkView::SignedIn {
+            self.through_link(Output::Send(ClientMessage::IceServers));
+        }
+    }
+
     /// Sends through the server, now or when the link is back.
     pub(crate) fn send_description(&mut self, to: Address, description: UnsignedDescription) {
+        self.said.note_description(&to, &description);
         self.through_link(Output::SendDescription { via: Via::Server(to), description });
     }
 
@@ -108,7 +120,8 @@ impl Device {
         }
     }
 
-    fn through_link(&mut self, output: Output) {
+    /// Sends through the server, now or when the link is back. One that finds no room is counted.
+    pub(crate) fn through_link(&mut self, output: Output) {
         if !self.link.send(output, &mut self.outputs) {
             self.counters.refused += 1;
         }

@@ -76,6 +76,8 @@ pub enum Failure {
     NoConfirmation,
     /// The path of a connected call is gone and did not come back.
     PathLost,
+    /// The path is gone, and the server says that so is the other device.
+    PeerGone,
     /// The peer connection could not do its part.
     Transport(String),
     /// The peer connection never reported back.
@@ -162,6 +164,7 @@ impl fmt::Display for Failure {
             ),
             Self::NoConfirmation => f.write_str("They accepted, but nothing more came from them; call again."),
             Self::PathLost => f.write_str("The connection was lost and did not come back; call again."),
+            Self::PeerGone => f.write_str("They are gone; call again when they are back."),
             Self::Transport(detail) => write!(f, "The connection could not be set up ({detail}); call again."),
             Self::TransportSilent => f.write_str("The connection could not be set up in time; call again."),
             Self::Remote => f.write_str("The call failed on their side; call again."),

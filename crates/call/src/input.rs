@@ -14,6 +14,10 @@ pub enum Input {
     Tick,
     /// The person did something.
     Person(Command),
+    /// The machine slept, or this program stood still, for longer than a server waits for a sign of life.
+    Woke,
+    /// The machine is in another network, or has another address in it.
+    NetworkChanged,
     /// The link that was opened with this serial; a stale one is dropped.
     Link {
         /// From [`crate::Output::OpenLink`].
@@ -90,8 +94,13 @@ pub enum Command {
 pub enum LinkInput {
     /// The WebSocket is open.
     Opened,
-    /// A message came. What does not parse the driver logs and drops.
-    Received(ServerMessage),
+    /// A frame came.
+    Received {
+        /// Its number in the session, if it has one.
+        seq: Option<u64>,
+        /// What it says; `None` for what does not parse or is of an unknown type, which the driver logs.
+        message: Option<ServerMessage>,
+    },
     /// It could not be opened, broke, or was closed; also after [`crate::Output::CloseLink`].
     Closed {
         /// The WebSocket close code, if the server gave one.
@@ -120,6 +129,8 @@ pub enum PeerInput {
     Candidate(Candidate),
     /// The state of the path.
     Path(PathState),
+    /// The own address that the path leaves by is no longer one of this machine's.
+    AddressGone,
     /// The transport needs a new offer and answer (`negotiationneeded`, webrtc-pc §4.7.3), the opening one excepted.
     NegotiationNeeded,
     /// The control channel is open.

@@ -54,8 +54,8 @@ pub(crate) struct Negotiation {
     wanted: Option<Wanted>,
     /// Whether own offers beyond the opening one may be made yet.
     may_offer: bool,
-    /// The own offer that the callee asked to restart ICE after.
-    restarted_after: Option<u32>,
+    /// The newest own offer that was answered: the callee has seen it.
+    answered_n: Option<u32>,
     steps: VecDeque<Step>,
 }
 
@@ -70,8 +70,8 @@ enum State {
     Stable,
     /// The peer connection makes an offer; it is to be taken back for `yield_to`.
     Offering { serial: Serial, until: Time, wanted: Wanted, yield_to: Option<ProvenDescription> },
-    /// The offer was sent. The opening one waits as long as its call.
-    Offered { n: u32, hash: Hash, until: Option<Time>, wanted: Wanted },
+    /// The offer was sent. The opening one waits as long as its call, and so does one that restarts ICE.
+    Offered { n: u32, sdp: String, until: Option<Time>, wanted: Wanted },
     /// The peer connection applies the answer; `next` is the offer to answer then.
     Applying { serial: Serial, until: Time, next: Option<ProvenDescription> },
     /// The peer connection takes back its offer; `next` is the offer to answer then.
@@ -92,7 +92,7 @@ impl Negotiation {
             settled: false,
             wanted: None,
             may_offer: false,
-            restarted_after: None,
+            answered_n: None,
             steps: VecDeque::new(),
         }
     }
@@ -150,15 +150,37 @@ impl Negotiation {
         self.proceed(now);
     }
 
-    /// The callee asks for an ICE restart. Returns whether that is news.
+    /// The callee, who has seen the own offers up to `n`, asks for an ICE restart. Returns whether that is news: it is not
+    /// while one is under way, nor when it was asked before the last answer, for then it was asked before the last restart.
     pub(crate) fn restart_asked(&mut self, now: Time, n: u32) -> bool {
-        let is_last = self.next_n.checked_sub(1) == Some(n);
-        let is_news = self.role == Role::Caller && is_last && self.restarted_after != Some(n);
+        let is_current = n < self.next_n && self.answered_n.is_none_or(|answered| n >= answered);
+        let is_news = self.role == Role::Caller && is_current && !self.restarts();
         if is_news {
-            self.restarted_after = Some(n);
             self.want_offer(now, true);
         }
         is_news
+    }
+
+    /// Whether an own offer that restarts ICE is wanted, in the making, or unanswered.
+    fn restarts(&self) -> bool {
+        let pending = match self.state {
+            State::Offering { wanted, .. } | State::Offered { wanted, .. } => Some(wanted),
+            State::Stable | State::Applying { .. } | State::RollingBack { .. } | State::Answering { .. } => None,
+        };
+        [self.wanted, pending].into_iter().flatten().any(|wanted| wanted.ice_restart)
+    }
+
+    /// The own offer that restarts ICE and was sent, but not answered, with its number.
+    pub(crate) fn unanswered_restart(&self) -> Option<(u32, String)> {
+        match &self.state {
+            State::Offered { n, sdp, wanted: Wanted { ice_restart: true }, .. } => Some((*n, sdp.clone())),
+            State::Offered { .. }
+            | State::Stable
+            | State::Offering { .. }
+            | State::Applying { .. }
+            | State::RollingBack { .. }
+            | State::Answering { .. } => None,
+        }
     }
 
     /// The number that a `restart` carries; `None` before an offer came.
@@ -173,8 +195,8 @@ impl Negotiation {
 
     /// The hash of the offer that an answer with this number would answer; `None` when none is awaited.
     pub(crate) fn awaited_answer(&self, n: u32) -> Option<Hash> {
-        match self.state {
-            State::Offered { n: offered, hash, .. } if offered == n => Some(hash),
+        match &self.state {
+            State::Offered { n: offered, sdp, .. } if *offered == n => Some(hash(sdp)),
             State::Offered { .. }
             | State::Stable
             | State::Offering { .. }
@@ -209,6 +231,7 @@ impl Negotiation {
 
     /// A proven answer to the offer that [`Self::awaited_answer`] named.
     pub(crate) fn handle_answer(&mut self, now: Time, answer: ProvenDescription) {
+        self.answered_n = Some(answer.n());
         let serial = self.next_serial();
         self.state = State::Applying { serial, until: now + self.timers.work, next: None };
         let sdp = answer.sdp().to_owned();
@@ -318,10 +341,11 @@ impl Negotiation {
                 self.roll_back(now, Some(offer));
             }
             (Ok(sdp), None) => {
-                let until = self.settled.then(|| now + self.timers.negotiation);
+                // What the offer of a restart took away, no rollback brings back; so it stands.
+                let until = (self.settled && !wanted.ice_restart).then(|| now + self.timers.negotiation);
                 let n = self.next_n;
                 self.next_n = n.saturating_add(1);
-                self.state = State::Offered { n, hash: hash(&sdp), until, wanted };
+                self.state = State::Offered { n, sdp: sdp.clone(), until, wanted };
                 self.steps.push_back(Step::SendOffer { n, sdp });
             }
             (Err(detail), None) if !self.settled => self.steps.push_back(Step::Fail(Failure::Transport(detail))),

@@ -46,7 +46,8 @@ pub(crate) struct Options {
     /// Somebody you know: calls from them connect at once. Repeatable.
     #[arg(long = "contact", value_name = "NAME", value_parser = typed_username)]
     contacts: Vec<Username>,
-    /// A STUN or TURN server beside the ones that the signaling server names: stun:HOST, turn:USER:PASSWORD@HOST. Repeatable.
+    /// A STUN or TURN server beside the ones that the signaling server names: stun:HOST,
+    /// turn:USER:PASSWORD@HOST (with ?transport=tcp at its end over TCP), turns:USER:PASSWORD@HOST over TLS. Repeatable.
     #[arg(long = "ice-server", value_name = "URL", value_parser = ice_server)]
     ice_servers: Vec<IceServer>,
     /// Send media through a TURN server only, so that the other side does not see your address.
@@ -203,12 +204,12 @@ fn typed_username(text: &str) -> Result<Username, String> {
 }
 
 fn ice_server(text: &str) -> Result<IceServer, String> {
-    let form = "a STUN or TURN server looks like stun:HOST:3478 or turn:USER:PASSWORD@HOST:3478";
+    let form = "a STUN or TURN server looks like stun:HOST:3478, turn:USER:PASSWORD@HOST:3478, the same with \
+                ?transport=tcp, or turns:USER:PASSWORD@HOST:5349";
     let (scheme, rest) = text.split_once(':').ok_or(form)?;
     let (username, credential, host) = match (scheme, rest.rsplit_once('@')) {
         ("stun", None) => ("", "", rest),
-        ("turns", _) => return Err("this version reaches TURN servers over UDP only; use turn:".into()),
-        ("turn", Some((login, host))) => {
+        ("turn" | "turns", Some((login, host))) => {
             let (username, credential) = login.split_once(':').ok_or(form)?;
             (username, credential, host)
         }
@@ -286,7 +287,11 @@ mod tests {
         let turn = ice_server("turn:alice:se:cret@127.0.0.1:3478?transport=udp").unwrap();
         assert_eq!(turn.urls, ["turn:127.0.0.1:3478?transport=udp"]);
         assert_eq!((turn.username.as_str(), turn.credential.as_str()), ("alice", "se:cret"));
-        for bad in ["", "stun", "stun:", "turn:host", "turn:user@host", "turns:a:b@host", "http:host"] {
+        let turns = ice_server("turns:alice:secret@turn.example.org:443").unwrap();
+        assert_eq!(turns.urls, ["turns:turn.example.org:443"]);
+        let over_tcp = ice_server("turn:alice:secret@[::1]?transport=tcp").unwrap();
+        assert_eq!(over_tcp.urls, ["turn:[::1]?transport=tcp"]);
+        for bad in ["", "stun", "stun:", "turn:host", "turn:user@host", "turns:host", "turns:a:b@", "http:host"] {
             assert!(ice_server(bad).is_err(), "{bad}");
         }
     }

@@ -339,6 +339,12 @@ impl Run {
                 eprintln!("ahoy-cli: {from} called while this device was away");
                 None
             }
+            Event::MissedWhileAway { calls } => {
+                for call in calls {
+                    eprintln!("ahoy-cli: {} called while you were away, {} times in all", call.from, call.count);
+                }
+                None
+            }
             Event::Refused { from, message, .. } => {
                 eprintln!("ahoy-cli: a call from {from} was refused: {message}");
                 None

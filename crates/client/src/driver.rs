@@ -6,13 +6,13 @@ use std::sync::atomic::AtomicU32;
 use std::time::{Duration, SystemTime};
 
 use ahoy_call::{
-    Command, Core, Event as CoreEvent, Input, LinkInput, Output, RefusedReason, Serial, Time, Trust,
+    Command, Core, Event as CoreEvent, Input, LinkInput, Output, RefusedReason, Resume, Serial, Time, Trust,
     UnsignedDescription, Via, View,
 };
 use ahoy_protocol::control::ControlMessage;
 use ahoy_protocol::id::{CallId, SessionId, Username, shown_text};
 use ahoy_protocol::identity::{Challenge, IdentityKey, login_statement};
-use ahoy_protocol::message::{ClientMessage, Login, MessageError, Relay, ServerMessage};
+use ahoy_protocol::message::{ClientMessage, Login, MessageError, Relay, ServerFrame, ServerMessage};
 use ahoy_transport::{Certificate, IceServer, Network};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -23,8 +23,10 @@ use crate::call::{CallTask, PeerReport, Surroundings};
 use crate::client::StartError;
 use crate::clock::BootClock;
 use crate::config::{Account, Config};
-use crate::event::{Event, Stamped};
+use crate::event::{Event, MissedCall, Stamped};
 use crate::known_rates::KnownRates;
+use crate::moment::unix_ms;
+use crate::network::Addresses;
 use crate::signaling::{Link, LinkEvent};
 use crate::storage::Storage;
 
@@ -38,6 +40,12 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(3);
 const OUTBOX: usize = 4_096;
 /// Timers are looked at this often at least: the system's timers stand still while the machine sleeps.
 const LONGEST_SLEEP: Duration = Duration::from_secs(2);
+/// Who looks at the clock each 2 s and finds this much gone slept in between, or was stopped: what the link still holds
+/// is old by then, and the server may have given it up. No loaded machine holds a task up for so long.
+const SLEPT: Duration = Duration::from_secs(7);
+
+/// How often it is asked whether the machine still has the address that the link was connected from.
+const ADDRESS_CHECK: Duration = Duration::from_secs(1);
 
 /// The longest sentence that is shown, in characters.
 const SENTENCE_MAX: usize = 400;
@@ -53,6 +61,10 @@ pub(crate) struct Driver {
     rates: KnownRates,
     certificate: Certificate,
     clock: BootClock,
+    /// When something was done last.
+    awake_at: Time,
+    /// When the link's own address was looked at last.
+    address_checked_at: Time,
     link: Option<(Serial, Link)>,
     /// A link that was let go because it took nothing any more; the core is about to hear of it.
     broken_link: Option<Serial>,
@@ -122,6 +134,8 @@ impl Driver {
             storage,
             certificate: Certificate::generate()?,
             clock: BootClock::start(),
+            awake_at: Time::START,
+            address_checked_at: Time::START,
             link: None,
             broken_link: None,
             link_queue,
@@ -160,6 +174,8 @@ impl Driver {
                 }
                 () = tokio::time::sleep_until(wake) => Step::Tick,
             };
+            self.notice_sleep().await;
+            self.notice_lost_address().await;
             match step {
                 Step::Command(Some(command)) => self.handle(Input::Person(command)).await,
                 Step::Command(None) => break,
@@ -172,6 +188,30 @@ impl Driver {
             }
         }
         self.close().await;
+    }
+
+    /// Before anything else is done: what the link brought before the sleep must not be taken for news.
+    async fn notice_sleep(&mut self) {
+        let now = self.now();
+        if now.since(self.awake_at) > SLEPT {
+            debug!("the machine slept, or this program was stopped");
+            self.link_lost_because = Some("this computer was asleep".into());
+            self.handle(Input::Woke).await;
+        }
+        self.awake_at = now;
+    }
+
+    async fn notice_lost_address(&mut self) {
+        let now = self.now();
+        if now.since(self.address_checked_at) < ADDRESS_CHECK {
+            return;
+        }
+        self.address_checked_at = now;
+        if self.link.as_ref().is_some_and(|(_, link)| link.has_lost_its_address()) {
+            debug!("the link's own address is gone");
+            self.link_lost_because = Some("the network has changed".into());
+            self.handle(Input::NetworkChanged).await;
+        }
     }
 
     fn next_wake(&self) -> Instant {
@@ -208,14 +248,9 @@ impl Driver {
     async fn handle_link(&mut self, serial: Serial, event: LinkEvent) {
         let input = match event {
             LinkEvent::Opened => LinkInput::Opened,
-            LinkEvent::Text(text) => match ServerMessage::from_text(&text) {
-                Ok(message) => LinkInput::Received(message),
-                Err(MessageError::UnknownType(kind)) => {
-                    debug!(kind, "the server said something that this version does not know");
-                    return;
-                }
+            LinkEvent::Text(text) => match ServerFrame::from_text(&text) {
+                Ok(ServerFrame { seq, message }) => LinkInput::Received { seq, message: understood(message) },
                 Err(error) => {
-                    // Only debug: the error quotes what was said.
                     debug!(%error, "the server said something that is no message");
                     return;
                 }
@@ -259,7 +294,9 @@ impl Driver {
                     self.tasks.spawn(link.close());
                 }
             }
-            Output::Login { serial, challenge } => self.log_in(serial, &challenge),
+            // Dropped, it is gone without a goodbye.
+            Output::DropLink { serial } => drop(self.link.take_if(|(open, _)| *open == serial)),
+            Output::Login { serial, challenge, resume } => self.log_in(serial, &challenge, resume),
             Output::Send(message) => self.send(&message),
             Output::SendDescription { via, description } => self.send_description(via, description),
             Output::Peer { call, command } => self.command_peer(call, command),
@@ -272,7 +309,7 @@ impl Driver {
         }
     }
 
-    fn log_in(&mut self, serial: Serial, challenge: &Challenge) {
+    fn log_in(&mut self, serial: Serial, challenge: &Challenge, resume: Option<Resume>) {
         if self.link.as_ref().is_none_or(|(open, _)| *open != serial) {
             return;
         }
@@ -291,8 +328,8 @@ impl Driver {
             host: self.identity.is_some().then_some(host),
             key: self.identity.as_ref().map(IdentityKey::public),
             signature,
-            resume: None,
-            seq: None,
+            seq: resume.as_ref().map(|resume| resume.seq),
+            resume: resume.map(|resume| resume.token),
             invite: None,
         };
         self.send(&ClientMessage::Login(login));
@@ -338,6 +375,7 @@ impl Driver {
                     video_codecs: self.config.media.video_codecs.clone(),
                     known_rates,
                 },
+                addresses: Addresses::watch(),
                 reports: self.peer_queue.clone(),
                 frames: self.config.media.frame_events.then(|| self.events.clone()),
             };
@@ -393,6 +431,7 @@ impl Driver {
                 Event::Incoming { call, from, name, video, verified }
             }
             CoreEvent::Missed { call, from, video } => Event::Missed { call, from, video },
+            CoreEvent::MissedWhileAway(calls) => Event::MissedWhileAway { calls: missed(calls) },
             CoreEvent::Refused { call, from, reason } => {
                 Event::Refused { call, from, message: refusal(reason), why: reason }
             }
@@ -423,6 +462,9 @@ impl Driver {
             credential: server.credential.unwrap_or_default(),
         });
         self.ice_servers = self.config.ice_servers.iter().cloned().chain(theirs).collect();
+        for task in self.calls.values() {
+            task.set_ice_servers(self.ice_servers.clone());
+        }
     }
 
     fn pin(&mut self, username: &Username, key: ahoy_protocol::identity::PublicKey) {
@@ -460,6 +502,29 @@ fn unix_time() -> Duration {
 /// A sentence that may hold words of the server's, made safe to show.
 fn shown(sentence: &str) -> String {
     shown_text(sentence, SENTENCE_MAX).unwrap_or_default()
+}
+
+/// What a frame says; what is no message is only logged.
+fn understood(message: Result<ServerMessage, MessageError>) -> Option<ServerMessage> {
+    match message {
+        Ok(message) => return Some(message),
+        Err(MessageError::UnknownType(kind)) => {
+            debug!(kind, "the server said something that this version does not know");
+        }
+        // Only debug: the error quotes what was said.
+        Err(error) => debug!(%error, "the server said something that is no message"),
+    }
+    None
+}
+
+fn missed(calls: Vec<ahoy_protocol::message::MissedCall>) -> Vec<MissedCall> {
+    let calls = calls.into_iter().map(|call| MissedCall {
+        from: call.from,
+        at_ms: unix_ms(&call.at),
+        video: call.video,
+        count: call.count.max(1),
+    });
+    calls.collect()
 }
 
 fn refusal(reason: RefusedReason) -> String {

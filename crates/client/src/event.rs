@@ -86,6 +86,11 @@ pub enum Event {
         /// With picture.
         video: bool,
     },
+    /// People called while no device of this user was signed in.
+    MissedWhileAway {
+        /// One entry a caller.
+        calls: Vec<MissedCall>,
+    },
     /// A call was refused without ringing.
     Refused {
         /// Which call.
@@ -205,6 +210,7 @@ impl Event {
             Self::Ringing { call, .. } => info!(%call, "ringing"),
             Self::Incoming { call, verified, .. } => info!(%call, verified, "incoming"),
             Self::Missed { call, .. } => info!(%call, "missed"),
+            Self::MissedWhileAway { calls } => info!(callers = calls.len(), "missed while away"),
             Self::Refused { call, .. } => info!(%call, "refused"),
             Self::GaveWay { dialled, to } => info!(call = %dialled, %to, "gave way"),
             Self::Accepted { call, .. } => info!(%call, "accepted"),
@@ -219,6 +225,19 @@ impl Event {
             Self::FrameShown { rtp, .. } => trace!(rtp, "shown"),
         }
     }
+}
+
+/// What was missed from one caller, as the server tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MissedCall {
+    /// Who.
+    pub from: Username,
+    /// When last, in milliseconds since 1970 by the server's clock; `None` where it says no time.
+    pub at_ms: Option<u64>,
+    /// Whether the last one was with picture.
+    pub video: bool,
+    /// How many times, 1 or more.
+    pub count: u32,
 }
 
 /// Figures of a call, counted from its beginning.

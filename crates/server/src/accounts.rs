@@ -1,7 +1,12 @@
-//! Which key a username belongs to, for ever: SQLite behind one thread (section 3: the key is the account).
-//! It holds public keys only; there is nothing secret to lose, but names to hijack if it is lost.
+//! Which key a username belongs to, for ever: SQLite behind one thread (section 3: the key is the account); and the
+//! calls that its owner missed. It holds public keys only; there is nothing secret to lose, but names to hijack if it is
+//! lost.
+
+mod missed;
+mod schema;
 
 use std::path::Path;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -10,17 +15,19 @@ use ahoy_protocol::identity::{Binary, PublicKey};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::{mpsc, oneshot};
 
+use missed::Missed;
+pub(crate) use missed::{MissedBook, Told};
+
 /// Questions waiting for the thread; who comes then waits too, at most [`ANSWER_MAX`].
 const QUESTIONS_MAX: usize = 256;
 /// A disk that takes longer is broken.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 const FILE: &str = "accounts.sqlite";
-const VERSION: i64 = 1;
 
 /// The accounts. Dropped, it finishes what was asked and ends its thread.
 #[derive(Debug)]
 pub struct Accounts {
-    questions: Option<mpsc::Sender<Question>>,
+    questions: Option<Arc<mpsc::Sender<Question>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -48,6 +55,9 @@ pub enum AccountsError {
 enum Question {
     KeyOf(Username, oneshot::Sender<Result<Option<PublicKey>, AccountsError>>),
     Bind(Username, PublicKey, oneshot::Sender<Result<PublicKey, AccountsError>>),
+    MissedBy(Username, oneshot::Sender<Result<Vec<Told>, AccountsError>>),
+    NoteMissed(Missed),
+    ForgetMissed(Username, Vec<Told>),
 }
 
 impl Accounts {
@@ -81,12 +91,24 @@ impl Accounts {
         self.ask(Question::Bind(username.clone(), key, answer), answered).await
     }
 
+    /// What came while no device of `username` was signed in. What was noted before is in it.
+    pub(crate) async fn missed_by(&self, username: &Username) -> Result<Vec<Told>, AccountsError> {
+        let (answer, answered) = oneshot::channel();
+        self.ask(Question::MissedBy(username.clone(), answer), answered).await
+    }
+
+    /// Where missed calls are noted.
+    pub(crate) fn missed_book(&self) -> MissedBook {
+        MissedBook(self.questions.as_ref().map_or_else(Weak::new, Arc::downgrade))
+    }
+
     fn start(connection: Connection) -> Result<Self, AccountsError> {
-        prepare(&connection)?;
+        schema::prepare(&connection)?;
+        missed::forget_old(&connection)?;
         let (questions, asked) = mpsc::channel(QUESTIONS_MAX);
         let name = "ahoy-accounts".to_owned();
         let thread = std::thread::Builder::new().name(name).spawn(move || answer_all(&connection, asked));
-        Ok(Self { questions: Some(questions), thread: Some(thread.map_err(AccountsError::Thread)?) })
+        Ok(Self { questions: Some(Arc::new(questions)), thread: Some(thread.map_err(AccountsError::Thread)?) })
     }
 
     async fn ask<T>(
@@ -123,37 +145,23 @@ fn make_private(folder: &Path) -> std::io::Result<()> {
     builder.create(folder)
 }
 
-fn prepare(connection: &Connection) -> Result<(), AccountsError> {
-    connection.busy_timeout(ANSWER_MAX)?;
-    // Readers (a backup) do not stop the writer; a name once granted outlives a power cut.
-    connection.pragma_update(None, "journal_mode", "wal")?;
-    connection.pragma_update(None, "synchronous", "full")?;
-    match connection.pragma_query_value(None, "user_version", |row| row.get(0))? {
-        0 => {
-            connection.execute_batch(
-                "BEGIN IMMEDIATE;
-                 CREATE TABLE IF NOT EXISTS account (
-                     username TEXT PRIMARY KEY,
-                     key BLOB NOT NULL CHECK (length(key) = 32),
-                     bound_at_s INTEGER NOT NULL DEFAULT (unixepoch())
-                 ) STRICT, WITHOUT ROWID;
-                 PRAGMA user_version = 1;
-                 COMMIT;",
-            )?;
-            Ok(())
-        }
-        VERSION => Ok(()),
-        later => Err(AccountsError::TooNew(later)),
-    }
-}
-
 fn answer_all(connection: &Connection, mut asked: mpsc::Receiver<Question>) {
     while let Some(question) = asked.blocking_recv() {
         // Whoever stopped waiting needs no answer.
         match question {
             Question::KeyOf(username, answer) => drop(answer.send(key_of(connection, &username))),
             Question::Bind(username, key, answer) => drop(answer.send(bind(connection, &username, key))),
+            Question::MissedBy(username, answer) => drop(answer.send(missed::by(connection, &username))),
+            Question::NoteMissed(missed) => report(missed::note(connection, &missed)),
+            Question::ForgetMissed(username, told) => report(missed::forget(connection, &username, &told)),
         }
+    }
+}
+
+/// Nobody waits for this one.
+fn report(done: Result<(), AccountsError>) {
+    if let Err(error) = done {
+        tracing::error!(error = &error as &dyn std::error::Error, "missed calls");
     }
 }
 
@@ -165,7 +173,11 @@ fn key_of(connection: &Connection, username: &Username) -> Result<Option<PublicK
 
 fn bind(connection: &Connection, username: &Username, key: PublicKey) -> Result<PublicKey, AccountsError> {
     let mut insert = connection.prepare_cached("INSERT OR IGNORE INTO account (username, key) VALUES (?1, ?2)")?;
-    insert.execute(params![username.as_str(), key.0])?;
+    // A name once granted outlives a power cut.
+    schema::sync_to_disk(connection, true)?;
+    let inserted = insert.execute(params![username.as_str(), key.0]);
+    schema::sync_to_disk(connection, false)?;
+    inserted?;
     key_of(connection, username)?.ok_or(AccountsError::Silent)
 }
 

@@ -3,10 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use ahoy_protocol::message::IceServer;
-
 use crate::accounts::Accounts;
 use crate::hosts::Hosts;
+use crate::ice::IceConfig;
 use crate::limits::Limits;
 
 /// What [`crate::serve`] needs to know.
@@ -19,7 +18,7 @@ pub struct Config {
     /// Whether `guest-…` names may sign in.
     pub guests: bool,
     /// STUN and TURN servers to tell clients of.
-    pub ice_servers: Vec<IceServer>,
+    pub ice: IceConfig,
     /// Reverse proxies on whose word (`X-Forwarded-For`) a client's address is taken.
     pub trusted_proxies: Vec<IpAddr>,
     /// Connections at a time; one more is answered with 503.
@@ -38,7 +37,7 @@ impl Config {
             accounts,
             hosts: Hosts::default(),
             guests: true,
-            ice_servers: Vec::new(),
+            ice: IceConfig::default(),
             trusted_proxies: Vec::new(),
             connections_max: 10_000,
             limits: Limits::default(),
@@ -60,6 +59,8 @@ pub struct Timing {
     pub silence: Duration,
     /// For the client to read the close frame and hang up.
     pub closing: Duration,
+    /// How long a session outlives its connection.
+    pub linger: Duration,
 }
 
 impl Default for Timing {
@@ -70,6 +71,7 @@ impl Default for Timing {
             ping: Duration::from_secs(15),
             silence: Duration::from_secs(40),
             closing: Duration::from_millis(1_500),
+            linger: Duration::from_secs(30),
         }
     }
 }

@@ -13,12 +13,15 @@ pub mod hosts;
 mod http;
 pub mod ice;
 pub mod limits;
-mod outbox;
+mod mailbox;
+mod receipt;
 mod registry;
 mod serve;
 mod shared;
+pub mod turn;
 
 pub use accounts::Accounts;
 pub use config::{Config, Timing};
 pub use limits::Limits;
 pub use serve::serve;
+pub use turn::Turn;

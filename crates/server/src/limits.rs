@@ -27,11 +27,11 @@ pub struct Limits {
     pub unanswerable: Allowance,
     /// Messages of one connection that are no messages; the last one allowed is answered and closes it.
     pub bad_messages: Allowance,
-    /// Messages of one connection.
+    /// Messages of one session, over all its connections.
     pub messages: Rate,
-    /// Bytes of the messages of one connection.
+    /// Bytes of the messages of one session.
     pub bytes: Rate,
-    /// How many bytes may wait for a slow reader.
+    /// How many bytes may wait for a slow reader, or unacknowledged.
     pub waiting_bytes: usize,
 }
 
@@ -71,7 +71,7 @@ pub struct Rate {
 }
 
 /// A token bucket, full at first.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Bucket {
     rate: Rate,
     tokens: f64,

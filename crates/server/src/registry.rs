@@ -5,12 +5,13 @@
 mod opening;
 mod presence;
 
-use std::collections::{HashMap, HashSet};
-use std::time::Instant;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::{Duration, Instant};
 
 use ahoy_protocol::SESSIONS_MAX;
 use ahoy_protocol::id::{Address, CallId, DeviceAddress, SessionId, Username};
 use ahoy_protocol::signal::{CloseReason, ProgressState, Signal};
+use subtle::ConstantTimeEq as _;
 
 use opening::{Leg, Opening, Openings};
 use presence::Listings;
@@ -21,6 +22,8 @@ pub(crate) struct Registry<L> {
     users: HashMap<Username, User<L>>,
     listings: Listings,
     last_serial: u64,
+    /// The sessions whose connection is gone, and since when; also some that are back or have ended since.
+    lingering: VecDeque<(Instant, SignedIn)>,
 }
 
 /// A user with at least one session.
@@ -38,6 +41,8 @@ struct Session<L> {
     resume: String,
     link: L,
     contacts: HashSet<Username>,
+    /// Since when it has no connection.
+    gone_at: Option<Instant>,
 }
 
 /// One sign-in: the device, and which of its sign-ins, so that a replaced one can do nothing more.
@@ -89,7 +94,7 @@ struct Changes<L> {
 
 impl<L: Clone> Registry<L> {
     pub(crate) fn new() -> Self {
-        Self { users: HashMap::new(), listings: Listings::default(), last_serial: 0 }
+        Self { users: HashMap::new(), listings: Listings::default(), last_serial: 0, lingering: VecDeque::new() }
     }
 
     /// Signs a device in; its earlier session, if there is one, ends. `shown` is the resume token that came with the
@@ -102,7 +107,10 @@ impl<L: Clone> Registry<L> {
         link: L,
     ) -> Result<Entry<L>, Refused> {
         let earlier = self.check(&address, shown)?;
-        let mut notices = Vec::new();
+        let mut notices = match earlier {
+            Some(_) => Vec::new(),
+            None => self.make_room(&address.username)?,
+        };
         let replaced = earlier.and_then(|serial| {
             let earlier = SignedIn { address: address.clone(), serial };
             let link = self.session(&earlier)?.link.clone();
@@ -112,8 +120,47 @@ impl<L: Clone> Registry<L> {
         self.last_serial += 1;
         let serial = self.last_serial;
         let user = self.users.entry(address.username.clone()).or_insert_with(User::new);
-        user.sessions.push(Session { id: address.session, serial, resume, link, contacts: HashSet::new() });
+        let (id, contacts) = (address.session, HashSet::new());
+        user.sessions.push(Session { id, serial, resume, link, contacts, gone_at: None });
         Ok(Entry { who: SignedIn { address, serial }, replaced, notices })
+    }
+
+    /// The session that a device may go on with: its own, shown by its token.
+    pub(crate) fn returning(&self, address: &DeviceAddress, shown: &str) -> Option<(SignedIn, L)> {
+        let sessions = &self.users.get(&address.username)?.sessions;
+        let session = sessions.iter().find(|session| session.id == address.session)?;
+        let who = SignedIn { address: address.clone(), serial: session.serial };
+        session.is_shown_by(shown).then(|| (who, session.link.clone()))
+    }
+
+    /// A session's connection is gone. It lingers, and for all others nothing changes until it ends.
+    pub(crate) fn detach(&mut self, who: &SignedIn, now: Instant) {
+        if let Some(session) = self.session_mut(who) {
+            session.gone_at = Some(now);
+            self.lingering.push_back((now, who.clone()));
+        }
+    }
+
+    /// A session has a connection again.
+    pub(crate) fn attach(&mut self, who: &SignedIn) {
+        if let Some(session) = self.session_mut(who) {
+            session.gone_at = None;
+        }
+    }
+
+    /// Ends the sessions that have had no connection for `linger`, and the oldest of them if there are more than `most`.
+    pub(crate) fn expire(&mut self, now: Instant, linger: Duration, most: usize) -> Vec<Notice<L>> {
+        let mut notices = Vec::new();
+        while let Some((since, _)) = self.lingering.front()
+            && (now.saturating_duration_since(*since) >= linger || self.lingering.len() > most)
+        {
+            let Some((since, who)) = self.lingering.pop_front() else { break };
+            // It may have been back since, and gone again.
+            if self.session(&who).is_some_and(|session| session.gone_at == Some(since)) {
+                notices.extend(self.sign_out(&who));
+            }
+        }
+        notices
     }
 
     /// Ends a session; nothing if it was replaced.
@@ -220,13 +267,22 @@ impl<L: Clone> Registry<L> {
         let earlier = user.sessions.iter().find(|session| session.id == address.session);
         if address.username.is_guest() {
             // A guest has no key: what shows that it is the same one is the token that only it was given.
-            let same = earlier.filter(|session| shown == Some(&session.resume));
+            let same = earlier.filter(|session| shown.is_some_and(|shown| session.is_shown_by(shown)));
             return same.map(|session| Some(session.serial)).ok_or(Refused::NameInUse);
         }
-        if earlier.is_none() && user.sessions.len() >= SESSIONS_MAX {
-            return Err(Refused::TooManySessions);
-        }
         Ok(earlier.map(|session| session.serial))
+    }
+
+    /// Room for one more session: where there are as many as may be, the one that has lingered longest ends.
+    fn make_room(&mut self, username: &Username) -> Result<Vec<Notice<L>>, Refused> {
+        let sessions = self.users.get(username).map_or(&[][..], |user| &user.sessions);
+        if sessions.len() < SESSIONS_MAX {
+            return Ok(Vec::new());
+        }
+        let gone = sessions.iter().filter(|session| session.gone_at.is_some());
+        let oldest = gone.min_by_key(|session| session.gone_at).ok_or(Refused::TooManySessions)?;
+        let address = DeviceAddress { username: username.clone(), session: oldest.id };
+        Ok(self.sign_out(&SignedIn { address, serial: oldest.serial }))
     }
 
     fn session(&self, who: &SignedIn) -> Option<&Session<L>> {
@@ -234,13 +290,17 @@ impl<L: Clone> Registry<L> {
         sessions.iter().find(|session| session.serial == who.serial)
     }
 
+    fn session_mut(&mut self, who: &SignedIn) -> Option<&mut Session<L>> {
+        let sessions = &mut self.users.get_mut(&who.address.username)?.sessions;
+        sessions.iter_mut().find(|session| session.serial == who.serial)
+    }
+
     /// Replaces a session's list. What goes only from this session's list changes nothing for others as long as another
     /// session of the same user has it.
     fn list(&mut self, who: &SignedIn, new: HashSet<Username>) -> Changes<L> {
         let mut changes = Changes { lost: Vec::new(), for_others: Vec::new() };
         let me = &who.address.username;
-        let session = self.users.get_mut(me).and_then(|user| user.sessions.iter_mut().find(|s| s.serial == who.serial));
-        let Some(session) = session else { return changes };
+        let Some(session) = self.session_mut(who) else { return changes };
         let old = std::mem::replace(&mut session.contacts, new.clone());
 
         for username in old.difference(&new) {
@@ -304,6 +364,13 @@ impl<L: Clone> Registry<L> {
         let caller = self.session(&opening.caller)?;
         let news = News::Offline { username: callee.clone(), call: opening.call };
         Some(Notice { to: caller.link.clone(), news })
+    }
+}
+
+impl<L> Session<L> {
+    /// Whether `token` is this session's. How long the answer takes says nothing of where they differ.
+    fn is_shown_by(&self, token: &str) -> bool {
+        self.resume.as_bytes().ct_eq(token.as_bytes()).into()
     }
 }
 

@@ -8,7 +8,7 @@ use socket2::SockRef;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::config::Config;
 use crate::connection;
@@ -19,6 +19,8 @@ use crate::shared::Shared;
 const SEND_BUFFER: usize = 64 * 1024;
 /// After the system refused a connection, mostly for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Between two looks at which sessions have lingered long enough.
+const TICK: Duration = Duration::from_millis(500);
 /// Connections that are being told that the server is full, besides those that are served.
 const REFUSALS_MAX: usize = 64;
 const FULL: &[u8] =
@@ -27,6 +29,7 @@ const FULL: &[u8] =
 enum Event {
     Accepted(std::io::Result<(TcpStream, SocketAddr)>),
     Finished(Result<(), JoinError>),
+    Tick,
     Stop,
 }
 
@@ -35,15 +38,19 @@ pub async fn serve(listener: TcpListener, shutdown: impl Future<Output = ()>, co
     let shared = Arc::new(Shared::new(config));
     let mut connections = JoinSet::new();
     let mut accepted = 0_u64;
+    let mut ticks = interval(TICK.min(shared.config.timing.linger / 4 + Duration::from_millis(1)));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tokio::pin!(shutdown);
     loop {
         let event = tokio::select! {
             () = &mut shutdown => Event::Stop,
             Some(finished) = connections.join_next() => Event::Finished(finished),
+            _ = ticks.tick() => Event::Tick,
             accepted = listener.accept() => Event::Accepted(accepted),
         };
         match event {
             Event::Stop => break,
+            Event::Tick => shared.expire(),
             Event::Finished(Ok(())) => {}
             Event::Finished(Err(error)) => tracing::error!(%error, "a connection's task failed"),
             Event::Accepted(Err(error)) => {
@@ -76,9 +83,9 @@ async fn serve_one(stream: TcpStream, peer: SocketAddr, number: u64, shared: Arc
     // Boxed, so that its room is given back when the request is answered.
     let upgraded = Box::pin(http::shake_hands(stream, peer.ip(), &shared.config)).await;
     let Some(http::Upgraded { stream, read, address }) = upgraded else { return };
-    let open = shared.open_outbox(number);
+    let line = shared.open_line(number);
     drop(shared);
-    connection::serve(stream, read, address, open).await;
+    connection::serve(stream, read, address, line).await;
 }
 
 async fn refuse(mut stream: TcpStream, time: Duration) {

@@ -2,8 +2,8 @@
 //!
 //! The registry stands behind a plain lock, not behind a task: one call into it is a pure change of a microsecond or
 //! so, shorter than the way to another task, and there is no queue before it that one noisy client could fill. What a
-//! change tells whom is put into the outboxes before the lock is let go, so everybody sees changes in one order.
-//! No lock is held across an `.await`. Order: registry, then outbox; the counters are taken alone.
+//! change tells whom is put into the mailboxes before the lock is let go, so everybody sees changes in one order.
+//! No lock is held across an `.await`. Order: registry, then mailbox; the counters are taken alone.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,15 +16,16 @@ use serde_json::Value;
 
 use crate::config::Config;
 use crate::limits::{Counter, Network};
-use crate::outbox::{End, Outbox};
+use crate::mailbox::{End, Mailbox};
 use crate::registry::{News, Notice, Registry};
 
 #[derive(Debug)]
 pub(crate) struct Shared {
+    // Before the accounts: what nobody heard when the server ends is still noted there.
+    open: Mutex<HashMap<u64, Arc<Mailbox>>>,
+    registry: Mutex<Registry<Arc<Mailbox>>>,
     pub(crate) config: Config,
-    registry: Mutex<Registry<Arc<Outbox>>>,
     counters: Mutex<Counters>,
-    open: Mutex<HashMap<u64, Arc<Outbox>>>,
 }
 
 /// The limits that outlive a connection.
@@ -37,12 +38,13 @@ pub(crate) struct Counters {
     pub(crate) unanswerable: Counter<Username>,
 }
 
-/// An open connection's outbox; closed for good when this is dropped.
+/// An open connection's way to its mailbox: at first its own, then that of the session which it goes on with. Closed
+/// for good when this is dropped.
 #[derive(Debug)]
-pub(crate) struct OpenOutbox {
+pub(crate) struct Line {
     shared: Arc<Shared>,
     number: u64,
-    outbox: Arc<Outbox>,
+    mailbox: Arc<Mailbox>,
 }
 
 impl Shared {
@@ -58,7 +60,7 @@ impl Shared {
         Self { config, registry: Mutex::new(Registry::new()), counters, open: Mutex::default() }
     }
 
-    pub(crate) fn registry(&self) -> MutexGuard<'_, Registry<Arc<Outbox>>> {
+    pub(crate) fn registry(&self) -> MutexGuard<'_, Registry<Arc<Mailbox>>> {
         lock(&self.registry)
     }
 
@@ -66,39 +68,51 @@ impl Shared {
         lock(&self.counters)
     }
 
-    /// The outbox of a new connection; `number` is not used twice.
-    pub(crate) fn open_outbox(self: &Arc<Self>, number: u64) -> OpenOutbox {
-        let outbox = Arc::new(Outbox::new(self.config.limits.waiting_bytes));
-        lock(&self.open).insert(number, Arc::clone(&outbox));
-        OpenOutbox { shared: Arc::clone(self), number, outbox }
+    /// The line of a new connection; `number` is not used twice.
+    pub(crate) fn open_line(self: &Arc<Self>, number: u64) -> Line {
+        let mailbox = Arc::new(Mailbox::new(&self.config.limits, now()));
+        lock(&self.open).insert(number, Arc::clone(&mailbox));
+        Line { shared: Arc::clone(self), number, mailbox }
+    }
+
+    /// Ends the sessions whose clients did not come back in time.
+    pub(crate) fn expire(&self) {
+        let mut registry = self.registry();
+        deliver(registry.expire(now(), self.config.timing.linger, self.config.connections_max));
     }
 
     /// Ends every connection.
     pub(crate) fn end_all(&self) {
-        for outbox in lock(&self.open).values() {
-            outbox.end(End::GoingAway);
+        for mailbox in lock(&self.open).values() {
+            mailbox.end(End::GoingAway);
         }
     }
 }
 
-impl OpenOutbox {
-    pub(crate) fn outbox(&self) -> &Arc<Outbox> {
-        &self.outbox
+impl Line {
+    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
+
+    /// From now on this connection is that of another mailbox, whose old connection is gone.
+    pub(crate) fn switch_to(&mut self, mailbox: Arc<Mailbox>) {
+        lock(&self.shared.open).insert(self.number, Arc::clone(&mailbox));
+        self.mailbox = mailbox;
+    }
 }
 
-impl Drop for OpenOutbox {
+impl Drop for Line {
     fn drop(&mut self) {
         lock(&self.shared.open).remove(&self.number);
     }
 }
 
 /// Tells people their news. To be called while the registry that made them is still locked.
-pub(crate) fn deliver(notices: impl IntoIterator<Item = Notice<Arc<Outbox>>>) {
+pub(crate) fn deliver(notices: impl IntoIterator<Item = Notice<Arc<Mailbox>>>) {
     for Notice { to, news } in notices {
         to.push(&text_of(&match news {
             News::Presence { username, online } => ServerMessage::Presence(Presence { username, online }),

@@ -32,5 +32,6 @@ pub use network::{Network, NotANetwork};
 pub use peer::{IceServer, Peer, PeerConfig, TransportError};
 pub use receive::{ReceivedMedia, ReceivedPacket};
 pub use send::{MediaSender, Reported, SendError};
+pub use sockets::{Attempt, Help, Outcome};
 pub use stats::{PeerStats, TrackStats};
 pub use track::{Codec, Track, VideoCodec};

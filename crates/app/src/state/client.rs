@@ -1,6 +1,6 @@
 //! What follows from what the client tells.
 
-use ahoy_client::{CallId, Event, PictureView, ProofError, RefusedReason, Username, View};
+use ahoy_client::{CallId, Event, MissedCall, PictureView, ProofError, RefusedReason, Username, View};
 
 use crate::state::effect::{Alerting, Effect, Sound};
 use crate::state::ongoing::Ongoing;
@@ -41,6 +41,7 @@ impl State {
                 self.notice(Tone::Neutral, format!("{from} called while you were away."));
                 self.missed(&from, video);
             }
+            Event::MissedWhileAway { calls } => self.missed_while_away(&calls),
             Event::Refused { from, why, .. } => self.refused(&from, why),
             Event::GaveWay { dialled, to } => {
                 if let Some(call) = self.call.as_mut().filter(|call| call.is(dialled)) {
@@ -146,6 +147,21 @@ impl State {
     fn missed(&mut self, from: &Username, video: bool) {
         let last = LastCall { direction: Direction::Missed, at_ms: self.now.unix_ms, seconds: None, video };
         self.people.record(from, last);
+        self.keep_people();
+    }
+
+    fn missed_while_away(&mut self, calls: &[MissedCall]) {
+        for call in calls {
+            // A clock that is ahead must not keep somebody on top of the list.
+            let at_ms = call.at_ms.map_or(self.now.unix_ms, |at_ms| at_ms.min(self.now.unix_ms));
+            let last = LastCall { direction: Direction::Missed, at_ms, seconds: None, video: call.video };
+            self.people.record_missed(&call.from, last, call.count);
+        }
+        match calls {
+            [] => return,
+            [call] => self.notice(Tone::Neutral, format!("{} called while you were away.", call.from)),
+            calls => self.notice(Tone::Neutral, format!("{} people called while you were away.", calls.len())),
+        }
         self.keep_people();
     }
 

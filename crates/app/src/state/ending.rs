@@ -118,6 +118,9 @@ fn in_words(name: &str, failure: &Failure, message: &str) -> String {
         ),
         Failure::NoConfirmation => format!("{name} answered, but nothing more came from there; call again."),
         Failure::PathLost => format!("The connection to {name} was lost and did not come back; call again."),
+        Failure::PeerGone => {
+            format!("The connection was lost, and {name} is not signed in any more; call again later.")
+        }
         Failure::Transport(_) => message.to_owned(),
         Failure::TransportSilent => "The connection could not be set up in time; call again.".into(),
         Failure::Remote => format!("The call failed on {name}'s side; call again."),
@@ -203,6 +206,7 @@ mod tests {
             Failure::NoPath { local_candidates: 2, remote_candidates: 2 },
             Failure::NoConfirmation,
             Failure::PathLost,
+            Failure::PeerGone,
             Failure::Transport("detail".into()),
             Failure::TransportSilent,
             Failure::Remote,

@@ -62,6 +62,10 @@ impl Call {
             People::Ringing { .. } if error.code == ErrorCode::Offline => {
                 ControlFlow::Break(Ending::silent(EndReason::Cancelled(Side::Remote)))
             }
+            // What was said over the server to find a new path reaches nobody.
+            People::Accepted { standing: Standing::Lost { .. }, .. } if error.code == ErrorCode::Offline => {
+                ControlFlow::Break(Ending::silent(EndReason::Failed(Failure::PeerGone)))
+            }
             People::Dialling { .. } | People::GivingWay { .. } | People::Ringing { .. } | People::Accepted { .. } => {
                 device.counters.out_of_place += 1;
                 GOES_ON

@@ -13,9 +13,10 @@ use crate::candidates::Verdict;
 use crate::device::Device;
 use crate::end::{EndReason, Failure};
 use crate::gate::Consent;
-use crate::input::{PathState, PeerInput};
+use crate::input::{PathKind, PathState, PeerInput};
 use crate::negotiation::{Role, Step};
 use crate::output::{Event, Output, PeerCommand, UnsignedDescription, Via};
+use crate::recovery::Act;
 
 impl Call {
     /// The peer connection reports something.
@@ -40,6 +41,7 @@ impl Call {
                 GOES_ON
             }
             PeerInput::Path(path) => self.path_changed(device, path),
+            PeerInput::AddressGone => self.address_gone(device),
             PeerInput::NegotiationNeeded => {
                 self.negotiation.want_offer(device.now, false);
                 self.run_steps(device)
@@ -66,10 +68,17 @@ impl Call {
     pub(crate) fn restart_ice(&mut self, device: &mut Device) -> Flow {
         match (self.negotiation.role(), self.negotiation.restart_n()) {
             (Role::Caller, _) => {
+                self.recovery.restart_begun(device.now);
+                if let Some((n, sdp)) = self.negotiation.unanswered_restart() {
+                    // Taking it back would leave both without a path: it stands until it is answered or the call ends.
+                    self.send_offer(device, n, sdp);
+                    return GOES_ON;
+                }
                 self.negotiation.want_offer(device.now, true);
                 self.run_steps(device)
             }
             (Role::Callee, Some(n)) if matches!(self.people, People::Accepted { .. }) => {
+                self.recovery.restart_begun(device.now);
                 self.send(device, Signal::Restart(Restart { call: self.id, n }));
                 GOES_ON
             }
@@ -77,6 +86,47 @@ impl Call {
                 device.counters.out_of_place += 1;
                 GOES_ON
             }
+        }
+    }
+
+    /// The server was heard from.
+    pub(crate) fn server_heard(&mut self, device: &Device, with_servers: bool) {
+        self.recovery.server_heard(device.now, with_servers);
+    }
+
+    /// Fresh ICE servers came. A relay goes on only for those who are known to it by the newest.
+    pub(crate) fn take_ice_servers(&mut self, device: &mut Device) -> Flow {
+        if self.path == PathState::Connected(PathKind::Relay) && !self.is_awaited() {
+            self.negotiation.want_offer(device.now, false);
+        }
+        self.run_steps(device)?;
+        self.recover(device)
+    }
+
+    /// Looks for a new path where one is due.
+    pub(super) fn recover(&mut self, device: &mut Device) -> Flow {
+        while let Some(act) = self.recovery.due(device.now) {
+            match act {
+                Act::AskServer => device.ask_ice_servers(),
+                Act::Restart => self.restart_ice(device)?,
+            }
+        }
+        GOES_ON
+    }
+
+    fn address_gone(&mut self, device: &mut Device) -> Flow {
+        match &self.people {
+            People::Accepted {
+                standing: Standing::Up | Standing::Restarting { .. } | Standing::Lost { .. }, ..
+            } => {
+                self.recovery.address_gone(device.now);
+                self.recover(device)
+            }
+            // The gathering of candidates is under way, or there will be none of this call.
+            People::Accepted { standing: Standing::Awaited { .. }, .. }
+            | People::Dialling { .. }
+            | People::GivingWay { .. }
+            | People::Ringing { .. } => GOES_ON,
         }
     }
 
@@ -142,16 +192,19 @@ impl Call {
 
     fn path_changed(&mut self, device: &mut Device, path: PathState) -> Flow {
         self.path = path;
+        if path.kind().is_some() {
+            self.recovery.path_up();
+        }
         if let (PathState::Failed, People::Accepted { standing, .. }) = (path, &self.people) {
             return ControlFlow::Break(match standing {
                 Standing::Awaited { .. } => self.no_path(),
-                Standing::Up | Standing::Lost { .. } => {
+                Standing::Up | Standing::Restarting { .. } | Standing::Lost { .. } => {
                     Ending::telling(EndReason::Failed(Failure::PathLost), CloseReason::Failed)
                 }
             });
         }
         self.refresh(device);
-        GOES_ON
+        self.recover(device)
     }
 
     fn handle_control(&mut self, device: &mut Device, message: ControlMessage) -> Flow {

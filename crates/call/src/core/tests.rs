@@ -2,8 +2,10 @@
 //! played by the test.
 
 mod answering;
+mod away;
 mod bench;
 mod both;
 mod calling;
 mod connected;
 mod knowing;
+mod recovering;

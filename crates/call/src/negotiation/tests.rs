@@ -161,7 +161,7 @@ fn a_failed_renegotiation_leaves_the_call_as_it_was() {
     assert_eq!(steps(&mut not_answered), [Step::RemoteFailed]);
 
     let mut unheard = caller();
-    unheard.want_offer(NOW, true);
+    unheard.want_offer(NOW, false);
     made(&mut unheard, "ours");
     steps(&mut unheard);
     let late = NOW + Duration::from_secs(15);
@@ -169,6 +169,20 @@ fn a_failed_renegotiation_leaves_the_call_as_it_was() {
     unheard.handle_deadline(late);
     assert!(matches!(commands(&mut unheard)[..], [PeerCommand::Rollback { .. }]));
     assert_eq!(unheard.awaited_answer(1), None, "it is too late now");
+}
+
+#[test]
+fn an_unanswered_offer_that_restarts_ice_stands_for_good() {
+    let mut negotiation = caller();
+    negotiation.want_offer(NOW, true);
+    assert_eq!(negotiation.unanswered_restart(), None);
+    made(&mut negotiation, "ours");
+    assert_eq!((negotiation.deadline(), negotiation.unanswered_restart()), (None, Some((1, sdp("ours")))));
+    negotiation.handle_deadline(NOW + Duration::from_hours(1));
+    negotiation.handle_offer(NOW, offer(0, "theirs"));
+    assert_eq!(negotiation.awaited_answer(1), Some(hash(&sdp("ours"))), "nor does it give way to the callee's");
+    negotiation.handle_answer(NOW, answer(1));
+    assert_eq!(negotiation.unanswered_restart(), None);
 }
 
 #[test]

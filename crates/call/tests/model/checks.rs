@@ -62,6 +62,11 @@ pub(crate) struct Tally {
     pub(crate) offers: u64,
     pub(crate) rollbacks: u64,
     pub(crate) candidates: u64,
+    pub(crate) came_back: u64,
+    pub(crate) signed_in_anew: u64,
+    pub(crate) said_again: u64,
+    pub(crate) copies: u64,
+    pub(crate) server_restarts: u64,
     ended: BTreeMap<&'static str, u64>,
 }
 
@@ -76,6 +81,11 @@ impl Tally {
         self.offers += other.offers;
         self.rollbacks += other.rollbacks;
         self.candidates += other.candidates;
+        self.came_back += other.came_back;
+        self.signed_in_anew += other.signed_in_anew;
+        self.said_again += other.said_again;
+        self.copies += other.copies;
+        self.server_restarts += other.server_restarts;
         for (reason, count) in &other.ended {
             *self.ended.entry(reason).or_default() += count;
         }
@@ -83,10 +93,12 @@ impl Tally {
 
     pub(crate) fn check_that_nothing_was_left_out(&self, histories: u64) {
         let rare = histories / 1_000;
-        let counts = [self.lost_paths, self.gave_way, self.early_answers, self.rollbacks];
+        let counts = [self.lost_paths, self.gave_way, self.early_answers, self.rollbacks, self.said_again];
         assert!(counts.into_iter().all(|count| count >= rare), "{self:?}");
         let common = [self.dialled, self.rang, self.connected, self.offers, self.candidates];
         assert!(common.into_iter().all(|count| count >= histories / 4), "{self:?}");
+        let away = [self.came_back, self.signed_in_anew, self.copies, self.server_restarts];
+        assert!(away.into_iter().all(|count| count >= histories / 40), "{self:?}");
         let reasons = [
             "hangup",
             "declined",
@@ -127,7 +139,11 @@ impl World {
             }
             Output::SendDescription { description, .. } => self.check_description(device, description),
             Output::Send(ClientMessage::Relay(relay)) => self.check_signal(device, &relay.signal),
-            Output::Send(_) | Output::OpenLink { .. } | Output::CloseLink { .. } | Output::Login { .. } => {}
+            Output::Send(_)
+            | Output::OpenLink { .. }
+            | Output::CloseLink { .. }
+            | Output::DropLink { .. }
+            | Output::Login { .. } => {}
         }
     }
 
@@ -209,6 +225,7 @@ impl World {
             | Event::SignedInElsewhere
             | Event::Presence { .. }
             | Event::Missed { .. }
+            | Event::MissedWhileAway(_)
             | Event::Refused { .. }
             | Event::Pin { .. } => {}
         }

@@ -6,7 +6,9 @@
 mod calls;
 mod harness;
 mod limits;
+mod missed;
 mod presence;
 mod program;
+mod resume;
 mod sign_in;
 mod transport;

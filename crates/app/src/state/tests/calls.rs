@@ -1,5 +1,7 @@
 //! Calls: what each screen shows of them, and what follows from each event and button.
 
+use ahoy_client::MissedCall;
+
 use super::*;
 
 #[test]
@@ -158,6 +160,10 @@ fn a_call_that_nobody_answers_is_missed_and_makes_nobody_a_contact() {
     assert_eq!(window.view().people[0].missed, 1);
     window.event(Event::Missed { call: call_id(8), from: name("mallory"), video: false });
     assert_eq!(window.view().people[0].missed, 2);
+    let calls = vec![MissedCall { from: name("mallory"), at_ms: Some(1), video: true, count: 3 }];
+    window.event(Event::MissedWhileAway { calls });
+    assert_eq!(window.view().people[0].missed, 5);
+    assert!(window.notices().contains(&"mallory called while you were away.".to_owned()));
     assert_eq!(window.state.people().contacts(), [].into());
     window.command(Command::SeenMissed { username: "mallory".into() });
     assert_eq!(window.view().people[0].missed, 0);

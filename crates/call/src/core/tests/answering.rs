@@ -269,19 +269,17 @@ fn messages_of_a_closed_call_are_dropped_for_ten_minutes() {
 fn what_expects_a_call_that_is_not_known_is_answered_once_with_failed() {
     let answer =
         || Signal::Answer(Answer { call: id(1), n: 0, sdp: sdp("x"), early: false, key: None, signature: None });
-    for signal in [answer(), progress(id(1), ProgressState::Accepted), renegotiating(id(1), 1, "x")] {
+    let restart = Signal::Restart(Restart { call: id(1), n: 0 });
+    for signal in [answer(), progress(id(1), ProgressState::Accepted), renegotiating(id(1), 1, "x"), restart] {
         let mut bench = Bench::new();
         bench.signal(&device("bob", 1), signal);
         assert_eq!(bench.closes(), [(device("bob", 1).to_string(), CloseReason::Failed)]);
         bench.signal(&device("bob", 1), answer());
         assert_eq!(bench.out, []);
     }
-    for signal in [
-        progress(id(1), ProgressState::Ringing),
-        close(id(1), CloseReason::Hangup),
-        candidate_signal(id(1), "x", 1),
-        Signal::Restart(Restart { call: id(1), n: 0 }),
-    ] {
+    for signal in
+        [progress(id(1), ProgressState::Ringing), close(id(1), CloseReason::Hangup), candidate_signal(id(1), "x", 1)]
+    {
         let mut bench = Bench::new();
         bench.signal(&device("bob", 1), signal);
         assert_eq!(bench.out, []);

@@ -131,15 +131,15 @@ fn muting_while_it_rings_is_heeded_when_the_gate_opens() {
 }
 
 #[test]
-fn a_lost_path_may_come_back_within_30_s() {
+fn a_lost_path_may_come_back_within_45_s() {
     let mut bench = Bench::in_call(id(1));
     bench.peer(id(1), PeerInput::Path(PathState::Lost));
     assert_eq!(bench.events(), [&Event::PathLost { call: id(1) }]);
-    bench.pass(29);
+    bench.pass(44);
     bench.peer(id(1), PeerInput::Path(CONNECTED));
     assert_eq!(bench.events(), [&Event::Connected { call: id(1), path: PathKind::Host }]);
     bench.peer(id(1), PeerInput::Path(PathState::Lost));
-    bench.pass(30);
+    bench.pass(45);
     assert_eq!(bench.ended(), Some(&EndReason::Failed(Failure::PathLost)));
     let mut failed = Bench::in_call(id(1));
     failed.peer(id(1), PeerInput::Path(PathState::Failed));
