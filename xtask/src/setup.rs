@@ -83,6 +83,8 @@ const NEEDS: &[Need] = &[
     #[cfg(target_os = "linux")]
     Need::to_test(Sign::Program("pactl"), "pulseaudio-utils", "plugs and unplugs it, speaks into it and listens to it"),
     #[cfg(target_os = "linux")]
+    Need::to_test(Sign::Program("turnserver"), "coturn", "is a TURN server that somebody else wrote"),
+    #[cfg(target_os = "linux")]
     Need::to_test(Sign::Program("chromium"), "chromium", "is a peer that somebody else wrote"),
     #[cfg(target_os = "linux")]
     Need::to_test(Sign::Program("firefox-esr"), "firefox-esr", "is another"),

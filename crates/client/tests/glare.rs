@@ -76,7 +76,7 @@ fn link(input: LinkInput) -> Input {
 }
 
 fn received(message: ServerMessage) -> Input {
-    link(LinkInput::Received(message))
+    link(LinkInput::Received { seq: None, message: Some(message) })
 }
 
 impl World {
@@ -149,7 +149,7 @@ impl World {
             Output::Peer { command, .. } => return self.command(index, command).await,
             Output::Event(Event::PathLost { .. }) => self.devices[index].lost += 1,
             Output::Event(Event::Ended { reason, .. }) => panic!("{} ended: {reason:?}", NAMES[index]),
-            Output::Send(_) | Output::CloseLink { .. } | Output::Media { .. } | Output::Event(_) => {}
+            Output::Send(_) | Output::CloseLink { .. } | Output::DropLink { .. } | Output::Media { .. } | Output::Event(_) => {}
         }
         None
     }

@@ -235,12 +235,15 @@ mod tests {
     #[test]
     fn a_user_is_told_of_the_own_relay_under_the_host_that_was_dialled() {
         let config = offer(&["0.0.0.0:3478"], Some(5349));
-        assert_eq!(urls(&config, "calls.example.org"), [
-            "stun:calls.example.org:3478",
-            "turn:calls.example.org:3478?transport=udp",
-            "turn:calls.example.org:3478?transport=tcp",
-            "turns:calls.example.org:5349?transport=tcp",
-        ]);
+        assert_eq!(
+            urls(&config, "calls.example.org"),
+            [
+                "stun:calls.example.org:3478",
+                "turn:calls.example.org:3478?transport=udp",
+                "turn:calls.example.org:3478?transport=tcp",
+                "turns:calls.example.org:5349?transport=tcp",
+            ]
+        );
         assert_eq!(urls(&config, "[2001:db8::1]")[0], "stun:[2001:db8::1]:3478");
         let two = offer(&["192.0.2.1:1", "192.0.2.2:2"], None);
         assert_eq!(urls(&two, "192.0.2.2")[0], "stun:192.0.2.2:2");
@@ -256,8 +259,7 @@ mod tests {
     #[test]
     fn credentials_are_a_users_own_and_hold_for_half_a_day_or_a_guests_quarter_of_an_hour() {
         let mut config = offer(&["127.0.0.1:3478"], None);
-        config.servers =
-            vec![r#"{"urls":"turn:t.example:3478","secret":"south-south-east"}"#.parse().unwrap()];
+        config.servers = vec![r#"{"urls":"turn:t.example:3478","secret":"south-south-east"}"#.parse().unwrap()];
         for (name, expiry) in [("alice", 1_000 + 43_200), ("guest-1234", 1_000 + 900)] {
             let list = list(&config, &name.parse().unwrap(), "127.0.0.1", 1_000);
             assert_eq!(u64::from(list.ttl_s), expiry - 1_000);

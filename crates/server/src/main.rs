@@ -188,7 +188,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
 fn start(config: TurnConfig, server: &mut Config) -> anyhow::Result<Turn> {
     let (secret, is_near) = (config.secret.clone(), config.listen.iter().all(|listen| listen.ip().is_loopback()));
     if is_near && !server.hosts.public.is_empty() {
-        tracing::warn!("STUN and TURN listen on this machine alone: name --turn-listen 0.0.0.0:{STUN_PORT} for all to use");
+        tracing::warn!(
+            "STUN and TURN listen on this machine alone: name --turn-listen 0.0.0.0:{STUN_PORT} for all to use"
+        );
     }
     let turn = Turn::start(config)?;
     server.ice.turn = Some(TurnOffer::of(&turn, secret));

@@ -89,6 +89,17 @@ impl Server {
         self.process.id()
     }
 
+    /// Where its relay listens, `host:port`.
+    ///
+    /// # Panics
+    /// When it does not say so, in the words that the contract of the command line promises.
+    #[must_use]
+    #[track_caller]
+    pub fn turn(&self) -> String {
+        let found = |lines: &[String]| lines.get(1)?.strip_prefix("turn on ").map(str::to_owned);
+        self.process.wait_for("where its relay is", DEADLINE, found)
+    }
+
     /// Ends it without a goodbye.
     pub fn kill(&mut self) {
         self.process.kill();

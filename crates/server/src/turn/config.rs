@@ -23,6 +23,8 @@ pub struct TurnConfig {
     pub ports: RelayPorts,
     /// Whether peers in private networks may be reached.
     pub allow_private: bool,
+    /// Whether peers on this machine may be reached: for tests and measurements, which have no other. No flag sets it.
+    pub allow_own: bool,
     /// How much anybody may do.
     pub limits: TurnLimits,
 }
@@ -49,6 +51,7 @@ impl TurnConfig {
             external: Vec::new(),
             ports: RelayPorts::default(),
             allow_private: false,
+            allow_own: false,
             limits: TurnLimits::default(),
         }
     }

@@ -104,9 +104,11 @@ impl TurnMetrics {
         family("ahoy_turn_allocated_total", "counter", "Relays that were opened.", &[("", "", &self.allocated)]);
         family("ahoy_turn_connections", "gauge", "TCP and TLS connections.", &[("", "", &self.connections)]);
         family("ahoy_stun_requests_total", "counter", "Binding requests.", &[("", "", &self.binding_requests)]);
-        let refused: Vec<_> = Refused::ALL.iter().map(|(why, name)| ("why", *name, &self.refused[*why as usize])).collect();
+        let refused: Vec<_> =
+            Refused::ALL.iter().map(|(why, name)| ("why", *name, &self.refused[*why as usize])).collect();
         family("ahoy_turn_refused_total", "counter", "Requests that were refused.", &refused);
-        let dropped: Vec<_> = Dropped::ALL.iter().map(|(why, name)| ("why", *name, &self.dropped[*why as usize])).collect();
+        let dropped: Vec<_> =
+            Dropped::ALL.iter().map(|(why, name)| ("why", *name, &self.dropped[*why as usize])).collect();
         family("ahoy_turn_dropped_total", "counter", "Datagrams that were not passed on.", &dropped);
         for (name, help, [to_peer, to_client]) in [
             ("ahoy_turn_relayed_bytes_total", "Bytes of payload passed on.", &self.bytes),

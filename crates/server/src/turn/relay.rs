@@ -112,6 +112,7 @@ pub(crate) struct Relay {
     secret: Secret,
     limits: TurnLimits,
     allow_private: bool,
+    allow_own: bool,
     metrics: Arc<TurnMetrics>,
     nonces: Nonces,
     unproven: Floods,
@@ -134,6 +135,7 @@ impl Relay {
             secret: config.secret.clone(),
             limits,
             allow_private: config.allow_private,
+            allow_own: config.allow_own,
             metrics,
             nonces: Nonces::new(key),
             unproven: Floods::new(per_s, 5.0 * per_s),
@@ -163,7 +165,13 @@ impl Relay {
     }
 
     /// Takes a datagram that came to a relay's socket.
-    pub(crate) fn from_peer<'a>(&mut self, now: Now, relay: RelayId, peer: SocketAddr, payload: &'a [u8]) -> Action<'a> {
+    pub(crate) fn from_peer<'a>(
+        &mut self,
+        now: Now,
+        relay: RelayId,
+        peer: SocketAddr,
+        payload: &'a [u8],
+    ) -> Action<'a> {
         let Some(allocation) = self.allocations.get_mut(&relay).filter(|found| now.instant < found.expires) else {
             return Action::Nothing;
         };
@@ -264,7 +272,7 @@ impl Relay {
             return Action::Nothing;
         };
         let other = self.relayed.get(&peer).copied();
-        let may = if permission.own { other.is_some() } else { peers::may_reach(peer.ip(), self.allow_private) };
+        let may = if permission.own { other.is_some() } else { self.may_reach(peer.ip()) };
         if !may || peer.port() == 0 || payload.len() > PAYLOAD_MAX {
             self.metrics.lose(Dropped::Peer);
             return Action::Nothing;
@@ -282,6 +290,10 @@ impl Relay {
             Some(other) => self.from_peer(now, other, from, payload),
             None => Action::ToPeer { relay, peer, payload },
         }
+    }
+
+    fn may_reach(&self, peer: IpAddr) -> bool {
+        self.allow_own || peers::may_reach(peer, self.allow_private)
     }
 
     fn end(&mut self, relay: RelayId, ports: &mut dyn Ports) {

@@ -78,7 +78,7 @@ pub(super) async fn build(
     let failed = |error| TransportError::connection("opening the peer connection", error);
     let mdns = if config.loopback { MulticastDnsMode::Disabled } else { MulticastDnsMode::QueryOnly };
     let sockets = Arc::new(Sockets::default());
-    if config.relay_only && usable(config, &sockets).is_empty() {
+    if config.relay_only && usable(&config.ice_servers, true, &sockets).is_empty() {
         return Err(TransportError::NoRelay);
     }
     let connection = match connect(config, knowledge.clone(), Arc::clone(&handler), &sockets, mdns).await {
@@ -118,7 +118,7 @@ async fn connect(
         configure_twcc_receiver_only(interceptors(knowledge), &mut media)?.with(Slot::TwccReceiver, Arrivals::new());
     let policy = if config.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
     let configuration = RTCConfigurationBuilder::new()
-        .with_ice_servers(usable(config, sockets))
+        .with_ice_servers(usable(&config.ice_servers, config.relay_only, sockets))
         .with_ice_transport_policy(policy)
         .with_bundle_policy(RTCBundlePolicy::MaxBundle)
         .with_rtcp_mux_policy(RTCRtcpMuxPolicy::Require)
@@ -139,10 +139,10 @@ async fn connect(
 }
 
 /// A configuration that differs from that of [`connect`] in nothing that a connection may not change.
-pub(super) fn configuration(servers: &[IceServer], relay_only: bool) -> RTCConfiguration {
+pub(super) fn configuration(servers: &[IceServer], relay_only: bool, sockets: &Sockets) -> RTCConfiguration {
     let policy = if relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
     RTCConfigurationBuilder::new()
-        .with_ice_servers(servers.iter().filter_map(usable).collect())
+        .with_ice_servers(usable(servers, relay_only, sockets))
         .with_ice_transport_policy(policy)
         .with_bundle_policy(RTCBundlePolicy::MaxBundle)
         .with_rtcp_mux_policy(RTCRtcpMuxPolicy::Require)
@@ -196,14 +196,14 @@ fn addresses(loopback: bool) -> Vec<&'static str> {
 
 /// The servers with the addresses that can be used: STUN over UDP, and TURN with a name and a password, over UDP or in a
 /// tunnel. If only relays may be used, nothing else is among them.
-fn usable(config: &PeerConfig, sockets: &Sockets) -> Vec<RTCIceServer> {
+fn usable(servers: &[IceServer], relay_only: bool, sockets: &Sockets) -> Vec<RTCIceServer> {
     let has_account = |server: &IceServer| !server.username.is_empty() && !server.credential.is_empty();
     let is_udp_relay =
         |server: &IceServer| server.urls.iter().any(|url| Tunnels::is_udp_relay(url, has_account(server)));
-    sockets.tunnels().set_head_start(!config.relay_only || config.ice_servers.iter().any(is_udp_relay));
+    sockets.tunnels().set_head_start(!relay_only || servers.iter().any(is_udp_relay));
     let usable = |server: &IceServer| {
         let read = |url: &String| sockets.tunnels().usable(url, has_account(server));
-        let found = server.urls.iter().filter_map(read).filter(|(_, is_relay)| *is_relay || !config.relay_only);
+        let found = server.urls.iter().filter_map(read).filter(|(_, is_relay)| *is_relay || !relay_only);
         let urls: Vec<String> = found.map(|(url, _)| url).collect();
         if urls.len() < server.urls.len() {
             tracing::debug!(all = ?server.urls, ?urls, "passed over what cannot be used of an ICE server");
@@ -211,5 +211,5 @@ fn usable(config: &PeerConfig, sockets: &Sockets) -> Vec<RTCIceServer> {
         let IceServer { username, credential, .. } = server.clone();
         (!urls.is_empty()).then_some(RTCIceServer { urls, username, credential })
     };
-    config.ice_servers.iter().filter_map(usable).collect()
+    servers.iter().filter_map(usable).collect()
 }

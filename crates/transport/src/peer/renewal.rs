@@ -14,7 +14,7 @@ impl Peer {
     /// When the connection is closed, or takes none of them.
     pub async fn set_ice_servers(&self, servers: &[IceServer]) -> Result<(), TransportError> {
         let shared = &self.shared;
-        let configuration = configuration(servers, shared.relay_only);
+        let configuration = configuration(servers, shared.relay_only, &shared.sockets);
         shared.within("setting ICE servers", shared.connection.set_configuration(configuration)).await
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use stun_types::message::{IntegrityKey, Message};
 
 use super::allocation::{Allocation, NotGiven};
-use super::{Client, Family, NoPort, Now, Ports, Relay, RelayId, peers};
+use super::{Client, Family, NoPort, Now, Ports, Relay, RelayId};
 use crate::turn::credentials::{Account, account};
 use crate::turn::message::{Answer, Attributes, attribute, method};
 use crate::turn::metrics::Refused;
@@ -236,7 +236,8 @@ impl Relay {
             return Err(BAD_REQUEST);
         }
         // All or none (RFC 8656 §10.2).
-        let own = asked.peers.iter().map(|peer| self.judge(now, client, *peer, ports)).collect::<Result<Vec<_>, No>>()?;
+        let own =
+            asked.peers.iter().map(|peer| self.judge(now, client, *peer, ports)).collect::<Result<Vec<_>, No>>()?;
         let addresses: Vec<IpAddr> = asked.peers.iter().map(std::net::SocketAddr::ip).collect();
         let allocation = self.living(now, client)?;
         if !allocation.has_room_for(&addresses, max, now.instant) {
@@ -288,7 +289,7 @@ impl Relay {
         if meets_relay || allocation.permission(peer.ip(), now.instant).is_some_and(|permission| permission.own) {
             return Ok(true);
         }
-        if !peers::may_reach(peer.ip(), self.allow_private) || ports.is_own(peer.ip()) { forbidden } else { Ok(false) }
+        if !self.may_reach(peer.ip()) || (ports.is_own(peer.ip()) && !self.allow_own) { forbidden } else { Ok(false) }
     }
 
     /// The client's allocation, unless it has expired.
