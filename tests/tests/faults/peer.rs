@@ -111,9 +111,9 @@ fn a_caller_who_hangs_up_at_any_moment_leaves_nothing_behind() {
 }
 
 fn hang_up_at_random(seeds: impl Iterator<Item = u64>) {
-    const CALLERS: usize = 32;
+    const CALLERS: usize = 64;
     let Some(camera) = camera() else { return };
-    let server = Server::start_with(&["--new-names", "100"]);
+    let server = Server::start_with(&["--new-names", "200"]);
     let (callee, callers) = one_for_many(&server, CALLERS);
     let callee = callee.with("--camera", "default").with_environment(camera.environment());
     let mut bob = callee.start_signed_in("answer --calls 1000000");
@@ -245,7 +245,11 @@ fn starve(lasts: Duration) {
     let over = AtomicBool::new(false);
     scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(|| while !over.load(Ordering::Relaxed) {});
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
         }
         sleep(lasts);
         over.store(true, Ordering::Relaxed);
@@ -293,7 +297,7 @@ fn a_bug_in_a_calls_task_ends_that_call_in_words_and_nothing_else() {
     assert!(status.success() && bob.process().errors().contains("on purpose: Task"), "{status}");
 }
 
-/// A callee, bob, and so many who know him and whom he knows: six times a minute is how often one may ring for another.
+/// A callee, bob, and so many who know him and whom he knows: three times a minute is how often one may make another ring.
 pub(crate) fn one_for_many(server: &Server, callers: usize) -> (Cli, Vec<Cli>) {
     let names: Vec<String> = (0..callers).map(|number| format!("caller{number}")).collect();
     let contacts: Vec<&str> = names.iter().flat_map(|name| ["--contact", name]).collect();

@@ -14,10 +14,10 @@ const WARM: usize = 25;
 
 #[test]
 fn a_hundred_calls_in_a_row_take_no_more_than_the_first_ones() {
-    const CALLERS: usize = 25;
+    const CALLERS: usize = 60;
     let _turn = beside_others();
     let calls: usize = pick(100, 1_000);
-    let server = Server::start_with(&["--new-names", "100"]);
+    let server = Server::start_with(&["--new-names", "200"]);
     let (callee, callers) = one_for_many(&server, CALLERS);
     let mut bob = callee.start_signed_in("answer --calls 1000000");
     let mut warm = None;
