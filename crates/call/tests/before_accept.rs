@@ -126,7 +126,7 @@ fn sdp(tag: &str) -> String {
 }
 
 fn received(message: ServerMessage) -> Input {
-    Input::Link { serial: Serial(1), input: LinkInput::Received(message) }
+    Input::Link { serial: Serial(1), input: LinkInput::Received { seq: None, message: Some(message) } }
 }
 
 fn peer(input: PeerInput) -> Input {
