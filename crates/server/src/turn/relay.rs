@@ -264,6 +264,7 @@ impl Relay {
     }
 
     fn to_peer<'a>(&mut self, now: Now, relay: RelayId, peer: SocketAddr, payload: &'a [u8]) -> Action<'a> {
+        let is_public = self.may_reach(peer.ip());
         let Some(allocation) = self.allocations.get_mut(&relay).filter(|found| now.instant < found.expires) else {
             return Action::Nothing;
         };
@@ -272,7 +273,7 @@ impl Relay {
             return Action::Nothing;
         };
         let other = self.relayed.get(&peer).copied();
-        let may = if permission.own { other.is_some() } else { self.may_reach(peer.ip()) };
+        let may = if permission.own { other.is_some() } else { is_public };
         if !may || peer.port() == 0 || payload.len() > PAYLOAD_MAX {
             self.metrics.lose(Dropped::Peer);
             return Action::Nothing;
