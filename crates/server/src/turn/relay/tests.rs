@@ -197,7 +197,7 @@ impl Asker {
         let answer = Message::from_bytes(answer).unwrap();
         assert_eq!(answer.transaction_id(), TransactionId::from(self.transaction));
         match code(&answer) {
-            Some(code @ (401 | 438)) => Said::Error(code),
+            Some(code @ (401 | 438 | 441)) => Said::Error(code),
             code => {
                 answer.validate_integrity_with_key(&self.key).unwrap();
                 code.map_or(Said::Success, Said::Error)
