@@ -67,7 +67,7 @@ async fn a_missed_call_is_told_once_and_forgotten_when_acknowledged() {
 
 #[tokio::test]
 async fn an_offer_that_waited_until_the_session_ended_is_a_missed_call() {
-    let server = Server::with(|config| config.timing.linger = Duration::from_millis(200)).await;
+    let server = Server::with(|config| config.timing.linger = Duration::from_secs(2)).await;
     let mut carol = server.enter("carol", 1).await;
     drop(server.enter("bob", 1).await);
     assert_eq!(carol.ask(offer("bob")).await["type"], "relayed");

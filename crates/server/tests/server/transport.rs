@@ -387,7 +387,7 @@ async fn a_client_that_closes_with_1000_is_gone_at_once() {
 
 #[tokio::test]
 async fn a_client_that_vanishes_is_signed_out_after_it_lingered() {
-    let server = Server::with(|config| config.timing.linger = 200 * MS).await;
+    let server = Server::with(|config| config.timing.linger = 2_000 * MS).await;
     let mut alice = server.enter("guest-alice", 1).await;
     let bob = server.enter("guest-bob", 2).await;
     drop(bob);
