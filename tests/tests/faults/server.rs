@@ -77,7 +77,7 @@ fn a_call_accepted_while_the_server_is_away_comes_about_when_it_is_back() {
 fn a_server_that_stands_still_is_noticed_within_10_s_and_the_call_goes_on() {
     let server = Server::start_to_restart();
     let (mut calling, mut answering) = in_a_call(&server);
-    let (began, shown) = (monotonic_ns(), [&calling, &answering].map(pictures_shown));
+    let (began, before) = (monotonic_ns(), [&calling, &answering].map(statistics));
     server.freeze();
     for running in [&calling, &answering] {
         let noticed = Duration::from_nanos(running.wait_for("link_lost").t_ns() - began);
@@ -86,9 +86,9 @@ fn a_server_that_stands_still_is_noticed_within_10_s_and_the_call_goes_on() {
         assert!(noticed < Duration::from_secs(11), "noticed only after {noticed:?}");
     }
     server.thaw();
-    for (running, shown) in [&calling, &answering].into_iter().zip(shown) {
+    for (running, before) in [&calling, &answering].into_iter().zip(before) {
         running.wait_for_nth("signed_in", 1);
-        assert_goes_on(running, shown);
+        assert_goes_on(running, before);
     }
     calling.process().interrupt();
     calling.ends_with(0);
@@ -129,7 +129,7 @@ fn in_a_call(server: &Server) -> (Running, Running) {
 /// The server dies and is started again so many seconds later; both are signed in again, and media went on all the time.
 #[track_caller]
 fn away(server: &mut Server, calling: &Running, answering: &Running, seconds: usize) {
-    let shown = [calling, answering].map(pictures_shown);
+    let before = [calling, answering].map(statistics);
     server.kill();
     calling.wait_for("link_lost");
     answering.wait_for("link_lost");
@@ -137,25 +137,29 @@ fn away(server: &mut Server, calling: &Running, answering: &Running, seconds: us
     calling.wait_for_nth("stats", calling.all("stats").len() + seconds);
     assert_eq!(calling.all("signed_in").len(), 1, "there is nothing to sign in to");
     server.restart();
-    for (running, shown) in [calling, answering].into_iter().zip(shown) {
+    for (running, before) in [calling, answering].into_iter().zip(before) {
         running.wait_for_nth("signed_in", 1);
-        assert_goes_on(running, shown);
+        assert_goes_on(running, before);
     }
 }
 
 /// How many statistics there are, for [`assert_goes_on`].
-fn pictures_shown(running: &Running) -> usize {
+fn statistics(running: &Running) -> usize {
     running.wait_for("stats");
     running.all("stats").len()
 }
 
-/// From the `from`th statistics on until now, and one second more, pictures were shown in each second.
+/// From the `from`th statistics on until now, and two seconds more, sound and pictures came all the time. A loaded machine
+/// may take its time for a picture, so that only in each two seconds something has to come.
 #[track_caller]
 fn assert_goes_on(running: &Running, from: usize) {
-    running.wait_for_nth("stats", running.all("stats").len());
-    let shown: Vec<u64> = running.all("stats")[from - 1..].iter().map(|stats| stats.number("frames_shown")).collect();
-    println!("pictures shown by each second: {shown:?}");
-    assert!(shown.len() >= 3 && shown.is_sorted_by(|earlier, later| earlier < later), "it froze: {shown:?}");
+    running.wait_for_nth("stats", running.all("stats").len() + 1);
+    let stats = &running.all("stats")[from - 1..];
+    let figures = |name: &str| stats.iter().map(|stats| stats.number(name)).collect::<Vec<u64>>();
+    let (packets, shown) = (figures("packets_received"), figures("frames_shown"));
+    println!("by each second: packets {packets:?}, pictures {shown:?}");
+    assert!(packets.len() >= 3 && packets.windows(3).all(|three| three[0] < three[2]), "it froze: {packets:?}");
+    assert!(shown.first() < shown.last(), "the picture froze: {shown:?}");
     assert!(running.all("path_lost").is_empty() && running.all("ended").is_empty());
 }
 
