@@ -7,6 +7,7 @@ use ahoy_protocol::control::{ControlMessage, Sending};
 use ahoy_protocol::id::{Address, CallId, DeviceAddress, Username};
 use ahoy_protocol::identity::PublicKey;
 use ahoy_protocol::signal::{Close, CloseReason, Signal};
+use ahoy_protocol::verification::Code;
 
 pub(crate) use crate::call::callee::OpeningOffer;
 use crate::call::callee::Preparation;
@@ -20,6 +21,7 @@ use crate::input::PathState;
 use crate::negotiation::{Negotiation, Role};
 use crate::output::{Event, Output, PeerCommand, Trust};
 use crate::time::Time;
+use crate::verification::Verification;
 use crate::view::{CallView, PeopleView};
 
 mod callee;
@@ -27,6 +29,7 @@ mod caller;
 mod connection;
 mod legs;
 mod signals;
+mod verifying;
 
 /// A live call.
 #[derive(Debug)]
@@ -54,6 +57,9 @@ pub(crate) struct Call {
     negotiation: Negotiation,
     local_candidates: LocalCandidates,
     remote_candidates: RemoteCandidates,
+    verification: Verification,
+    /// What both people can read to each other, once it is known.
+    code: Option<Code>,
 }
 
 /// What the people have said.
@@ -211,6 +217,7 @@ impl Call {
             wanted: self.wanted,
             remote: self.remote,
             trust: self.trust,
+            code: self.code,
         }
     }
 
@@ -232,6 +239,8 @@ impl Call {
             negotiation: Negotiation::new(role, timers),
             local_candidates: LocalCandidates::default(),
             remote_candidates: RemoteCandidates::default(),
+            verification: Verification::new(role),
+            code: None,
         }
     }
 

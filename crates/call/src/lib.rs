@@ -20,9 +20,11 @@ mod negotiation;
 mod output;
 mod rings;
 mod time;
+mod verification;
 mod view;
 
 pub use config::{Config, Timers};
+pub use contacts::Pin;
 pub use core::Core;
 pub use end::{EndReason, Failure, Side};
 pub use gate::Gate;

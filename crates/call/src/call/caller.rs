@@ -107,6 +107,7 @@ impl Call {
         }
         self.negotiation.allow_offers(device.now);
         self.refresh(device);
+        self.verify(device);
         self.run_steps(device)
     }
 
@@ -132,6 +133,7 @@ impl Call {
             }
             Ok(proven) => {
                 self.vouched(device, proven.proof());
+                self.verification.proven(proven.sdp());
                 ControlFlow::Continue(Some(proven))
             }
             // There will be no other answer.

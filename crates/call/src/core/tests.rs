@@ -7,3 +7,4 @@ mod both;
 mod calling;
 mod connected;
 mod knowing;
+mod trusting;

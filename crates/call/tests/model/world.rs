@@ -119,6 +119,7 @@ pub(crate) struct World {
     pub(crate) devices: Vec<Device>,
     pub(crate) server: Server,
     pub(crate) tally: Tally,
+    pub(crate) codes: crate::checks::Codes,
     pub(crate) calls: Vec<CallId>,
     queue: BTreeMap<(Time, u64), Happening>,
     queued: u64,
@@ -161,6 +162,7 @@ impl World {
             devices: Vec::new(),
             server: Server::default(),
             tally: Tally::default(),
+            codes: crate::checks::Codes::default(),
             calls: Vec::new(),
             queue: BTreeMap::new(),
             queued: 0,
@@ -329,6 +331,7 @@ impl World {
             pins: BTreeMap::new(),
             timers: self.timers,
             seed,
+            secret: [seed as u8; 32],
         })
     }
 
