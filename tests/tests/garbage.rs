@@ -43,6 +43,9 @@ fn garbage_on_the_control_channel_is_ignored() {
         r#"{"type":"media","type":"close"}"#,
         r#"{"type":"offer","call":"no"}"#,
         r#"{"type":"verify","commit":7}"#,
+        r#"{"type":"verify"}"#,
+        // The callee's word, but zoe is the caller and has not committed herself.
+        r#"{"type":"verify","nonce":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#,
         &nested,
         &long,
         &json!({"type": "close", "call": other, "reason": "hangup"}).to_string(),

@@ -556,6 +556,34 @@ export const behaviours = {
     assert.equal(await page.locator("[data-screen] img, .toasts img").count(), 0);
   }),
 
+  "a code is compared in the call, and the person is verified from then on": each(
+    on("screen=call", async (page) => {
+      await page.getByRole("button", { name: "Direct" }).click();
+      await page.getByLabel("Code 0 9 5 2 5 5").waitFor();
+      await page.getByRole("button", { name: "They match" }).click();
+      assert.deepEqual(await sent(page), [{ kind: "compareCode", same: true }]);
+      await page.getByText("You compared it: this is bob.").waitFor();
+      await page.getByText("Verified: you compared the code with bob").waitFor();
+      assert.equal(await page.getByRole("button", { name: "They match" }).count(), 0);
+    }),
+    on("screen=call", async (page) => {
+      await page.getByRole("button", { name: "Direct" }).click();
+      await page.getByRole("button", { name: "They differ" }).click();
+      assert.deepEqual(await sent(page), [{ kind: "compareCode", same: false }]);
+    }),
+  ),
+
+  "a new key is looked at before it can be trusted": on("screen=home&with=newkey", async (page) => {
+    await page.getByRole("button", { name: /^bob/ }).click();
+    assert.equal(await page.getByRole("button", { name: "It is theirs: trust it" }).count(), 0);
+    await page.getByRole("button", { name: "Look at it" }).click();
+    await page.getByText("p_bfr4 84uJuo").waitFor();
+    await page.getByRole("button", { name: "It is theirs: trust it" }).click();
+    const key = "p_bfr484uJuozmSbWU-R5NAf3Ff5yUk99DteUKmYc2c";
+    assert.deepEqual(await sent(page), [{ kind: "trustNewKey", username: "bob", key }]);
+    await page.getByText("Another key was shown").waitFor({ state: "detached" });
+  }),
+
   "a notice is taken away by its button": on("screen=home&with=notice", async (page) => {
     await page.getByRole("button", { name: "Dismiss" }).first().click();
     assert.deepEqual(await sent(page), [{ kind: "dismiss", id: 1 }]);

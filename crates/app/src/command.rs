@@ -39,6 +39,18 @@ pub enum Command {
     },
     /// End the call, or stop dialling.
     HangUp,
+    /// Both people have read the verification code of the call to each other.
+    CompareCode {
+        /// Both read the same.
+        same: bool,
+    },
+    /// Know somebody by the other key that they showed, from now on.
+    TrustNewKey {
+        /// Who.
+        username: String,
+        /// The key, as the screen shows it.
+        key: String,
+    },
     /// Mute or unmute the microphone.
     SetMuted {
         /// Muted from now on.

@@ -7,6 +7,7 @@ use ahoy_protocol::control::{ControlMessage, Sending};
 use ahoy_protocol::id::{Address, CallId, DeviceAddress, Username};
 use ahoy_protocol::identity::PublicKey;
 use ahoy_protocol::signal::{Close, CloseReason, Signal};
+use ahoy_protocol::verification::Code;
 
 pub(crate) use crate::call::callee::OpeningOffer;
 use crate::call::callee::Preparation;
@@ -21,6 +22,7 @@ use crate::negotiation::{Negotiation, Role};
 use crate::output::{Event, Output, PeerCommand, Trust};
 use crate::recovery::Recovery;
 use crate::time::Time;
+use crate::verification::Verification;
 use crate::view::{CallView, PeopleView};
 
 mod callee;
@@ -28,6 +30,7 @@ mod caller;
 mod connection;
 mod legs;
 mod signals;
+mod verifying;
 
 /// A live call.
 #[derive(Debug)]
@@ -56,6 +59,9 @@ pub(crate) struct Call {
     recovery: Recovery,
     local_candidates: LocalCandidates,
     remote_candidates: RemoteCandidates,
+    verification: Verification,
+    /// What both people can read to each other, once it is known.
+    code: Option<Code>,
 }
 
 /// What the people have said.
@@ -220,6 +226,7 @@ impl Call {
             wanted: self.wanted,
             remote: self.remote,
             trust: self.trust,
+            code: self.code,
         }
     }
 
@@ -242,6 +249,8 @@ impl Call {
             recovery: Recovery::new(timers),
             local_candidates: LocalCandidates::default(),
             remote_candidates: RemoteCandidates::default(),
+            verification: Verification::new(role),
+            code: None,
         }
     }
 

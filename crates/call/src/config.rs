@@ -6,6 +6,8 @@ use std::time::Duration;
 use ahoy_protocol::id::{SessionId, Username};
 use ahoy_protocol::identity::PublicKey;
 
+use crate::contacts::Pin;
+
 /// Who this device is, whom it knows, and how patient it is.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -22,11 +24,13 @@ pub struct Config {
     /// Whom the user knows; a guest has no contacts (section 4), so this is ignored for one.
     pub contacts: BTreeSet<Username>,
     /// The keys that names are known by.
-    pub pins: BTreeMap<Username, PublicKey>,
+    pub pins: BTreeMap<Username, Pin>,
     /// How patient to be.
     pub timers: Timers,
     /// Any number; it spreads out the attempts to sign in again.
     pub seed: u64,
+    /// 32 bytes of a cryptographic random source, new at each start: nobody may foresee the nonces of verification codes.
+    pub secret: [u8; 32],
 }
 
 /// How long each thing may take. The default is the contract (section 5, "Timers"); tests shorten it.

@@ -111,6 +111,9 @@ impl Core {
             }
             Command::SetContacts(usernames) => {
                 self.device.contacts.replace(usernames);
+                if let Some(call) = &mut self.call {
+                    call.contacts_changed(&mut self.device);
+                }
                 self.send_contacts();
             }
             Command::Dial { call, to, video } => self.dial(call, to, video),
@@ -127,6 +130,16 @@ impl Core {
                 call.set_sending(device, sending);
                 ControlFlow::Continue(())
             }),
+            Command::CodeCompared { call, same } => {
+                self.in_call(call, |call, device| call.code_compared(device, same));
+            }
+            Command::TrustNewKey { username, key } => {
+                if self.device.contacts.trust_new_key(&username, key) {
+                    self.device.tell_pin(&username);
+                } else {
+                    self.device.counters.out_of_place += 1;
+                }
+            }
             Command::RestartIce { call } => self.in_call(call, Call::restart_ice),
         }
     }

@@ -8,6 +8,7 @@ use ahoy_protocol::id::{Address, CallId, DeviceAddress, Username};
 use ahoy_protocol::identity::PublicKey;
 use ahoy_protocol::message::{ClientMessage, Relay};
 use ahoy_protocol::signal::{Close, CloseReason, Signal};
+use ahoy_protocol::verification::Nonces;
 
 use crate::config::Config;
 use crate::contacts::Contacts;
@@ -30,6 +31,7 @@ pub(crate) struct Device {
     pub(crate) ended: EndedCalls,
     pub(crate) rings: Rings,
     pub(crate) said: Said,
+    pub(crate) nonces: Nonces,
     pub(crate) counters: Counters,
     pub(crate) outputs: VecDeque<Output>,
 }
@@ -45,6 +47,7 @@ impl Device {
             ended: EndedCalls::new(config.timers.ended),
             rings: Rings::default(),
             said: Said::default(),
+            nonces: Nonces::new(std::mem::take(&mut config.secret)),
             counters: Counters::default(),
             outputs: VecDeque::new(),
             config,
@@ -95,6 +98,7 @@ impl Device {
         offer: Option<Hash>,
         met: Option<PublicKey>,
     ) -> Result<ProvenDescription, ProofError> {
+        let shown = description.key();
         let proven = description.prove(&Expectation {
             call,
             maker,
@@ -102,13 +106,27 @@ impl Device {
             offer,
             own_key: self.config.own_key,
             pinned: self.contacts.key(maker).or(met),
-        })?;
+        });
+        if proven == Err(ProofError::KeyChanged)
+            && let (Some(known), Some(shown)) = (self.contacts.key(maker), shown)
+        {
+            self.contacts.key_changed(maker, shown);
+            self.event(Event::KeyChanged { username: maker.clone(), known, shown });
+        }
+        let proven = proven?;
         if let Proof::Key(key) = proven.proof()
             && self.contacts.pin(maker, key)
         {
-            self.event(Event::Pin { username: maker.clone(), key });
+            self.tell_pin(maker);
         }
         Ok(proven)
+    }
+
+    /// What the store keeps of a name changed.
+    pub(crate) fn tell_pin(&mut self, username: &Username) {
+        if let Some(pin) = self.contacts.known_by(username) {
+            self.event(Event::Pin { username: username.clone(), pin });
+        }
     }
 
     /// Who vouches for the maker of a proven description.

@@ -58,6 +58,10 @@ pub enum EndReason {
     },
     /// The other side's description is not proven to be theirs.
     NotProven(ProofError),
+    /// The other side's nonce is not the one that it was bound to: somebody tries to choose the verification code.
+    CodeBroken,
+    /// The people read different verification codes to each other.
+    CodesDiffer,
     /// Something went wrong on the way.
     Failed(Failure),
 }
@@ -110,6 +114,8 @@ impl EndReason {
             Self::Refused { .. } => "refused",
             Self::NotProven(ProofError::KeyChanged) => "key_changed",
             Self::NotProven(_) => "not_proven",
+            Self::CodeBroken => "code_broken",
+            Self::CodesDiffer => "codes_differ",
             Self::Failed(_) => "failed",
         }
     }
@@ -147,6 +153,14 @@ impl fmt::Display for EndReason {
             }
             Self::NotProven(error) => {
                 return write!(f, "The call could not be proven to come from them ({error}); call again.");
+            }
+            Self::CodeBroken => {
+                "Somebody may sit between you and them: their side changed its word while the code was made. Call again \
+                 over another network, and compare the code."
+            }
+            Self::CodesDiffer => {
+                "Your codes differ, so somebody may sit between you and them. Say nothing that must stay between you, and \
+                 call again over another network or server."
             }
             Self::Failed(failure) => return failure.fmt(f),
         };

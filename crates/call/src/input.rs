@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use ahoy_protocol::control::{ControlMessage, Sending};
 use ahoy_protocol::id::{CallId, Username};
+use ahoy_protocol::identity::PublicKey;
 use ahoy_protocol::message::ServerMessage;
 use ahoy_protocol::signal::Candidate;
 
@@ -80,6 +81,21 @@ pub enum Command {
         call: CallId,
         /// What to send.
         sending: Sending,
+    },
+    /// Both people have read the code of the call to each other. The same: a contact's key is verified from now on.
+    /// Another: the call ends, and the key is verified no more.
+    CodeCompared {
+        /// Which call.
+        call: CallId,
+        /// Whether both read the same.
+        same: bool,
+    },
+    /// Know somebody by another key from now on. Only the last one that was shown ([`crate::Event::KeyChanged`]) is taken.
+    TrustNewKey {
+        /// Who.
+        username: Username,
+        /// The key that was shown.
+        key: PublicKey,
     },
     /// The network has changed: find a new path. A callee asks the caller to.
     RestartIce {

@@ -21,9 +21,11 @@ mod output;
 mod recovery;
 mod rings;
 mod time;
+mod verification;
 mod view;
 
 pub use config::{Config, Timers};
+pub use contacts::Pin;
 pub use core::Core;
 pub use end::{EndReason, Failure, Side};
 pub use gate::Gate;

@@ -7,7 +7,9 @@ use ahoy_protocol::id::{Address, CallId, DeviceAddress, Username};
 use ahoy_protocol::identity::{Challenge, IdentityKey, PublicKey};
 use ahoy_protocol::message::{ClientMessage, IceServer, MissedCall};
 use ahoy_protocol::signal::{Answer, Candidate, Offer, Signal};
+use ahoy_protocol::verification::Code;
 
+use crate::contacts::Pin;
 use crate::end::EndReason;
 use crate::gate::Gate;
 use crate::input::{PathKind, Serial};
@@ -296,12 +298,30 @@ pub enum Event {
         /// Why.
         reason: EndReason,
     },
-    /// Keep this key: the name is known by it from now on.
+    /// The verification code of a call is known: both people may read it to each other.
+    Code {
+        /// Which call.
+        call: CallId,
+        /// What both screens show.
+        code: Code,
+        /// Whether it was compared in an earlier call under the same keys.
+        verified: bool,
+    },
+    /// A description of somebody's was good, but under another key than the one known; it was refused.
+    KeyChanged {
+        /// Who.
+        username: Username,
+        /// What they are known by.
+        known: PublicKey,
+        /// What they signed with.
+        shown: PublicKey,
+    },
+    /// Keep this: the name is known by it from now on, in place of what it was known by before.
     Pin {
         /// The name.
         username: Username,
-        /// Its key.
-        key: PublicKey,
+        /// What it is known by.
+        pin: Pin,
     },
 }
 

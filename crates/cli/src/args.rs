@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ahoy_client::{
-    Account, ChosenDevices, Config, IceServer, MediaConfig, MediaDevices, ServerUrl, Shown, SinkSpec, SourceSpec,
-    Timers, Username, VideoCodec,
+    Account, ChosenDevices, Config, IceServer, MediaConfig, MediaDevices, PublicKey, ServerUrl, Shown, SinkSpec,
+    SourceSpec, Timers, Username, VideoCodec,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -46,6 +46,9 @@ pub(crate) struct Options {
     /// Somebody you know: calls from them connect at once. Repeatable.
     #[arg(long = "contact", value_name = "NAME", value_parser = typed_username)]
     contacts: Vec<Username>,
+    /// Know somebody by another key from now on, if they show it in this run. The key is told when it is refused. Repeatable.
+    #[arg(long = "trust-key", value_name = "NAME=KEY", value_parser = trusted_key)]
+    pub(crate) trusted: Vec<(Username, PublicKey)>,
     /// A STUN or TURN server beside the ones that the signaling server names: stun:HOST,
     /// turn:USER:PASSWORD@HOST (with ?transport=tcp at its end over TCP), turns:USER:PASSWORD@HOST over TLS. Repeatable.
     #[arg(long = "ice-server", value_name = "URL", value_parser = ice_server)]
@@ -85,7 +88,7 @@ pub(crate) struct Options {
     #[arg(long, requires = "events")]
     frame_events: bool,
     /// Read commands for a call from standard input, one a line: mute, unmute, camera-off, camera-on, use-camera SRC,
-    /// use-microphone SRC, use-speaker SINK, noise-suppression on|off, hang-up.
+    /// use-microphone SRC, use-speaker SINK, noise-suppression on|off, codes-match, codes-differ, hang-up.
     #[arg(long)]
     pub(crate) commands: bool,
     /// How long this device rings, in milliseconds.
@@ -149,6 +152,12 @@ pub(crate) enum Command {
     },
     /// Accept every call and send back what comes in, until stopped.
     Echo,
+    /// Your key as 24 words for paper, and back.
+    Identity {
+        /// Which way.
+        #[command(subcommand)]
+        what: IdentityCommand,
+    },
     /// List what --camera, --microphone, --speaker and --display take on this machine.
     Devices {
         /// As JSON.
@@ -157,7 +166,30 @@ pub(crate) enum Command {
     },
 }
 
+/// What can be done with a key.
+#[derive(Debug, Subcommand)]
+pub(crate) enum IdentityCommand {
+    /// Write the recovery phrase of --user to standard output. Whoever reads it has the name.
+    Export,
+    /// Read a recovery phrase from standard input, and keep its key for --user. Another key that is there stays.
+    Restore,
+}
+
 impl Options {
+    /// Where the keys are, and whose is meant.
+    ///
+    /// # Errors
+    /// Without a name, or for a guest, who has no key.
+    pub(crate) fn folder_and_name(&self) -> anyhow::Result<(PathBuf, Username)> {
+        anyhow::ensure!(!self.guest, "a guest has no key; leave --guest out");
+        let account = Account::from_typed(self.user.as_deref(), false)?;
+        let data_dir = match &self.data_dir {
+            Some(dir) => dir.clone(),
+            None => ahoy_client::default_data_dir()?,
+        };
+        Ok((data_dir, account.username().clone()))
+    }
+
     /// The client's configuration.
     ///
     /// # Errors
@@ -201,6 +233,12 @@ impl Options {
 
 fn typed_username(text: &str) -> Result<Username, String> {
     Username::from_typed(text).map_err(|e| e.to_string())
+}
+
+fn trusted_key(text: &str) -> Result<(Username, PublicKey), String> {
+    let form = "a name and a key look like bob=KEY, where KEY is told when it is refused";
+    let (name, key) = text.split_once('=').ok_or(form)?;
+    Ok((typed_username(name)?, key.parse().map_err(|_| form)?))
 }
 
 fn ice_server(text: &str) -> Result<IceServer, String> {
@@ -258,13 +296,17 @@ mod tests {
             "--user bob --commands answer",
             "--user bob --shown 640x480 answer",
             "--user bob --noise-suppression off answer",
+            "--user bob --trust-key carol=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA answer",
             "devices --json",
+            "--user bob --data-dir /tmp/x identity export",
+            "--user bob identity restore",
         ] {
             assert!(parse(good).is_ok(), "{good}: {:?}", parse(good).err());
         }
         for bad in [
             "",
             "call",
+            "identity",
             "call Bob!",
             "answer --calls 0",
             "--codec h265 echo",
@@ -275,6 +317,8 @@ mod tests {
             "answer --delay-ms 18446744073709551615",
             "--frame-events echo",
             "--shown 640 echo",
+            "--trust-key carol=AAAA echo",
+            "--trust-key carol echo",
             "--shown 640x-1 echo",
             "--shown 65536x1 echo",
         ] {

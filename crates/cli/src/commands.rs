@@ -28,6 +28,8 @@ pub(crate) enum LiveCommand {
     Use(Device),
     /// `noise-suppression on` or `noise-suppression off`
     NoiseSuppression(bool),
+    /// `codes-match` or `codes-differ`: the two have read the verification code to each other.
+    CodeCompared { same: bool },
     /// `hang-up`
     HangUp,
     /// `panic task`, `panic encoder`, `panic decoder` or `panic audio`, in builds for tests: a bug in that part.
@@ -66,6 +68,8 @@ impl FromStr for LiveCommand {
             ("camera-off", "") => Self::CameraOff,
             ("camera-on", "") => Self::CameraOn,
             ("hang-up", "") => Self::HangUp,
+            ("codes-match", "") => Self::CodeCompared { same: true },
+            ("codes-differ", "") => Self::CodeCompared { same: false },
             ("noise-suppression", "on") => Self::NoiseSuppression(true),
             ("noise-suppression", "off") => Self::NoiseSuppression(false),
             #[cfg(debug_assertions)]
@@ -102,7 +106,7 @@ fn no_command(line: &str) -> String {
     let line = line.escape_debug();
     format!(
         "\"{line}\" is no command; there are mute, unmute, camera-off, camera-on, use-camera SRC, use-microphone SRC, \
-         use-speaker SINK, noise-suppression on|off and hang-up"
+         use-speaker SINK, noise-suppression on|off, codes-match, codes-differ and hang-up"
     )
 }
 
@@ -139,6 +143,7 @@ mod tests {
     fn a_line_is_a_command_or_is_told_what_commands_there_are() {
         assert_eq!(" mute\r".parse(), Ok(LiveCommand::Mute));
         assert_eq!("hang-up".parse(), Ok(LiveCommand::HangUp));
+        assert_eq!("codes-match".parse(), Ok(LiveCommand::CodeCompared { same: true }));
         let device = Device::Speaker(SinkSpec::File("a b.wav".into()));
         assert_eq!("use-speaker file:a b.wav\n".parse(), Ok(LiveCommand::Use(device)));
         assert_eq!("noise-suppression off".parse(), Ok(LiveCommand::NoiseSuppression(false)));

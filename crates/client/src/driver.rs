@@ -121,6 +121,7 @@ impl Driver {
             pins,
             timers: config.timers,
             seed: crate::random::number()?,
+            secret: crate::random::bytes()?,
         });
         let (link_queue, link_events) = mpsc::channel(LINK_EVENTS);
         let (peer_queue, peer_reports) = mpsc::channel(PEER_REPORTS);
@@ -424,11 +425,11 @@ impl Driver {
             }
             CoreEvent::Ringing { call, device } => Event::Ringing { call, device },
             CoreEvent::Incoming { call, from, name, video, trust } => {
-                let verified = match trust {
+                let proven = match trust {
                     Trust::Contact | Trust::Stranger => true,
                     Trust::Guest => false,
                 };
-                Event::Incoming { call, from, name, video, verified }
+                Event::Incoming { call, from, name, video, proven }
             }
             CoreEvent::Missed { call, from, video } => Event::Missed { call, from, video },
             CoreEvent::MissedWhileAway(calls) => Event::MissedWhileAway { calls: missed(calls) },
@@ -450,7 +451,9 @@ impl Driver {
                 let message = shown(&reason.to_string());
                 Event::Ended { call, reason: reason.code(), message, connected, why: reason }
             }
-            CoreEvent::Pin { username, key } => return self.pin(&username, key),
+            CoreEvent::Code { call, code, verified } => Event::Code { call, code, verified },
+            CoreEvent::KeyChanged { username, known, shown } => Event::KeyChanged { username, known, shown },
+            CoreEvent::Pin { username, pin } => return self.pin(&username, pin),
         };
         self.tell(event);
     }
@@ -467,9 +470,9 @@ impl Driver {
         }
     }
 
-    fn pin(&mut self, username: &Username, key: ahoy_protocol::identity::PublicKey) {
+    fn pin(&mut self, username: &Username, pin: ahoy_call::Pin) {
         if let Some(storage) = &self.storage
-            && let Err(error) = storage.pin(username, key)
+            && let Err(error) = storage.pin(username, pin)
         {
             warn!(%error, "the key of a contact could not be kept; it will be learnt anew at the next call");
         }

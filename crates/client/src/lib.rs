@@ -13,6 +13,7 @@ pub mod devices;
 mod driver;
 mod event;
 mod frame_sink;
+pub mod identity;
 mod known_rates;
 mod media_devices;
 mod moment;
@@ -28,6 +29,8 @@ pub use ahoy_media::{SinkSpec, SourceSpec, VideoFrame};
 pub use ahoy_protocol::control::{Sending, Shown};
 pub use ahoy_protocol::description::ProofError;
 pub use ahoy_protocol::id::{CallId, DeviceAddress, SessionId, Username};
+pub use ahoy_protocol::identity::PublicKey;
+pub use ahoy_protocol::verification::{Code, Party};
 pub use ahoy_transport::{IceServer, VideoCodec};
 pub use call::fault::Part;
 #[cfg(debug_assertions)]

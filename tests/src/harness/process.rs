@@ -77,6 +77,11 @@ impl Process {
         writeln!(input, "{line}").unwrap_or_else(|error| panic!("{} does not take {line:?}: {error}", self.name));
     }
 
+    /// Ends its standard input.
+    pub fn close_input(&mut self) {
+        self.child.stdin = None;
+    }
+
     /// Waits until `found` makes something of the lines on standard output.
     ///
     /// # Panics

@@ -18,6 +18,14 @@ online: boolean | null,
  */
 known: boolean, 
 /**
+ * A verification code was compared under that key.
+ */
+verified: boolean, 
+/**
+ * Another key that they showed last; what it signed was refused.
+ */
+newKey: string | null, 
+/**
  * The last call with them.
  */
 last: LastCall | null, 

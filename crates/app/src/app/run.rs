@@ -225,6 +225,8 @@ impl Run {
             ToClient::Accept { call, video } => client.accept(call, video).await,
             ToClient::Decline(call) => client.decline(call).await,
             ToClient::HangUp(call) => client.hang_up(call).await,
+            ToClient::CodeCompared { call, same } => client.code_compared(call, same).await,
+            ToClient::TrustNewKey { username, key } => client.trust_new_key(username, key).await,
             ToClient::SetSending { call, sending } => client.set_sending(call, sending).await,
         }
         None

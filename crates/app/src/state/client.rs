@@ -20,7 +20,8 @@ impl State {
         if let (Some(call), Some(seen)) = (&mut self.call, &view.call)
             && call.is(seen.call)
         {
-            call.take_view(seen);
+            let contact = self.contacts.iter().find(|contact| contact.username == seen.user);
+            call.take_view(seen, contact);
         }
     }
 
@@ -34,9 +35,10 @@ impl State {
                 }
             }
             Event::Ringing { call, device } => self.rings_there(call, device),
-            Event::Incoming { call, from, name, video, verified } => {
-                self.rings_here(call, from.username, name, video, verified);
+            Event::Incoming { call, from, name, video, proven } => {
+                self.rings_here(call, from.username, name, video, proven);
             }
+            Event::KeyChanged { username, .. } => self.key_changed(&username),
             Event::Missed { from, video, .. } => {
                 self.notice(Tone::Neutral, format!("{from} called while you were away."));
                 self.missed(&from, video);
@@ -73,7 +75,8 @@ impl State {
             Event::MediaFailed { message, .. } => self.device_told(Tone::Warning, &message),
             Event::DeviceChanged { message, .. } => self.device_told(Tone::Neutral, &message),
             // The view says who is there; the screen knows of the dialling; pictures are watched for on their way.
-            Event::Presence { .. }
+            Event::Code { .. }
+            | Event::Presence { .. }
             | Event::Dialling { .. }
             | Event::FirstFrame { .. }
             | Event::FrameCaptured { .. }
@@ -112,13 +115,13 @@ impl State {
         }
     }
 
-    fn rings_here(&mut self, call: CallId, user: Username, name: Option<String>, video: bool, verified: bool) {
-        let known = self.is_pinned(&user) && verified;
+    fn rings_here(&mut self, call: CallId, user: Username, name: Option<String>, video: bool, proven: bool) {
+        let known = self.is_pinned(&user) && proven;
         self.ended = None;
         self.newcomer = None;
         let alerting = Alerting { username: user.to_string(), video, known };
         // The client has at most one call: this one, whatever was on the screen.
-        self.call = Some(Ongoing::incoming(call, user, name, video, verified, known, self.now));
+        self.call = Some(Ongoing::incoming(call, user, name, video, proven, known, self.now));
         self.alerting = true;
         self.effects.push_back(Effect::Alert(alerting));
         self.effects.push_back(Effect::Play(Sound::Ring));
@@ -134,10 +137,8 @@ impl State {
             // That they insist is no reason to show it each time.
             RefusedReason::TooOften => self.missed(from, false),
             // Who it was is not proven: nobody's list changes for it.
-            RefusedReason::Proof(ProofError::KeyChanged) => self.notice(
-                Tone::Danger,
-                format!("Somebody called as {from} with another key than the one you know; it may not be {from}."),
-            ),
+            // Told by the event of the key.
+            RefusedReason::Proof(ProofError::KeyChanged) => {}
             RefusedReason::Proof(ProofError::Unsigned | ProofError::BadSignature | ProofError::NoFingerprint) => {
                 self.notice(Tone::Warning, format!("A call in the name of {from} was refused: it was not proven."));
             }

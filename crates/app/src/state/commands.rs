@@ -37,6 +37,8 @@ impl State {
                 Ok(())
             }
             Command::HangUp => self.hang_up(),
+            Command::CompareCode { same } => self.compare_code(same),
+            Command::TrustNewKey { username, key } => self.trust_new_key(&username, &key),
             Command::SetMuted { muted } => self.set_sending(|sending| sending.audio = !muted),
             Command::SetCamera { on } => self.set_sending(|sending| sending.video = on),
             Command::ChooseDevice { device, id } => self.choose_device(device, id),
@@ -225,7 +227,7 @@ impl State {
     }
 
     /// Somebody on the list of whoever is signed in.
-    fn somebody(&self, username: &str) -> Result<Username, CommandError> {
+    pub(super) fn somebody(&self, username: &str) -> Result<Username, CommandError> {
         if !self.session.is_in() {
             return Err(out_of_place("You are signed out; sign in first."));
         }
@@ -243,10 +245,10 @@ fn username_from(text: &str) -> Result<Username, CommandError> {
     Username::from_typed(text).map_err(|error| invalid(format!("Nobody can have that name: {error}.")))
 }
 
-fn invalid(message: impl Into<String>) -> CommandError {
+pub(super) fn invalid(message: impl Into<String>) -> CommandError {
     CommandError { code: CommandErrorCode::Invalid, message: message.into() }
 }
 
-fn out_of_place(message: &str) -> CommandError {
+pub(super) fn out_of_place(message: &str) -> CommandError {
     CommandError { code: CommandErrorCode::OutOfPlace, message: message.into() }
 }

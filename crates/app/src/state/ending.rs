@@ -97,6 +97,14 @@ fn shown(call: OverCall<'_>, reason: &EndReason, message: &str) -> Shown {
         EndReason::NotProven(ProofError::Unsigned | ProofError::BadSignature | ProofError::NoFingerprint) => failed(
             format!("It could not be proven that it was {name} at the other end, so the call was ended; call again."),
         ),
+        EndReason::CodeBroken | EndReason::CodesDiffer => Shown::Screen {
+            sentence: format!(
+                "Somebody may sit between you and {name}: the codes do not agree, so the call was ended; call again \
+                 over another network, and compare them again."
+            ),
+            tone: Tone::Danger,
+            call_again: true,
+        },
         EndReason::Failed(failure) => failed(in_words(name, failure, message)),
     }
 }
@@ -156,7 +164,9 @@ fn is_missed(call: OverCall<'_>, reason: &EndReason) -> bool {
         | EndReason::CalledAgain
         | EndReason::HungUp(Side::Local)
         | EndReason::Cancelled(Side::Local)
-        | EndReason::NotProven(_) => false,
+        | EndReason::NotProven(_)
+        | EndReason::CodeBroken
+        | EndReason::CodesDiffer => false,
         EndReason::HungUp(Side::Remote)
         | EndReason::Cancelled(Side::Remote)
         | EndReason::NoAnswer(_)
@@ -173,7 +183,7 @@ fn is_missed(call: OverCall<'_>, reason: &EndReason) -> bool {
 }
 
 fn is_failure(reason: &EndReason) -> bool {
-    matches!(reason, EndReason::Failed(_) | EndReason::NotProven(_))
+    matches!(reason, EndReason::Failed(_) | EndReason::NotProven(_) | EndReason::CodeBroken | EndReason::CodesDiffer)
 }
 
 fn sound(call: OverCall<'_>, reason: &EndReason) -> Option<Sound> {
@@ -226,6 +236,8 @@ mod tests {
             EndReason::AlreadyInCall,
             EndReason::Yourself,
             EndReason::NotSignedIn,
+            EndReason::CodeBroken,
+            EndReason::CodesDiffer,
             EndReason::RateLimited { retry_s: Some(7) },
             EndReason::RateLimited { retry_s: None },
             EndReason::Refused { message: "no".into() },
@@ -274,6 +286,7 @@ mod tests {
             (EndReason::Refused { message: "raw".into() }, "The server's words.", Tone::Warning, false),
             (EndReason::NotProven(ProofError::KeyChanged), "The key of bob", Tone::Danger, false),
             (EndReason::NotProven(ProofError::BadSignature), "proven", Tone::Danger, true),
+            (EndReason::CodesDiffer, "between you and bob", Tone::Danger, true),
             (EndReason::Failed(Failure::Remote), "bob's side", Tone::Danger, true),
             (EndReason::CallingYouElsewhere, "answer there", Tone::Neutral, false),
         ];

@@ -58,11 +58,13 @@ impl Call {
         // What it waited at the server is gone from the caller's patience already.
         let until = device.now + timers.ring.saturating_sub(age);
         let early = trust == Trust::Contact && devices == 1 && has_application(offer.sdp());
+        let sdp = offer.sdp().to_owned();
         let preparation = Preparation::None { offer };
         let people = People::Ringing { caller: from.clone(), until, preparation };
         let mut incoming = Self::new(call, from.username.clone(), Role::Callee, people, video, timers);
         incoming.name = name;
         incoming.vouched(device, proof);
+        incoming.verification.proven(&sdp);
         (incoming, Incoming { early, trust, video })
     }
 

@@ -111,6 +111,7 @@ impl Call {
         }
         self.negotiation.allow_offers(device.now);
         self.refresh(device);
+        self.verify(device);
         self.run_steps(device)
     }
 
@@ -136,6 +137,7 @@ impl Call {
             }
             Ok(proven) => {
                 self.vouched(device, proven.proof());
+                self.verification.proven(proven.sdp());
                 ControlFlow::Continue(Some(proven))
             }
             // There will be no other answer.

@@ -27,6 +27,9 @@ impl Call {
         }
         match input {
             PeerInput::Made { serial, result } => {
+                if let Ok(sdp) = &result {
+                    self.verification.made(sdp);
+                }
                 let is_awaited = self.negotiation.handle_made(device.now, serial, result);
                 self.work_done(device, is_awaited)
             }
@@ -54,6 +57,7 @@ impl Call {
                     People::Dialling { .. } | People::GivingWay { .. } | People::Ringing { .. } => {}
                 }
                 self.refresh(device);
+                self.verify(device);
                 GOES_ON
             }
             PeerInput::Control(message) => self.handle_control(device, message),
@@ -233,6 +237,7 @@ impl Call {
                 }
                 GOES_ON
             }
+            ControlMessage::Verify(word) => self.handle_verify(device, word),
             // How large pictures should be is no rule of a call: who encodes them takes that message before it comes here.
             ControlMessage::Signal(_)
             | ControlMessage::Accepted(_)

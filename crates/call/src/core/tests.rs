@@ -9,3 +9,4 @@ mod calling;
 mod connected;
 mod knowing;
 mod recovering;
+mod trusting;

@@ -10,6 +10,7 @@ use ahoy_protocol::description::DescriptionKind;
 use ahoy_protocol::id::{CallId, Username};
 use ahoy_protocol::message::ClientMessage;
 use ahoy_protocol::signal::Signal;
+use ahoy_protocol::verification::Code;
 
 use crate::world::{Weather, World};
 
@@ -50,6 +51,10 @@ struct CallRecord {
     ghost_since: Option<Time>,
 }
 
+/// What the devices of a call show their users to compare.
+#[derive(Debug, Default)]
+pub(crate) struct Codes(BTreeMap<CallId, Vec<Code>>);
+
 /// How often things happened in all histories, so that a model that does nothing is noticed.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
@@ -59,6 +64,7 @@ pub(crate) struct Tally {
     lost_paths: u64,
     gave_way: u64,
     early_answers: u64,
+    codes: u64,
     pub(crate) offers: u64,
     pub(crate) rollbacks: u64,
     pub(crate) candidates: u64,
@@ -78,6 +84,7 @@ impl Tally {
         self.lost_paths += other.lost_paths;
         self.gave_way += other.gave_way;
         self.early_answers += other.early_answers;
+        self.codes += other.codes;
         self.offers += other.offers;
         self.rollbacks += other.rollbacks;
         self.candidates += other.candidates;
@@ -93,7 +100,8 @@ impl Tally {
 
     pub(crate) fn check_that_nothing_was_left_out(&self, histories: u64) {
         let rare = histories / 1_000;
-        let counts = [self.lost_paths, self.gave_way, self.early_answers, self.rollbacks, self.said_again];
+        let counts =
+            [self.lost_paths, self.gave_way, self.early_answers, self.rollbacks, self.said_again, self.codes];
         assert!(counts.into_iter().all(|count| count >= rare), "{self:?}");
         let common = [self.dialled, self.rang, self.connected, self.offers, self.candidates];
         assert!(common.into_iter().all(|count| count >= histories / 4), "{self:?}");
@@ -187,6 +195,19 @@ impl World {
         }
     }
 
+    /// Both people see the same code, whatever the network did.
+    fn check_code(&mut self, call: CallId, code: Code) {
+        let shown = self.codes.0.entry(call).or_default();
+        shown.push(code);
+        let (agree, count) = (shown.iter().all(|other| *other == code), shown.len());
+        if !agree || count > 2 {
+            self.break_rule("the verification codes of a call differ, or one device made two");
+        }
+        if count == 2 {
+            self.tally.codes += 1;
+        }
+    }
+
     fn check_event(&mut self, device: usize, event: &Event) {
         match event {
             Event::Dialling { call, .. } => {
@@ -227,7 +248,9 @@ impl World {
             | Event::Missed { .. }
             | Event::MissedWhileAway(_)
             | Event::Refused { .. }
+            | Event::KeyChanged { .. }
             | Event::Pin { .. } => {}
+            Event::Code { call, code, .. } => self.check_code(*call, *code),
         }
     }
 
@@ -307,6 +330,8 @@ impl World {
                 | Failure::TransportSilent,
             )
             | EndReason::NotProven(_)
+            | EndReason::CodeBroken
+            | EndReason::CodesDiffer
             | EndReason::UnknownUser
             | EndReason::Refused { .. }
                 if calm =>

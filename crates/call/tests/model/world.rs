@@ -130,6 +130,7 @@ pub(crate) struct World {
     pub(crate) devices: Vec<Device>,
     pub(crate) server: Server,
     pub(crate) tally: Tally,
+    pub(crate) codes: crate::checks::Codes,
     pub(crate) calls: Vec<CallId>,
     queue: BTreeMap<(Time, u64), Happening>,
     queued: u64,
@@ -173,6 +174,7 @@ impl World {
             devices: Vec::new(),
             server: Server::new(Duration::from_secs(linger)),
             tally: Tally::default(),
+            codes: crate::checks::Codes::default(),
             calls: Vec::new(),
             queue: BTreeMap::new(),
             queued: 0,
@@ -343,6 +345,7 @@ impl World {
             pins: BTreeMap::new(),
             timers: self.timers,
             seed,
+            secret: [seed as u8; 32],
         })
     }
 

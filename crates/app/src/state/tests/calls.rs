@@ -103,7 +103,7 @@ fn a_stranger_and_a_guest_are_not_shown_as_known() {
     };
     assert_eq!(trust(&window), Some(TrustView::FirstTime));
     let from = DeviceAddress { username: name("guest-zoe"), session: session() };
-    window.event(Event::Incoming { call: call_id(8), from, name: Some("Bob".into()), video: true, verified: false });
+    window.event(Event::Incoming { call: call_id(8), from, name: Some("Bob".into()), video: true, proven: false });
     assert_eq!(trust(&window), Some(TrustView::Guest));
 }
 
@@ -126,7 +126,8 @@ fn the_first_call_to_somebody_is_not_shown_as_one_with_a_known_key() {
 #[test]
 fn a_key_that_is_learnt_by_the_ringing_call_is_not_shown_as_known() {
     let mut window = Window::home();
-    let contact = |pinned| ContactView { username: name("bob"), online: Some(true), pinned };
+    let contact =
+        |pinned| ContactView { username: name("bob"), online: Some(true), pinned, verified: false, shown_key: None };
     window.input(Input::View(client_view(vec![contact(false)], None)));
     // The core pins it while it proves the offer, before it tells of the call.
     let seen = view::CallView { people: view::PeopleView::RingingHere, ..seen_call(7) };
@@ -350,7 +351,7 @@ fn a_call_that_quitting_ends_is_on_the_list() {
 }
 
 /// A call with bob as the client sees it.
-fn seen_call(number: u8) -> view::CallView {
+pub(super) fn seen_call(number: u8) -> view::CallView {
     view::CallView {
         call: call_id(number),
         user: name("bob"),
@@ -361,5 +362,6 @@ fn seen_call(number: u8) -> view::CallView {
         wanted: Sending { audio: true, video: true, screen: false },
         remote: None,
         trust: Some(view::Trust::Contact),
+        code: None,
     }
 }

@@ -108,6 +108,7 @@ impl Bench {
             pins: BTreeMap::new(),
             timers: Timers::default(),
             seed: 1,
+            secret: [1; 32],
         };
         let mut bench = Self { core: Core::new(config), now: Time::START, out: Vec::new(), all: Vec::new() };
         bench.command(Command::SignIn);

@@ -28,7 +28,8 @@ fn presence_is_shown_for_contacts_and_forgotten_with_the_link() {
         bench.receive(ServerMessage::Presence(Presence { username: name(who), online: true }));
     }
     assert_eq!(bench.out, [], "carol is none");
-    let shown = |online| [ContactView { username: name("bob"), online, pinned: false }];
+    let shown =
+        |online| [ContactView { username: name("bob"), online, pinned: false, verified: false, shown_key: None }];
     assert_eq!(bench.core.view().contacts, shown(Some(true)));
     bench.receive(ServerMessage::Presence(Presence { username: name("bob"), online: false }));
     assert_eq!(bench.events(), [&Event::Presence { username: name("bob"), online: false }]);
