@@ -20,6 +20,7 @@ use crate::input::PathState;
 use crate::negotiation::{Negotiation, Role};
 use crate::output::{Event, Output, PeerCommand, Trust};
 use crate::time::Time;
+use crate::tried::Tried;
 use crate::view::{CallView, PeopleView};
 
 mod callee;
@@ -53,6 +54,7 @@ pub(crate) struct Call {
     control_open: bool,
     negotiation: Negotiation,
     local_candidates: LocalCandidates,
+    tried: Tried,
     remote_candidates: RemoteCandidates,
 }
 
@@ -231,6 +233,7 @@ impl Call {
             control_open: false,
             negotiation: Negotiation::new(role, timers),
             local_candidates: LocalCandidates::default(),
+            tried: Tried::default(),
             remote_candidates: RemoteCandidates::default(),
         }
     }
@@ -303,6 +306,7 @@ impl Call {
             Failure::NoPath {
                 local_candidates: self.local_candidates.sent_count(),
                 remote_candidates: self.remote_candidates.handed_on(),
+                tried: self.tried.clone(),
             }
         } else {
             Failure::NoConfirmation

@@ -20,6 +20,7 @@ mod negotiation;
 mod output;
 mod rings;
 mod time;
+mod tried;
 mod view;
 
 pub use config::{Config, Timers};
@@ -29,4 +30,5 @@ pub use gate::Gate;
 pub use input::{Command, Input, LinkInput, PathKind, PathState, PeerInput, Serial};
 pub use output::{Event, Output, PeerCommand, RefusedReason, Trust, UnsignedDescription, Via};
 pub use time::Time;
+pub use tried::{Help, Obstacle, Outcome, Tried, TriedServer};
 pub use view::{CallView, ContactView, Counters, LinkView, PeopleView, View};

@@ -40,6 +40,10 @@ impl Call {
                 GOES_ON
             }
             PeerInput::Path(path) => self.path_changed(device, path),
+            PeerInput::Tried(tried) => {
+                self.tried = tried;
+                GOES_ON
+            }
             PeerInput::NegotiationNeeded => {
                 self.negotiation.want_offer(device.now, false);
                 self.run_steps(device)

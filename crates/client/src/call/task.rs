@@ -4,11 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ahoy_call::{Gate, PathKind, PathState, PeerCommand, PeerInput, Serial};
+use ahoy_call::{Gate, Help, Outcome, PathKind, PathState, PeerCommand, PeerInput, Serial, Tried, TriedServer};
 use ahoy_protocol::control::ControlMessage;
 use ahoy_protocol::id::Username;
 use ahoy_protocol::signal::Candidate;
-use ahoy_transport::{CandidateKind, Peer, PeerEvent, PeerEvents, PeerStats, Track, TrackStats, TransportError};
+use ahoy_transport::{
+    Attempt, CandidateKind, Peer, PeerEvent, PeerEvents, PeerStats, Track, TrackStats, TransportError,
+};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::debug;
@@ -41,8 +43,17 @@ pub(crate) async fn run(
         Err(error) => return refuse_all(&error, &shared, &reports, commands).await,
     };
     let media = CallMedia::new(media, recordings, received, Arc::clone(&shared));
-    let mut task =
-        Task { peer, media, shared, reports, with, rate: PathRate::default(), seconds: 0, shown: ShownSize::default() };
+    let mut task = Task {
+        peer,
+        media,
+        shared,
+        reports,
+        with,
+        rate: PathRate::default(),
+        seconds: 0,
+        shown: ShownSize::default(),
+        tried: Vec::new(),
+    };
     let [mut seconds, mut looks] = [STATS_INTERVAL, LOOK_INTERVAL].map(interval);
     seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
     looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -53,7 +64,10 @@ pub(crate) async fn run(
             Step::Command(Some(command)) => task.obey(command).await,
             Step::Event(Some(event)) => task.handle_event(event).await,
             Step::Gate(gate) => task.media.follow(gate, &task.peer),
-            Step::Second => task.tell_stats().await,
+            Step::Second => {
+                task.tell_tried().await;
+                task.tell_stats().await;
+            }
             Step::Look => task.tell_shown().await,
         }
     }
@@ -125,6 +139,8 @@ struct Task {
     /// Of statistics that were told.
     seconds: u32,
     shown: ShownSize,
+    /// What was told last of the servers that are to help.
+    tried: Vec<Attempt>,
 }
 
 impl Task {
@@ -197,6 +213,17 @@ impl Task {
             },
         };
         self.report(input).await;
+    }
+
+    /// What came of the servers, when it changed: a call that finds no path says why.
+    async fn tell_tried(&mut self) {
+        let attempts = self.peer.attempts();
+        if attempts == self.tried {
+            return;
+        }
+        let servers = attempts.iter().map(tried_server).collect();
+        self.tried = attempts;
+        self.report(PeerInput::Tried(Tried { servers })).await;
     }
 
     async fn tell_stats(&mut self) {
@@ -303,6 +330,24 @@ fn path_state(state: ahoy_transport::PathState) -> Option<PathState> {
         // Closed from here; the core knows.
         ahoy_transport::PathState::Closed => return None,
     })
+}
+
+fn tried_server(attempt: &Attempt) -> TriedServer {
+    let help = match attempt.help {
+        ahoy_transport::Help::Reflect => Help::Reflect,
+        ahoy_transport::Help::RelayUdp => Help::RelayUdp,
+        ahoy_transport::Help::RelayStream => Help::RelayStream,
+    };
+    let outcome = match attempt.outcome {
+        ahoy_transport::Outcome::NotAsked => Outcome::NotAsked,
+        ahoy_transport::Outcome::NotFound => Outcome::NotFound,
+        ahoy_transport::Outcome::Unreachable => Outcome::Unreachable,
+        ahoy_transport::Outcome::NotTrusted => Outcome::NotTrusted,
+        ahoy_transport::Outcome::NoAnswer => Outcome::NoAnswer,
+        ahoy_transport::Outcome::Refused(code) => Outcome::Refused(code),
+        ahoy_transport::Outcome::Answered => Outcome::Answered,
+    };
+    TriedServer { url: attempt.url.clone(), help, outcome }
 }
 
 /// The empty candidate that ends a generation (RFC 8838 §14).
