@@ -172,6 +172,9 @@ mod tests {
         Tried { servers: servers.iter().map(server).collect() }.obstacle()
     }
 
+    /// What came of the servers, and what follows.
+    type Case<'a> = (&'a [(&'a str, Outcome)], Option<Obstacle>);
+
     const STUN: &str = "stun:stun.example.org";
     const UDP: &str = "turn:turn.example.org:3478?transport=udp";
     const TCP: &str = "turn:turn.example.org?transport=tcp";
@@ -181,7 +184,7 @@ mod tests {
     fn what_came_of_the_servers_says_what_stood_in_the_way() {
         use Outcome::{Answered, NoAnswer, NotAsked, NotFound, NotTrusted, Refused, Unreachable};
         let name = |name: &str| name.to_owned();
-        let cases: [(&[(&str, Outcome)], Option<Obstacle>); 13] = [
+        let cases: [Case<'_>; 13] = [
             (&[], Some(Obstacle::NoRelay)),
             (&[(STUN, Answered)], Some(Obstacle::NoRelay)),
             (&[(STUN, NoAnswer)], Some(Obstacle::UdpBlocked)),
