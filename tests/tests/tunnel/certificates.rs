@@ -35,7 +35,7 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), folder }
     }
 
-    /// What makes a program trust this authority, in place of those of the system.
+    /// What makes a program trust this authority.
     pub(crate) fn trusted(&self) -> [(&'static str, PathBuf); 1] {
         [("SSL_CERT_FILE", self.folder.path().join("authority.pem"))]
     }

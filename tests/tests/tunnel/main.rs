@@ -75,7 +75,7 @@ fn a_server_that_does_not_prove_its_name_hears_no_turn_and_the_user_is_told() {
 fn where_udp_is_blocked_a_call_connects_over_tls_soon() {
     let authority = Authority::new();
     let Some(network) = Network::without_udp() else { return };
-    let Some(coturn) = network.inside(Network::MIDDLE, || Coturn::start(Network::SERVER, &authority)) else { return };
+    let Some(coturn) = network.inside(Network::SERVERS, || Coturn::start(Network::SERVER, &authority)) else { return };
     let coturn = Arc::new(coturn);
     let server = network.server();
     let side = |end, name: &str, words: &str| -> Running {
@@ -102,7 +102,6 @@ fn where_udp_is_blocked_a_call_connects_over_tls_soon() {
 fn where_udp_is_blocked_and_nothing_else_is_offered_the_user_is_told_so() {
     let Some(network) = Network::without_udp() else { return };
     let server = network.server();
-    // Something that would answer, if it were reached.
     let stun = format!("stun:{}:3478", Network::SERVER);
     let side = |end, name: &str, words: &str| -> Running {
         let cli = Cli::at(server.url(), name).over_the_network().with("--ice-server", &stun);

@@ -1,5 +1,5 @@
-//! Two networks with a router between them that lets no UDP through, as in some offices and hotels; on the router are the
-//! servers. Three network namespaces, which takes root and iproute2.
+//! Two networks and that of the servers, with a router between them that drops all UDP, as in some offices and hotels. Four
+//! network namespaces, which takes root and iproute2. The servers are not on the router: there sending would fail instead.
 
 use std::fs::File;
 use std::os::fd::AsFd as _;
@@ -16,6 +16,8 @@ use tempfile::TempDir;
 #[derive(Clone, Copy)]
 pub(crate) struct Place(&'static str);
 
+const PLACES: [&str; 4] = ["a", "r", "b", "s"];
+
 /// The namespaces. They go when this is dropped, and with them what is cut off by then.
 pub(crate) struct Network {
     prefix: String,
@@ -30,10 +32,11 @@ pub(crate) struct Signaling {
 
 impl Network {
     pub(crate) const LEFT: Place = Place("a");
-    pub(crate) const MIDDLE: Place = Place("r");
+    pub(crate) const SERVERS: Place = Place("s");
     pub(crate) const RIGHT: Place = Place("b");
-    /// Where the router is reached from either side.
-    pub(crate) const SERVER: &'static str = "10.78.1.1";
+    const ROUTER: Place = Place("r");
+    /// Where the servers are reached from either side.
+    pub(crate) const SERVER: &'static str = "10.78.3.2";
 
     /// `None`, and said why: this machine cannot have one.
     pub(crate) fn without_udp() -> Option<Self> {
@@ -50,12 +53,12 @@ impl Network {
     }
 
     fn build(&self) -> Result<(), String> {
-        let [a, r, b] = ["a", "r", "b"].map(|place| format!("{}{place}", self.prefix));
-        for name in [&a, &r, &b] {
+        let [a, r, b, s] = PLACES.map(|place| format!("{}{place}", self.prefix));
+        for name in [&a, &r, &b, &s] {
             ip(&format!("netns add {name}"))?;
             ip(&format!("-n {name} link set lo up"))?;
         }
-        for (end, link, subnet) in [(&a, "ra", "10.78.1"), (&b, "rb", "10.78.2")] {
+        for (end, link, subnet) in [(&a, "ra", "10.78.1"), (&b, "rb", "10.78.2"), (&s, "rs", "10.78.3")] {
             ip(&format!("-n {r} link add {link} type veth peer name eth0 netns {end}"))?;
             for (name, device, host) in [(&r, link, 1), (end, "eth0", 2)] {
                 ip(&format!("-n {name} address add {subnet}.{host}/24 dev {device}"))?;
@@ -63,7 +66,7 @@ impl Network {
             }
             ip(&format!("-n {end} route add default via {subnet}.1"))?;
         }
-        self.inside(Self::MIDDLE, || std::fs::write("/proc/sys/net/ipv4/ip_forward", "1"))
+        self.inside(Self::ROUTER, || std::fs::write("/proc/sys/net/ipv4/ip_forward", "1"))
             .map_err(|error| format!("/proc/sys is not writable: {error}"))?;
         ip(&format!("-n {r} rule add pref 1 ipproto udp blackhole"))
     }
@@ -84,7 +87,7 @@ impl Network {
         let accounts = tempfile::tempdir().expect("a folder can be made");
         let mut command = Command::new(program("ahoy-server"));
         command.args(["--listen", &format!("{}:0", Self::SERVER), "--data-dir"]).arg(accounts.path());
-        let process = self.inside(Self::MIDDLE, || Process::start("server", &mut command));
+        let process = self.inside(Self::SERVERS, || Process::start("server", &mut command));
         let first = process.wait_for("its first line", DEADLINE, |lines| lines.first().cloned());
         let url = first.strip_prefix("listening on ").expect("it says where it listens").to_owned();
         Signaling { _process: process, _accounts: accounts, url }
@@ -99,7 +102,7 @@ impl Signaling {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        for place in ["a", "r", "b"] {
+        for place in PLACES {
             // It may not have been made.
             let _ = ip(&format!("netns delete {}{place}", self.prefix));
         }
