@@ -22,6 +22,7 @@ use crate::negotiation::{Negotiation, Role};
 use crate::output::{Event, Output, PeerCommand, Trust};
 use crate::recovery::Recovery;
 use crate::time::Time;
+use crate::tried::Tried;
 use crate::verification::Verification;
 use crate::view::{CallView, PeopleView};
 
@@ -58,6 +59,7 @@ pub(crate) struct Call {
     negotiation: Negotiation,
     recovery: Recovery,
     local_candidates: LocalCandidates,
+    tried: Tried,
     remote_candidates: RemoteCandidates,
     verification: Verification,
     /// What both people can read to each other, once it is known.
@@ -248,6 +250,7 @@ impl Call {
             negotiation: Negotiation::new(role, timers),
             recovery: Recovery::new(timers),
             local_candidates: LocalCandidates::default(),
+            tried: Tried::default(),
             remote_candidates: RemoteCandidates::default(),
             verification: Verification::new(role),
             code: None,
@@ -347,6 +350,7 @@ impl Call {
             Failure::NoPath {
                 local_candidates: self.local_candidates.sent_count(),
                 remote_candidates: self.remote_candidates.handed_on(),
+                tried: self.tried.clone(),
             }
         } else {
             Failure::NoConfirmation

@@ -4,6 +4,8 @@ use std::fmt;
 
 use ahoy_protocol::description::ProofError;
 
+use crate::tried::Tried;
+
 /// Which of the two people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -75,6 +77,8 @@ pub enum Failure {
         local_candidates: u32,
         /// The other side's candidates that were tried.
         remote_candidates: u32,
+        /// The servers that were to help.
+        tried: Tried,
     },
     /// Accepted, but the other side's answer or word never came.
     NoConfirmation,
@@ -171,11 +175,14 @@ impl fmt::Display for EndReason {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoPath { local_candidates, remote_candidates } => write!(
-                f,
-                "No path between you was found ({local_candidates} of your addresses and {remote_candidates} of theirs \
-                 were tried); check the network, then call again."
-            ),
+            Self::NoPath { local_candidates, remote_candidates, tried } => match tried.obstacle() {
+                Some(obstacle) => obstacle.fmt(f),
+                None => write!(
+                    f,
+                    "No path between you was found ({local_candidates} of your addresses and {remote_candidates} of \
+                     theirs were tried); check the network, then call again."
+                ),
+            },
             Self::NoConfirmation => f.write_str("They accepted, but nothing more came from them; call again."),
             Self::PathLost => f.write_str("The connection was lost and did not come back; call again."),
             Self::PeerGone => f.write_str("They are gone; call again when they are back."),

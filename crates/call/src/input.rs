@@ -8,6 +8,8 @@ use ahoy_protocol::identity::PublicKey;
 use ahoy_protocol::message::ServerMessage;
 use ahoy_protocol::signal::Candidate;
 
+use crate::tried::Tried;
+
 /// One thing that happened.
 #[derive(Debug, Clone)]
 pub enum Input {
@@ -149,6 +151,8 @@ pub enum PeerInput {
     AddressGone,
     /// The transport needs a new offer and answer (`negotiationneeded`, webrtc-pc §4.7.3), the opening one excepted.
     NegotiationNeeded,
+    /// What came of the servers so far that are to help find a path; each time it is all of it.
+    Tried(Tried),
     /// The control channel is open.
     ControlOpened,
     /// A message came over the control channel.

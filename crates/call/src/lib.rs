@@ -21,6 +21,7 @@ mod output;
 mod recovery;
 mod rings;
 mod time;
+mod tried;
 mod verification;
 mod view;
 
@@ -32,4 +33,5 @@ pub use gate::Gate;
 pub use input::{Command, Input, LinkInput, PathKind, PathState, PeerInput, Serial};
 pub use output::{Event, Output, PeerCommand, RefusedReason, Resume, Trust, UnsignedDescription, Via};
 pub use time::Time;
+pub use tried::{Help, Obstacle, Outcome, Tried, TriedServer};
 pub use view::{CallView, ContactView, Counters, LinkView, PeopleView, View};

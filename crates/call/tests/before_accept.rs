@@ -57,6 +57,7 @@ impl History {
             pins: BTreeMap::new(),
             timers: Timers::default(),
             seed: 1,
+            secret: [1; 32],
         };
         let mut history = Self { core: Core::new(config), asked: None };
         history.input(Input::Person(Command::SignIn));

@@ -23,7 +23,7 @@ mod signaling;
 mod storage;
 mod worker;
 
-pub use ahoy_call::{EndReason, Failure, RefusedReason, Side, Timers, View};
+pub use ahoy_call::{EndReason, Failure, Obstacle, RefusedReason, Side, Timers, View};
 pub use ahoy_media::convert::{ConvertError, Scaler, fit_within, to_rgba};
 pub use ahoy_media::{SinkSpec, SourceSpec, VideoFrame};
 pub use ahoy_protocol::control::{Sending, Shown};
@@ -43,6 +43,11 @@ pub use frame_sink::{FrameSink, NoFrames, Picture, PictureForm, PictureView, Sho
 pub use media_devices::{ChosenDevices, DeviceKind, DeviceProblem, Levels, MediaDevices};
 pub use random::RandomError;
 pub use storage::{StorageError, default_data_dir};
+
+/// What a call without a path tried.
+pub mod tried {
+    pub use ahoy_call::{Help, Outcome, Tried, TriedServer};
+}
 
 /// What a [`View`] is made of.
 pub mod view {

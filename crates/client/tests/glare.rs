@@ -92,7 +92,7 @@ impl World {
                 pins: [].into(),
                 timers: Timers::default(),
                 seed: index as u64,
-                secret: [index as u8; 32].into(),
+                secret: [index as u8; 32],
             }),
             peer: None,
             path: PathState::New,

@@ -1,7 +1,7 @@
 //! What follows from the end of a call: which screen, in which words, what is written down, what is heard. Every reason
 //! has its own sentence, with the name of the other person, and says what to do next.
 
-use ahoy_client::{EndReason, Failure, ProofError, Side};
+use ahoy_client::{EndReason, Failure, Obstacle, ProofError, Side};
 
 use crate::state::effect::Sound;
 use crate::view::{Direction, Tone};
@@ -115,12 +115,17 @@ fn failed(sentence: String) -> Shown {
 
 fn in_words(name: &str, failure: &Failure, message: &str) -> String {
     match failure {
+        // The words for what stood in the way may name a server; as the message they are made safe to show.
+        Failure::NoPath { tried, .. } if !matches!(tried.obstacle(), None | Some(Obstacle::NoRelay)) => {
+            message.to_owned()
+        }
         Failure::NoPath { local_candidates: 0, .. } => {
             "This machine found no network to call over; connect it, then call again.".into()
         }
         Failure::NoPath { remote_candidates: 0, .. } => {
             format!("{name} could not be reached over any network; ask {name} to check it, then call again.")
         }
+        Failure::NoPath { tried, .. } if tried.obstacle().is_some() => message.to_owned(),
         Failure::NoPath { .. } => format!(
             "No way through the networks between you and {name} was found; try another network, then call again."
         ),
@@ -204,16 +209,40 @@ fn sound(call: OverCall<'_>, reason: &EndReason) -> Option<Sound> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ahoy_client::tried::{Help, Outcome, Tried, TriedServer};
 
     const DIALLED: OverCall<'_> = OverCall { name: "bob", outgoing: true, accepted: false, connected: false };
     const RANG_HERE: OverCall<'_> = OverCall { outgoing: false, ..DIALLED };
     const TALKED: OverCall<'_> = OverCall { accepted: true, connected: true, ..DIALLED };
 
+    fn no_path(local_candidates: u32, remote_candidates: u32, outcome: Outcome) -> Failure {
+        let relay = TriedServer { url: "turns:relay.example.org".into(), help: Help::RelayStream, outcome };
+        Failure::NoPath { local_candidates, remote_candidates, tried: Tried { servers: vec![relay] } }
+    }
+
+    #[test]
+    fn a_call_without_a_path_says_what_stood_in_the_way() {
+        let words = |failure: Failure| {
+            let reason = EndReason::Failed(failure);
+            match aftermath(DIALLED, &reason, &reason.to_string()).shown {
+                Shown::Screen { sentence, .. } => sentence,
+                other @ (Shown::Nowhere | Shown::Notice(_)) => panic!("{other:?}"),
+            }
+        };
+        assert!(words(no_path(0, 2, Outcome::Answered)).contains("no network"));
+        assert!(words(no_path(2, 0, Outcome::Answered)).contains("bob could not be reached"));
+        assert!(words(no_path(2, 2, Outcome::Answered)).contains("between you and bob"));
+        assert!(words(no_path(0, 2, Outcome::NotTrusted)).contains("relay.example.org has a certificate"));
+        let unaided = Failure::NoPath { local_candidates: 2, remote_candidates: 2, tried: Tried::default() };
+        assert!(words(unaided).contains("no relay is set up"));
+    }
+
     fn every_reason() -> Vec<EndReason> {
         let failures = [
-            Failure::NoPath { local_candidates: 0, remote_candidates: 2 },
-            Failure::NoPath { local_candidates: 2, remote_candidates: 0 },
-            Failure::NoPath { local_candidates: 2, remote_candidates: 2 },
+            no_path(0, 2, Outcome::Answered),
+            no_path(2, 0, Outcome::Answered),
+            no_path(2, 2, Outcome::Answered),
+            no_path(2, 2, Outcome::NoAnswer),
             Failure::NoConfirmation,
             Failure::PathLost,
             Failure::PeerGone,

@@ -45,6 +45,10 @@ impl Call {
             }
             PeerInput::Path(path) => self.path_changed(device, path),
             PeerInput::AddressGone => self.address_gone(device),
+            PeerInput::Tried(tried) => {
+                self.tried = tried;
+                GOES_ON
+            }
             PeerInput::NegotiationNeeded => {
                 self.negotiation.want_offer(device.now, false);
                 self.run_steps(device)

@@ -6,12 +6,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ahoy_call::{Gate, PathKind, PathState, PeerCommand, PeerInput, Serial};
+use ahoy_call::{Gate, Help, Outcome, PathKind, PathState, PeerCommand, PeerInput, Serial, Tried, TriedServer};
 use ahoy_protocol::control::ControlMessage;
 use ahoy_protocol::id::Username;
 use ahoy_protocol::signal::Candidate;
 use ahoy_transport::{
-    CandidateKind, IceServer, Peer, PeerEvent, PeerEvents, PeerStats, Track, TrackStats, TransportError,
+    Attempt, CandidateKind, IceServer, Peer, PeerEvent, PeerEvents, PeerStats, Track, TrackStats, TransportError,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
@@ -59,6 +59,7 @@ pub(crate) async fn run(
         rate: PathRate::default(),
         seconds: 0,
         shown: ShownSize::default(),
+        tried: Vec::new(),
     };
     let [mut seconds, mut looks] = [STATS_INTERVAL, LOOK_INTERVAL].map(interval);
     seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -71,7 +72,10 @@ pub(crate) async fn run(
             Step::Event(Some(event)) => task.handle_event(event).await,
             Step::Gate(gate) => task.media.follow(gate, &task.peer),
             Step::Addresses(now) => task.addresses_changed(&now).await,
-            Step::Second => task.tell_stats().await,
+            Step::Second => {
+                task.tell_tried().await;
+                task.tell_stats().await;
+            }
             Step::Look => {
                 fault::here(Part::Task);
                 task.tell_shown().await;
@@ -151,6 +155,8 @@ struct Task {
     /// Of statistics that were told.
     seconds: u32,
     shown: ShownSize,
+    /// What was told last of the servers that are to help.
+    tried: Vec<Attempt>,
 }
 
 impl Task {
@@ -249,6 +255,17 @@ impl Task {
             info!(call = %self.shared.call, "the path's own address is gone from this machine");
             self.report(PeerInput::AddressGone).await;
         }
+    }
+
+    /// What came of the servers, when it changed: a call that finds no path says why.
+    async fn tell_tried(&mut self) {
+        let attempts = self.peer.attempts();
+        if attempts == self.tried {
+            return;
+        }
+        let servers = attempts.iter().map(tried_server).collect();
+        self.tried = attempts;
+        self.report(PeerInput::Tried(Tried { servers })).await;
     }
 
     async fn tell_stats(&mut self) {
@@ -355,6 +372,24 @@ fn path_state(state: ahoy_transport::PathState) -> Option<PathState> {
         // Closed from here; the core knows.
         ahoy_transport::PathState::Closed => return None,
     })
+}
+
+fn tried_server(attempt: &Attempt) -> TriedServer {
+    let help = match attempt.help {
+        ahoy_transport::Help::Reflect => Help::Reflect,
+        ahoy_transport::Help::RelayUdp => Help::RelayUdp,
+        ahoy_transport::Help::RelayStream => Help::RelayStream,
+    };
+    let outcome = match attempt.outcome {
+        ahoy_transport::Outcome::NotAsked => Outcome::NotAsked,
+        ahoy_transport::Outcome::NotFound => Outcome::NotFound,
+        ahoy_transport::Outcome::Unreachable => Outcome::Unreachable,
+        ahoy_transport::Outcome::NotTrusted => Outcome::NotTrusted,
+        ahoy_transport::Outcome::NoAnswer => Outcome::NoAnswer,
+        ahoy_transport::Outcome::Refused(code) => Outcome::Refused(code),
+        ahoy_transport::Outcome::Answered => Outcome::Answered,
+    };
+    TriedServer { url: attempt.url.clone(), help, outcome }
 }
 
 /// The empty candidate that ends a generation (RFC 8838 §14).

@@ -89,6 +89,10 @@ mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+    fn at(address: &str) -> SocketAddr {
+        address.parse().unwrap()
+    }
+
     #[tokio::test]
     async fn literal_addresses_are_not_looked_up_with_brackets_or_without() {
         let names = Names::default();
@@ -98,7 +102,7 @@ mod tests {
             ("2001:db8::1:3478", "[2001:db8::1]:3478"),
             ("[2001:db8::1]:3478", "[2001:db8::1]:3478"),
         ] {
-            assert_eq!(names.resolve(given, never).await.unwrap(), [expected.parse().unwrap()], "{given}");
+            assert_eq!(names.resolve(given, never).await.unwrap(), [at(expected)], "{given}");
         }
         for bad in ["", "host", "host:", "host:99999"] {
             assert!(names.resolve(bad, never).await.is_err(), "{bad}");
@@ -118,14 +122,14 @@ mod tests {
         }
         assert_eq!(asked.load(Relaxed), 1);
         assert!(start.elapsed() >= DEADLINE);
-        let found = |_: String| async { Ok(vec!["192.0.2.1:9".parse().unwrap()]) };
-        assert_eq!(names.resolve("other.example.org:5", found).await.unwrap(), ["192.0.2.1:5".parse().unwrap()]);
+        let found = |_: String| async { Ok(vec![at("192.0.2.1:9")]) };
+        assert_eq!(names.resolve("other.example.org:5", found).await.unwrap(), [at("192.0.2.1:5")]);
         let gone = |_: String| async {
             asked.fetch_add(1, Relaxed);
             Err(io::ErrorKind::NotFound.into())
         };
         names.known.lock().unwrap().get_mut("other.example.org").unwrap().at -= FRESH;
-        assert_eq!(names.resolve("other.example.org:6", gone).await.unwrap(), ["192.0.2.1:6".parse().unwrap()]);
+        assert_eq!(names.resolve("other.example.org:6", gone).await.unwrap(), [at("192.0.2.1:6")]);
         assert_eq!(asked.load(Relaxed), 2);
     }
 }

@@ -399,11 +399,11 @@ impl AsyncUdpSocket for Tunnelled {
             return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
         };
         let mut arrivals = lock(&self.arrivals);
-        if arrivals.tunnel_was_last {
-            if let received @ Poll::Ready(_) = self.receive(cx, buf, first) {
-                arrivals.tunnel_was_last = false;
-                return received;
-            }
+        if arrivals.tunnel_was_last
+            && let received @ Poll::Ready(_) = self.receive(cx, buf, first)
+        {
+            arrivals.tunnel_was_last = false;
+            return received;
         }
         while let Poll::Ready(Some((from, message))) = arrivals.queue.poll_recv(cx) {
             let Some(room) = buf.get_mut(..message.len()) else { continue };

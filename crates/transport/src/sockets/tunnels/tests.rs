@@ -28,7 +28,14 @@ async fn listener() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").await.unwrap()
 }
 
-/// Never waits, or the test fails.
+/// Over UDP, where sending may wait.
+async fn send_over_udp(socket: &Tunnelled, destination: SocketAddr, contents: &[u8]) {
+    let transmit = Transmit { destination, ecn: None, contents, segment_size: None, src_ip: None };
+    let sent = poll_fn(|cx| socket.poll_send(cx, &transmit));
+    tokio::time::timeout(DEADLINE, sent).await.unwrap().unwrap();
+}
+
+/// Into a tunnel: that never waits, or the test fails.
 fn send(socket: &Tunnelled, destination: SocketAddr, contents: &[u8]) -> io::Result<usize> {
     let transmit = Transmit { destination, ecn: None, contents, segment_size: None, src_ip: None };
     match socket.poll_send(&mut Context::from_waker(Waker::noop()), &transmit) {
@@ -129,7 +136,7 @@ async fn a_server_that_stops_reading_stalls_nothing() {
     }
     let other = tokio::net::UdpSocket::from_std(other).unwrap();
     for number in 0..10_u8 {
-        send(&socket, far, &[0x80, number]).unwrap();
+        send_over_udp(&socket, far, &[0x80, number]).await;
         let mut buffer = [0; 8];
         let (bytes, from) = tokio::time::timeout(DEADLINE, other.recv_from(&mut buffer)).await.unwrap().unwrap();
         assert_eq!((&buffer[..bytes], from), (&[0x80, number][..], own));
@@ -194,7 +201,7 @@ async fn no_connection_is_made_where_a_better_way_is_found_in_time() {
         let turn = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
         let mut allocate = request(9);
         allocate[1] = 0x03;
-        send(&socket, turn, &allocate).unwrap();
+        send_over_udp(&socket, turn, &allocate).await;
         send(&socket, virtual_address(1), &request(0)).unwrap();
         if way == "path" {
             tunnels.path_changed(true);
