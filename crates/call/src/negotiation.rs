@@ -150,15 +150,11 @@ impl Negotiation {
         self.proceed(now);
     }
 
-    /// The callee, who has seen the own offers up to `n`, asks for an ICE restart. Returns whether that is news: it is not
-    /// while one is under way, nor when it was asked before the last answer, for then it was asked before the last restart.
-    pub(crate) fn restart_asked(&mut self, now: Time, n: u32) -> bool {
+    /// Whether it is news that the callee, who has seen the own offers up to `n`, asks for an ICE restart. It is not while one
+    /// is under way, nor when it was asked before the last answer, for then it was asked before the last restart.
+    pub(crate) fn is_restart_asked(&self, n: u32) -> bool {
         let is_current = n < self.next_n && self.answered_n.is_none_or(|answered| n >= answered);
-        let is_news = self.role == Role::Caller && is_current && !self.restarts();
-        if is_news {
-            self.want_offer(now, true);
-        }
-        is_news
+        self.role == Role::Caller && is_current && !self.restarts()
     }
 
     /// Whether an own offer that restarts ICE is wanted, in the making, or unanswered.

@@ -19,6 +19,8 @@ pub(crate) enum Act {
 pub(crate) struct Recovery {
     timers: Timers,
     state: State,
+    /// When a path was back that had been lost.
+    healed_at: Option<Time>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,12 +51,27 @@ struct Heard {
 
 impl Recovery {
     pub(crate) fn new(timers: Timers) -> Self {
-        Self { timers, state: State::Well }
+        Self { timers, state: State::Well, healed_at: None }
     }
 
     /// There is a path.
-    pub(crate) fn path_up(&mut self) {
+    pub(crate) fn path_up(&mut self, now: Time) {
+        if self.state != State::Well {
+            self.healed_at = Some(now);
+        }
         self.state = State::Well;
+    }
+
+    /// The other side asks for a new path. Where none is missed here, it is first made sure that there is a signaling path,
+    /// for the restart takes the old one away; and what was asked while the path was lost may come when it is back.
+    /// Returns whether it is heeded.
+    pub(crate) fn restart_asked(&mut self, now: Time) -> bool {
+        let has_just_healed = self.healed_at.is_some_and(|healed| now.since(healed) < self.timers.restart);
+        let is_heeded = self.state == State::Well && !has_just_healed;
+        if is_heeded {
+            self.address_gone(now);
+        }
+        is_heeded
     }
 
     /// Nothing comes through any more.
@@ -165,8 +182,14 @@ mod tests {
         let mut recovery = lost();
         recovery.due(at(0));
         recovery.server_heard(at(50), true);
-        recovery.path_up();
+        recovery.path_up(at(500));
         assert_eq!((recovery.deadline(), recovery.due(at(9_000))), (None, None));
+        assert!(!recovery.restart_asked(at(5_499)), "it was asked while the path was lost");
+        assert!(recovery.restart_asked(at(5_500)));
+        assert!(!recovery.restart_asked(at(5_500)), "it is wanted already");
+        assert_eq!(recovery.due(at(5_500)), Some(Act::AskServer));
+        recovery.server_heard(at(5_600), true);
+        assert_eq!(recovery.due(at(5_600)), Some(Act::Restart));
     }
 
     #[test]

@@ -201,7 +201,7 @@ impl Call {
     fn path_changed(&mut self, device: &mut Device, path: PathState) -> Flow {
         self.path = path;
         if path.kind().is_some() {
-            self.recovery.path_up();
+            self.recovery.path_up(device.now);
         }
         if let (PathState::Failed, People::Accepted { standing, .. }) = (path, &self.people) {
             return ControlFlow::Break(match standing {

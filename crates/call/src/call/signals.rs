@@ -61,10 +61,10 @@ impl Call {
             Signal::Answer(answer) => self.handle_answer(device, from, answer),
             Signal::Candidate(message) => self.remote_candidate(device, message.candidate),
             Signal::Restart(restart) => {
-                if !self.negotiation.restart_asked(device.now, restart.n) {
+                if !(self.negotiation.is_restart_asked(restart.n) && self.recovery.restart_asked(device.now)) {
                     device.counters.passed += 1;
                 }
-                self.run_steps(device)
+                self.recover(device)
             }
             Signal::Close(close) => match self.negotiation.role() {
                 Role::Caller => ControlFlow::Break(Ending::silent(callee_closed(&close))),

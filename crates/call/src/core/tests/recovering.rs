@@ -189,6 +189,10 @@ fn a_restart_that_was_asked_for_before_the_last_one_is_not_made_again() {
     bench.signal(&device("bob", 1), asked(0));
     assert_eq!(bench.out, [], "the answer shows that it crossed the offer");
     bench.signal(&device("bob", 1), asked(1));
+    assert_eq!(bench.out, [], "the path has just come back");
+    bench.pass(5);
+    bench.signal(&device("bob", 1), asked(1));
+    fresh_servers(&mut bench);
     assert!(makes_restart(&bench));
 }
 
@@ -201,6 +205,7 @@ fn a_restart_is_heeded_though_the_last_offer_never_arrived() {
     assert!(bench.commands().iter().any(|command| matches!(command, PeerCommand::Rollback { .. })));
     bench.applied(id(1));
     bench.signal(&device("bob", 1), Signal::Restart(Restart { call: id(1), n: 0 }));
+    fresh_servers(&mut bench);
     assert!(makes_restart(&bench));
 }
 
