@@ -559,7 +559,7 @@ export const behaviours = {
   "a code is compared in the call, and the person is verified from then on": each(
     on("screen=call", async (page) => {
       await page.getByRole("button", { name: "Direct" }).click();
-      await page.getByLabel("Code 0 9 5 2 5 5").waitFor();
+      await page.getByText("Code 0 9 5 2 5 5").waitFor();
       await page.getByRole("button", { name: "They match" }).click();
       assert.deepEqual(await sent(page), [{ kind: "compareCode", same: true }]);
       await page.getByText("You compared it: this is bob.").waitFor();

@@ -59,22 +59,29 @@ fn a_key_that_changed_is_refused_until_the_user_takes_it() {
     meet(&alice, &old);
     // Bob has lost his key, and the name is free on another server.
     let server = Server::start();
-    let alice = alice.with("--server", &server.url());
-    let mut echo = Cli::new(&server, "bob").start_signed_in("echo");
-    let mut refused = alice.start("call bob");
-    let errors = refused.ends_with(4);
-    assert!(errors.contains("--trust-key bob="), "{errors}");
-    assert_eq!(refused.wait_for("ended").text("reason"), "key_changed");
-    let changed = refused.wait_for("key_changed");
-    assert_ne!(changed.text("shown"), changed.text("known"));
+    let (alice, bob) = (alice.with("--server", &server.url()), Cli::new(&server, "bob"));
+    let refuses = |alice: &Cli| {
+        let mut answering = alice.start_signed_in("answer");
+        bob.start("call alice").ends_with(4);
+        let changed = answering.wait_for("key_changed");
+        answering.process().interrupt();
+        let errors = answering.ends_with(4);
+        assert!(answering.all("incoming").is_empty());
+        (changed.text("known").to_owned(), changed.text("shown").to_owned(), errors)
+    };
+    let (known, shown, errors) = refuses(&alice);
+    assert!(known != shown && errors.contains(&format!("--trust-key bob={shown}")), "{errors}");
     // Another key than the one that is shown changes nothing.
     let trust = |key: &str| alice.clone().and(&["--trust-key", &format!("bob={key}")]);
-    trust(changed.text("known")).start("call bob").ends_with(4);
-    alice.start("call bob").ends_with(4);
-    let errors = trust(changed.text("shown")).start("call bob").ends_with(4);
-    assert!(errors.contains("call again"), "{errors}");
+    refuses(&trust(&known));
+    let (_, _, errors) = refuses(&trust(&shown));
+    assert!(errors.contains("new key"), "{errors}");
+    let mut answering = alice.start_signed_in("answer");
+    bob.start("call alice --seconds 0.2").ends_with(0);
+    answering.ends_with(0);
+    let mut answering = bob.start_signed_in("answer");
     alice.start("call bob --seconds 0.2").ends_with(0);
-    echo.takes_the_next_call(&server);
+    answering.ends_with(0);
 }
 
 #[test]
