@@ -191,7 +191,7 @@ fn where_no_udp_passes_and_routers_translate_by_destination_a_relay_is_used_with
     rig.block_udp(End::B);
     let relay = format!("{}:3478", rig.internet_address());
     // The rig's addresses are private ones, which a relay refuses unless told otherwise.
-    let server = rig.server(&["--turn", &relay, "--turn-allow-private"]);
+    let server = rig.server(&["--turn-listen", &relay, "--turn-allow-private"]);
     let bob = rig.enter(End::B, || Rig::cli(&server, "bob").with_media().start_signed_in("answer"));
     let mut alice = rig.enter(End::A, || Rig::cli(&server, "alice").with_media().start("call bob --seconds 2"));
     let accepted = alice.wait_for("accepted").t_ns();
