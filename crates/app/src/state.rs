@@ -290,6 +290,7 @@ impl State {
             known: contact.is_some_and(|contact| contact.pinned),
             last: person.last.clone(),
             missed: person.missed,
+            blocked: person.blocked,
         }
     }
 

@@ -46,6 +46,9 @@ pub(crate) struct Options {
     /// Somebody you know: calls from them connect at once. Repeatable.
     #[arg(long = "contact", value_name = "NAME", value_parser = typed_username)]
     contacts: Vec<Username>,
+    /// Somebody you want to hear nothing of: their calls do not ring here, and nothing tells them so. Repeatable.
+    #[arg(long = "block", value_name = "NAME", value_parser = typed_username)]
+    blocked: Vec<Username>,
     /// A STUN or TURN server beside the ones that the signaling server names: stun:HOST, turn:USER:PASSWORD@HOST. Repeatable.
     #[arg(long = "ice-server", value_name = "URL", value_parser = ice_server)]
     ice_servers: Vec<IceServer>,
@@ -187,6 +190,7 @@ impl Options {
                 None => ahoy_client::default_data_dir()?,
             },
             contacts: self.contacts,
+            blocked: self.blocked,
             ice_servers: self.ice_servers,
             relay_only: self.relay_only,
             loopback: self.loopback,

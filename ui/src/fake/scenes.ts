@@ -175,6 +175,7 @@ function peopleAt(nowMs: number, flags: Set<string>): PersonView[] {
     known: false,
     last: null,
     missed: 0,
+    blocked: false,
     ...more,
   });
   const people = [
