@@ -90,6 +90,7 @@ mod tests {
             known: true,
             last: None,
             missed,
+            blocked: false,
             verified: false,
             new_key: None,
         };

@@ -185,6 +185,13 @@ function obey(command: Command, view: AppView, show: Show, later: Later, stop: (
     case "removePerson":
       show((v) => (v.people = v.people.filter(({ username }) => username !== command.username)));
       return null;
+    case "setBlocked":
+      show((v) => {
+        const known = v.people.find(({ username }) => username === command.username);
+        if (known !== undefined) known.blocked = command.blocked;
+        if (screen.kind === "incoming" && command.blocked) v.screen = { kind: "home" };
+      });
+      return null;
     case "seenMissed":
       show((v) => v.people.forEach((person) => person.username === command.username && (person.missed = 0)));
       return null;

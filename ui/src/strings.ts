@@ -41,6 +41,10 @@ export const words = {
     known: "Same key as in earlier calls",
     verified: "Verified: you compared the code",
     remove: "Remove from list",
+    block: "Block",
+    unblock: "Unblock",
+    blocked: "Blocked",
+    blockedLead: "Their calls do not ring here, and they are not told. They do not see when you are here.",
     missed: (count: number): string => plural(count, "1 missed call", `${count} missed calls`),
     settings: "Settings",
     signedIn: "Calls ring here",
@@ -76,6 +80,7 @@ export const words = {
     voiceOnly: "Voice only",
     video: "Answer with picture",
     answer: "Answer",
+    block: (username: string): string => `Decline, and block ${username}`,
   },
 
   trust: {

@@ -93,6 +93,29 @@ export const behaviours = {
     assert.deepEqual(await sent(page), [{ kind: "dial", username: "erin", video: false }]);
   }),
 
+  "a person is blocked, which takes the calls away, and unblocked": on("screen=home", async (page) => {
+    await page.getByRole("button", { name: /^dave/ }).click();
+    await page.getByRole("button", { name: "Block", exact: true }).click();
+    assert.deepEqual(await sent(page), [{ kind: "setBlocked", username: "dave", blocked: true }]);
+    await page.getByText("Their calls do not ring here").waitFor();
+    assert.equal(await page.getByRole("button", { name: "Call with picture", exact: true }).count(), 0);
+    assert.equal(await page.getByRole("button", { name: "Call dave with picture" }).count(), 0);
+    await forget(page);
+    await page.getByRole("button", { name: "Unblock" }).click();
+    assert.deepEqual(await sent(page), [{ kind: "setBlocked", username: "dave", blocked: false }]);
+    await page.getByRole("button", { name: "Call with picture", exact: true }).waitFor();
+  }),
+
+  "whoever calls can be blocked, and then nobody calls": on("screen=incoming", async (page) => {
+    const party = await page.evaluate(() => document.querySelector("main")?.dataset.screen);
+    assert.equal(party, "incoming");
+    await page.getByRole("button", { name: /^Decline, and block / }).click();
+    const [command] = await sent(page);
+    assert.equal(command.kind, "setBlocked");
+    assert.equal(command.blocked, true);
+    await page.getByRole("heading", { name: "Call a person by name" }).waitFor();
+  }),
+
   "in a narrow window a person takes the place of the list, and gives it back with the focus": on(
     "screen=home",
     async (page) => {

@@ -109,6 +109,13 @@ pub enum Command {
         /// Who.
         username: String,
     },
+    /// Hear nothing of somebody from now on, or again: their calls do not ring, and they do not learn when this user is here.
+    SetBlocked {
+        /// Who.
+        username: String,
+        /// They are.
+        blocked: bool,
+    },
     /// The missed calls of somebody were seen.
     SeenMissed {
         /// Whose.

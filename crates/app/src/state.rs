@@ -293,6 +293,7 @@ impl State {
             new_key: contact.and_then(|contact| contact.shown_key).map(|key| key.to_string()),
             last: person.last.clone(),
             missed: person.missed,
+            blocked: person.blocked,
         }
     }
 

@@ -250,6 +250,8 @@ pub struct PersonView {
     pub last: Option<LastCall>,
     /// Calls of theirs that were missed since the person last looked.
     pub missed: u32,
+    /// Their calls do not ring.
+    pub blocked: bool,
 }
 
 /// The last call with somebody.

@@ -34,13 +34,16 @@ pub(crate) struct Contacts {
     pins: BTreeMap<Username, Pin>,
     /// The last other key that each showed. Only of names with a pin, so these are as few.
     shown: BTreeMap<Username, PublicKey>,
+    /// Whom the user wants to hear nothing of: whoever is on both lists is no contact.
+    blocked: BTreeSet<Username>,
     allowed: bool,
 }
 
 impl Contacts {
     /// `me` decides whether there can be any: guests have none.
     pub(crate) fn new(me: &Username, usernames: BTreeSet<Username>, pins: BTreeMap<Username, Pin>) -> Self {
-        let mut contacts = Self { online: BTreeMap::new(), pins, shown: BTreeMap::new(), allowed: !me.is_guest() };
+        let (online, shown, blocked) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        let mut contacts = Self { online, pins, shown, blocked, allowed: !me.is_guest() };
         contacts.replace(usernames);
         contacts
     }
@@ -55,8 +58,24 @@ impl Contacts {
         self.online = kept.map(|name| (name.clone(), earlier.remove(&name).flatten())).collect();
     }
 
+    /// Replaces the list of those who are blocked. Returns whether a contact is one of them now, or not any more.
+    pub(crate) fn block(&mut self, usernames: BTreeSet<Username>) -> bool {
+        let changed = |name: &Username| usernames.contains(name) != self.blocked.contains(name);
+        let contacts_changed = self.online.keys().any(changed);
+        for (_, online) in self.online.iter_mut().filter(|(name, _)| usernames.contains(*name)) {
+            // From now on the server does not tell.
+            *online = None;
+        }
+        self.blocked = usernames;
+        contacts_changed
+    }
+
+    pub(crate) fn is_blocked(&self, username: &Username) -> bool {
+        self.blocked.contains(username)
+    }
+
     pub(crate) fn contains(&self, username: &Username) -> bool {
-        self.online.contains_key(username)
+        self.online.contains_key(username) && !self.is_blocked(username)
     }
 
     /// The key that the name is known by.
@@ -108,7 +127,8 @@ impl Contacts {
 
     /// Takes note that a contact came or went. Returns whether it is one and this is news.
     pub(crate) fn set_online(&mut self, username: &Username, online: bool) -> bool {
-        self.online.get_mut(username).is_some_and(|known| known.replace(online) != Some(online))
+        let is_contact = self.contains(username);
+        is_contact && self.online.get_mut(username).is_some_and(|known| known.replace(online) != Some(online))
     }
 
     /// Without a link nothing is known of anybody.
@@ -118,7 +138,8 @@ impl Contacts {
 
     /// What the server is told; `None` for a guest, whom it would ignore.
     pub(crate) fn message(&self) -> Option<ClientMessage> {
-        let usernames = self.online.keys().map(ToString::to_string).collect();
+        let contacts = self.online.keys().filter(|name| !self.is_blocked(name));
+        let usernames = contacts.map(ToString::to_string).collect();
         self.allowed.then_some(ClientMessage::Contacts(message::Contacts { usernames }))
     }
 

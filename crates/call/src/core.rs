@@ -1,5 +1,6 @@
 //! The whole machine: the link and the one call that a device may have, joined.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use ahoy_protocol::MISSED_CALLS_MAX;
@@ -116,6 +117,7 @@ impl Core {
                 }
                 self.send_contacts();
             }
+            Command::SetBlocked(usernames) => self.block(usernames),
             Command::Dial { call, to, video } => self.dial(call, to, video),
             Command::Accept { call, video } => self.in_call(call, |call, device| call.accept(device, video)),
             Command::Decline { call } => self.in_call(call, |call, device| {
@@ -141,6 +143,17 @@ impl Core {
                 }
             }
             Command::RestartIce { call } => self.in_call(call, Call::restart_ice),
+        }
+    }
+
+    fn block(&mut self, usernames: BTreeSet<Username>) {
+        if self.device.contacts.block(usernames) {
+            self.send_contacts();
+        }
+        let blocked = |call: &&Call| call.is_ringing_here() && self.device.contacts.is_blocked(call.user());
+        if let Some(call) = self.call.as_ref().filter(blocked) {
+            let ending = call.hang_up();
+            self.go_on_or_end(ControlFlow::Break(ending));
         }
     }
 
@@ -280,6 +293,11 @@ impl Core {
             }
             let flow = call.handle_signal(&mut self.device, &from, signal);
             self.go_on_or_end(flow);
+            return;
+        }
+        // Not a word to whoever is blocked, as if nobody were here: a refusal would tell that somebody is.
+        if self.device.contacts.is_blocked(&from.username) {
+            self.device.counters.blocked += 1;
             return;
         }
         if self.device.ended.contains(self.device.now, id) {

@@ -50,6 +50,10 @@ pub enum Command {
     SignOut,
     /// Replaces whom the user knows.
     SetContacts(BTreeSet<Username>),
+    /// Replaces whom the user wants to hear nothing of. Their calls do not ring and are not answered by a word; they are no
+    /// contacts while they are blocked, so they do not learn when this user is here. One that rings is declined; one that was
+    /// accepted goes on.
+    SetBlocked(BTreeSet<Username>),
     /// Call somebody. A call of theirs that rings here is accepted instead (`Event::GaveWay`); what cannot begin at
     /// all ends at once (`Event::Ended` without `Event::Dialling`).
     Dial {

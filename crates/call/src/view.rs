@@ -103,6 +103,8 @@ pub struct Counters {
     pub out_of_place: u64,
     /// Too long, too many, or not proven.
     pub refused: u64,
+    /// From somebody who is blocked.
+    pub blocked: u64,
     /// Reports of work that is no longer wanted.
     pub stale: u64,
 }

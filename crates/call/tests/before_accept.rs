@@ -23,6 +23,7 @@ const NOTHING: Sending = Sending { audio: false, video: false, screen: false };
 
 /// What happens to the call, one thing at a time.
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "eight of them; a box would only cost an allocation")]
 enum Happening {
     /// This comes in.
     Input(Input),

@@ -49,6 +49,9 @@ pub(crate) struct Options {
     /// Know somebody by another key from now on, if they show it in this run. The key is told when it is refused. Repeatable.
     #[arg(long = "trust-key", value_name = "NAME=KEY", value_parser = trusted_key)]
     pub(crate) trusted: Vec<(Username, PublicKey)>,
+    /// Somebody you want to hear nothing of: their calls do not ring here, and nothing tells them so. Repeatable.
+    #[arg(long = "block", value_name = "NAME", value_parser = typed_username)]
+    blocked: Vec<Username>,
     /// A STUN or TURN server beside the ones that the signaling server names: stun:HOST,
     /// turn:USER:PASSWORD@HOST (with ?transport=tcp at its end over TCP), turns:USER:PASSWORD@HOST over TLS. Repeatable.
     #[arg(long = "ice-server", value_name = "URL", value_parser = ice_server)]
@@ -220,6 +223,7 @@ impl Options {
                 None => ahoy_client::default_data_dir()?,
             },
             contacts: self.contacts,
+            blocked: self.blocked,
             ice_servers: self.ice_servers,
             relay_only: self.relay_only,
             loopback: self.loopback,

@@ -120,6 +120,11 @@ impl Client {
         self.command(Command::TrustNewKey { username, key }).await;
     }
 
+    /// Replaces whom the user wants to hear nothing of: their calls do not ring, and they learn nothing.
+    pub async fn set_blocked(&self, blocked: BTreeSet<Username>) {
+        self.command(Command::SetBlocked(blocked)).await;
+    }
+
     /// Hangs up, signs out, closes files and devices. Waits at most a few seconds.
     pub async fn stop(mut self) {
         self.command(Command::SignOut).await;

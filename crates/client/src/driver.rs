@@ -159,6 +159,8 @@ impl Driver {
 
     /// Runs until nobody can command it any more, then closes everything in order.
     pub(crate) async fn run(mut self) {
+        let blocked = self.config.blocked.iter().cloned().collect();
+        self.handle(Input::Person(Command::SetBlocked(blocked))).await;
         self.handle(Input::Person(Command::SignIn)).await;
         loop {
             let wake = self.next_wake();

@@ -89,7 +89,15 @@ id: number, } | { "kind": "removePerson",
 /**
  * Who.
  */
-username: string, } | { "kind": "seenMissed", 
+username: string, } | { "kind": "setBlocked", 
+/**
+ * Who.
+ */
+username: string, 
+/**
+ * They are.
+ */
+blocked: boolean, } | { "kind": "seenMissed", 
 /**
  * Whose.
  */

@@ -32,4 +32,8 @@ last: LastCall | null,
 /**
  * Calls of theirs that were missed since the person last looked.
  */
-missed: number, };
+missed: number, 
+/**
+ * Their calls do not ring.
+ */
+blocked: boolean, };

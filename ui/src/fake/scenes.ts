@@ -178,6 +178,7 @@ function peopleAt(nowMs: number, flags: Set<string>): PersonView[] {
     newKey: null,
     last: null,
     missed: 0,
+    blocked: false,
     ...more,
   });
   const people = [

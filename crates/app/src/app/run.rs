@@ -218,6 +218,7 @@ impl Run {
         };
         match told {
             ToClient::SetContacts(contacts) => client.set_contacts(contacts).await,
+            ToClient::SetBlocked(blocked) => client.set_blocked(blocked).await,
             ToClient::Dial { to, video } => {
                 let dialled = client.dial(to, video).await;
                 return Some(Input::Dialled(dialled.map_err(|error| error.to_string())));
@@ -244,8 +245,8 @@ impl Run {
 
     async fn start_client(&mut self, username: ahoy_client::Username, server: ahoy_client::ServerUrl) -> Option<Input> {
         self.stop_client();
-        let contacts = self.state.people().contacts();
-        let config = account::config(&self.options, self.devices.clone(), username, server, contacts);
+        let (contacts, blocked) = (self.state.people().contacts(), self.state.people().blocked());
+        let config = account::config(&self.options, self.devices.clone(), username, server, contacts, blocked);
         match Client::start(config).await {
             Ok(client) => {
                 let mut view = client.view();

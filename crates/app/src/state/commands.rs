@@ -75,11 +75,15 @@ impl State {
             }
             Command::RemovePerson { username } => {
                 let username = self.somebody(&username)?;
+                if self.people.is_blocked(&username) {
+                    return Err(out_of_place("They are blocked, which only this list knows; unblock them first."));
+                }
                 if self.people.remove(&username) {
                     self.contacts_changed();
                 }
                 Ok(())
             }
+            Command::SetBlocked { username, blocked } => self.set_blocked(&username, blocked),
             Command::SeenMissed { username } => {
                 let username = self.somebody(&username)?;
                 if self.people.see_missed(&username) {
@@ -125,6 +129,9 @@ impl State {
         if self.session.account().is_some_and(|account| account.username == to) {
             return Err(invalid("You cannot call yourself; choose another name."));
         }
+        if self.people.is_blocked(&to) {
+            return Err(out_of_place("You have blocked them; unblock them first."));
+        }
         let was_known = self.contact(&to).is_some_and(|contact| contact.pinned);
         let is_new = self.people.find(&to).is_none();
         // Before it is dialled: only a contact's key is kept.
@@ -148,6 +155,19 @@ impl State {
         if caller.is_some_and(|caller| self.people.befriend(&caller)) {
             self.contacts_changed();
         }
+        Ok(())
+    }
+
+    fn set_blocked(&mut self, username: &str, blocked: bool) -> Done {
+        let username = self.somebody(username)?;
+        if self.people_of.is_none() {
+            return Err(out_of_place("Ahoy is still starting; try again."));
+        }
+        if !self.people.block(&username, blocked).map_err(|error| invalid(error.to_string()))? {
+            return Ok(());
+        }
+        self.effects.push_back(Effect::Tell(ToClient::SetBlocked(self.people.blocked())));
+        self.contacts_changed();
         Ok(())
     }
 

@@ -51,6 +51,8 @@ pub(crate) enum Effect {
 pub(crate) enum ToClient {
     /// Whom the user knows.
     SetContacts(BTreeSet<Username>),
+    /// Of whom the user wants to hear nothing.
+    SetBlocked(BTreeSet<Username>),
     /// Call somebody; answer with [`super::Input::Dialled`].
     Dial {
         /// Whom.

@@ -365,3 +365,30 @@ pub(super) fn seen_call(number: u8) -> view::CallView {
         code: None,
     }
 }
+
+#[test]
+fn whoever_is_blocked_is_no_contact_cannot_be_dialled_or_removed_and_comes_back_when_unblocked() {
+    let mut window = Window::home();
+    window.rings(7, "bob");
+    window.command(Command::SetBlocked { username: "bob".into(), blocked: true });
+    let effects = window.effects();
+    assert!(effects.contains(&Effect::Tell(ToClient::SetBlocked([name("bob")].into()))), "{effects:?}");
+    // The core declines what rings.
+    window.ends(7, EndReason::Declined(Side::Local));
+    assert!(window.view().people[0].blocked);
+    assert_eq!(window.state.people().contacts(), [].into());
+    for refused in [
+        Command::Dial { username: "bob".into(), video: true },
+        Command::RemovePerson { username: "bob".into() },
+        Command::SetBlocked { username: "<b>".into(), blocked: true },
+    ] {
+        window.refuses(refused);
+    }
+    window.effects();
+    window.command(Command::SetBlocked { username: "bob".into(), blocked: false });
+    let effects = window.effects();
+    assert!(effects.contains(&Effect::Tell(ToClient::SetBlocked([].into()))), "{effects:?}");
+    assert!(!kept(&effects).unwrap().is_blocked(&name("bob")));
+    window.command(Command::RemovePerson { username: "bob".into() });
+    assert_eq!(window.view().people, []);
+}
