@@ -5,7 +5,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ahoy_server::turn::credentials::username;
 use ahoy_server::turn::{Secret, Turn, TurnConfig, TurnTls};
@@ -14,6 +14,7 @@ use stun_types::message::{
     IntegrityAlgorithm, IntegrityKey, LongTermCredentials, Message, MessageWrite as _, MessageWriteExt as _,
     MessageWriteVec, Method,
 };
+use tokio::time::Instant;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 const ALLOCATE: u16 = 3;

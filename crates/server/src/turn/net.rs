@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use socket2::{SockAddr, SockRef};
 use tokio::net::UdpSocket;
@@ -77,14 +77,14 @@ impl Net {
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
-                net.relay.borrow_mut().handle_timeout(Instant::now(), &mut *net.ports.borrow_mut());
+                net.relay.borrow_mut().handle_timeout(now().instant, &mut *net.ports.borrow_mut());
             }
         });
     }
 
     /// A message from a client.
     fn client_says(self: &Rc<Self>, client: Client, bytes: &[u8]) {
-        let action = self.relay.borrow_mut().from_client(now(), client, bytes, &mut *self.ports.borrow_mut());
+        let action = self.relay.borrow_mut().hear_client(now(), client, bytes, &mut *self.ports.borrow_mut());
         self.act(client, action);
         let opened = self.ports.borrow_mut().take_opened();
         for (relay, socket) in opened {
@@ -95,7 +95,7 @@ impl Net {
 
     /// A datagram from a peer.
     fn peer_says(&self, relay: RelayId, peer: SocketAddr, bytes: &[u8]) {
-        let action = self.relay.borrow_mut().from_peer(now(), relay, peer, bytes);
+        let action = self.relay.borrow_mut().hear_peer(now(), relay, peer, bytes);
         if let Action::ToClient { client, head, payload, align } = action {
             self.tell(client, &head, payload, align);
         }
@@ -173,5 +173,5 @@ fn send_to(socket: &UdpSocket, bytes: &[u8], to: SocketAddr) -> bool {
 }
 
 fn now() -> Now {
-    Now { instant: Instant::now(), unix: unix_now() }
+    Now { instant: tokio::time::Instant::now().into_std(), unix: unix_now() }
 }

@@ -150,7 +150,7 @@ impl Relay {
     }
 
     /// Takes a datagram, or a message of a stream without its padding.
-    pub(crate) fn from_client<'a>(
+    pub(crate) fn hear_client<'a>(
         &mut self,
         now: Now,
         client: Client,
@@ -165,7 +165,7 @@ impl Relay {
     }
 
     /// Takes a datagram that came to a relay's socket.
-    pub(crate) fn from_peer<'a>(
+    pub(crate) fn hear_peer<'a>(
         &mut self,
         now: Now,
         relay: RelayId,
@@ -241,7 +241,7 @@ impl Relay {
             return self.malformed();
         }
         match self.clients.get(&client).copied() {
-            Some(relay) => self.to_peer(now, relay, peer, data),
+            Some(relay) => self.pass_on(now, relay, peer, data),
             None => Action::Nothing,
         }
     }
@@ -255,7 +255,7 @@ impl Relay {
         let Some(relay) = self.clients.get(&client).copied() else { return Action::Nothing };
         let peer = self.allocations.get(&relay).and_then(|allocation| allocation.peer_of(number, now.instant));
         match peer {
-            Some(peer) => self.to_peer(now, relay, peer, payload),
+            Some(peer) => self.pass_on(now, relay, peer, payload),
             None => {
                 self.metrics.lose(Dropped::Permission);
                 Action::Nothing
@@ -263,7 +263,7 @@ impl Relay {
         }
     }
 
-    fn to_peer<'a>(&mut self, now: Now, relay: RelayId, peer: SocketAddr, payload: &'a [u8]) -> Action<'a> {
+    fn pass_on<'a>(&mut self, now: Now, relay: RelayId, peer: SocketAddr, payload: &'a [u8]) -> Action<'a> {
         let is_public = self.may_reach(peer.ip());
         let Some(allocation) = self.allocations.get_mut(&relay).filter(|found| now.instant < found.expires) else {
             return Action::Nothing;
@@ -288,7 +288,7 @@ impl Relay {
         self.metrics.relay(Way::ToPeer, payload.len());
         match other {
             // From relay to relay without leaving the server.
-            Some(other) => self.from_peer(now, other, from, payload),
+            Some(other) => self.hear_peer(now, other, from, payload),
             None => Action::ToPeer { relay, peer, payload },
         }
     }

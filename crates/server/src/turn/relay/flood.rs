@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn one_address_gets_its_burst_then_its_rate_and_others_are_not_touched() {
-        let now = Instant::now();
+        let now = tokio::time::Instant::now().into_std();
         let mut floods = Floods::new(20.0, 100.0);
         assert_eq!((0..200).filter(|_| floods.take(network(1), now)).count(), 100);
         assert!(!floods.is_calm(network(1), now));
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_hundred_thousand_addresses_fill_no_memory_and_are_forgotten() {
-        let now = Instant::now();
+        let now = tokio::time::Instant::now().into_std();
         let mut floods = Floods::new(20.0, 100.0);
         let answered = (0..100_000).filter(|number| floods.take(network(*number), now)).count();
         assert_eq!(answered, NETWORKS_MAX + 5_000);

@@ -87,7 +87,7 @@ impl Bench {
         change(&mut config);
         let metrics = Arc::new(TurnMetrics::default());
         let relay = Relay::new(&config, [7; 32], Arc::clone(&metrics));
-        let now = Now { instant: Instant::now(), unix: UNIX };
+        let now = Now { instant: tokio::time::Instant::now().into_std(), unix: UNIX };
         Self { relay, ports: FakePorts::default(), now, secret, metrics }
     }
 
@@ -98,7 +98,7 @@ impl Bench {
     }
 
     fn hear<'a>(&mut self, client: Client, bytes: &'a [u8]) -> Action<'a> {
-        self.relay.from_client(self.now, client, bytes, &mut self.ports)
+        self.relay.hear_client(self.now, client, bytes, &mut self.ports)
     }
 
     /// Somebody with good credentials for an hour, who has asked once for a nonce.

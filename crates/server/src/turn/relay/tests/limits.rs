@@ -71,7 +71,7 @@ fn an_allocation_carries_so_much_a_second_each_way() {
         let peer = PEER.parse().unwrap();
         let now = bench.now;
         let came =
-            (0..50).filter(|_| !matches!(bench.relay.from_peer(now, relay, peer, &data[4..]), Action::Nothing)).count();
+            (0..50).filter(|_| !matches!(bench.relay.hear_peer(now, relay, peer, &data[4..]), Action::Nothing)).count();
         assert_eq!((sent, came), (expected, expected));
     }
 }

@@ -173,7 +173,7 @@ fn an_allocation_ends_when_nobody_refreshes_it_and_is_dead_before_it_is_found() 
     assert!(!bench.sends(&mut asker, PEER));
     let relay = bench.relay_of(&asker);
     let now = bench.now;
-    assert!(matches!(bench.relay.from_peer(now, relay, PEER.parse().unwrap(), b"x"), Action::Nothing));
+    assert!(matches!(bench.relay.hear_peer(now, relay, PEER.parse().unwrap(), b"x"), Action::Nothing));
     assert_eq!(bench.ask(&mut asker, method::REFRESH, &[]), Said::Error(401), "nor with credentials that have expired");
     bench.pass(SECOND);
     assert!(bench.ports.open.is_empty() && bench.relay.clients.is_empty() && bench.relay.users.is_empty());
@@ -203,12 +203,12 @@ fn data_goes_where_there_is_a_permission_and_while_there_is() {
     bench.allocate(&mut asker);
     let (relay, peer) = (bench.relay_of(&asker), PEER.parse::<SocketAddr>().unwrap());
     assert!(!bench.sends(&mut asker, PEER));
-    assert!(matches!(bench.relay.from_peer(bench.now, relay, peer, b"x"), Action::Nothing));
+    assert!(matches!(bench.relay.hear_peer(bench.now, relay, peer, b"x"), Action::Nothing));
     let asked = asker.peer(PEER);
     assert_eq!(bench.ask(&mut asker, method::CREATE_PERMISSION, &[asked]), Said::Success);
     assert!(bench.sends(&mut asker, PEER) && bench.sends(&mut asker, "8.8.8.8:1"), "for all ports of the address");
     assert!(!bench.sends(&mut asker, "8.8.8.8:0") && !bench.sends(&mut asker, "8.8.4.4:5000"));
-    let Action::ToClient { client, head, payload, align } = bench.relay.from_peer(bench.now, relay, peer, b"hello")
+    let Action::ToClient { client, head, payload, align } = bench.relay.hear_peer(bench.now, relay, peer, b"hello")
     else {
         panic!("nothing came")
     };
@@ -226,7 +226,7 @@ fn data_goes_where_there_is_a_permission_and_while_there_is() {
     assert!(bench.sends(&mut asker, PEER));
     bench.pass(SECOND);
     assert!(!bench.sends(&mut asker, PEER));
-    assert!(matches!(bench.relay.from_peer(bench.now, relay, peer, b"x"), Action::Nothing));
+    assert!(matches!(bench.relay.hear_peer(bench.now, relay, peer, b"x"), Action::Nothing));
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn a_channel_has_one_peer_and_a_peer_one_channel_until_it_expires() {
         assert!(matches!(bench.hear(asker.client, b"\x40\x02\x00\x05hello"), Action::Nothing));
         assert!(matches!(bench.hear(asker.client, b"\x40\x01\x00\x06hello"), Action::Nothing), "cut short");
         let relay = bench.relay_of(&asker);
-        match bench.relay.from_peer(bench.now, relay, PEER.parse().unwrap(), b"hello") {
+        match bench.relay.hear_peer(bench.now, relay, PEER.parse().unwrap(), b"hello") {
             Action::ToClient { head, payload: b"hello", align, .. } => {
                 assert_eq!(head.as_bytes(), b"\x40\x01\x00\x05");
                 assert_eq!(align, if transport == Transport::Udp(0) { 1 } else { 4 });
