@@ -84,7 +84,14 @@ mod tests {
     fn missed_calls_are_counted_in_the_title_at_rest() {
         let mut home = view(Screen::Home);
         assert_eq!(title(&home), "Ahoy");
-        let person = |missed| PersonView { username: "bob".into(), online: None, known: true, last: None, missed, blocked: false };
+        let person = |missed| PersonView {
+            username: "bob".into(),
+            online: None,
+            known: true,
+            last: None,
+            missed,
+            blocked: false,
+        };
         home.people = vec![person(2), person(1)];
         assert_eq!(title(&home), "(3) Ahoy");
     }
