@@ -150,7 +150,11 @@ impl World {
             Output::Peer { command, .. } => return self.command(index, command).await,
             Output::Event(Event::PathLost { .. }) => self.devices[index].lost += 1,
             Output::Event(Event::Ended { reason, .. }) => panic!("{} ended: {reason:?}", NAMES[index]),
-            Output::Send(_) | Output::CloseLink { .. } | Output::DropLink { .. } | Output::Media { .. } | Output::Event(_) => {}
+            Output::Send(_)
+            | Output::CloseLink { .. }
+            | Output::DropLink { .. }
+            | Output::Media { .. }
+            | Output::Event(_) => {}
         }
         None
     }

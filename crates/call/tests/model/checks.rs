@@ -100,8 +100,7 @@ impl Tally {
 
     pub(crate) fn check_that_nothing_was_left_out(&self, histories: u64) {
         let rare = histories / 1_000;
-        let counts =
-            [self.lost_paths, self.gave_way, self.early_answers, self.rollbacks, self.said_again, self.codes];
+        let counts = [self.lost_paths, self.gave_way, self.early_answers, self.rollbacks, self.said_again, self.codes];
         assert!(counts.into_iter().all(|count| count >= rare), "{self:?}");
         let common = [self.dialled, self.rang, self.connected, self.offers, self.candidates];
         assert!(common.into_iter().all(|count| count >= histories / 4), "{self:?}");
