@@ -193,12 +193,11 @@ impl Tunnels {
     }
 
     /// Waits as long as other ways have the start; whether none was found.
-    async fn is_needed(&self, since: Instant) -> bool {
+    async fn is_needed(&self, since: Instant, had_path: bool) -> bool {
         if self.without_head_start.load(Relaxed) {
             return true;
         }
         let mut better = self.better.subscribe();
-        let had_path = better.borrow().has_path;
         let found = better.wait_for(|better| {
             let has_relay = better.relay.is_some_and(|at| at >= since);
             has_relay || (better.has_path && !had_path)
@@ -301,9 +300,11 @@ impl Tunnelled {
         let arrivals = self.arrived.clone();
         let ends = Ends { out: queue, queued: Arc::clone(&queued), arrivals, address: virtual_address(number) };
         let (tunnels, told) = (Arc::clone(&self.tunnels), Arc::clone(&ended));
+        // Now, not when the task comes to run: a path may be found in between.
+        let had_path = tunnels.better.borrow().has_path;
         tokio::spawn(async move {
             // The ends are dropped after it is known why.
-            if !tunnels.is_needed(now).await {
+            if !tunnels.is_needed(now, had_path).await {
                 lock(&tunnels.failed).insert(number, Outcome::NotAsked);
                 let _ = told.set(io::ErrorKind::ConnectionAborted);
                 drop(ends);
