@@ -7,6 +7,8 @@
 
 mod checks;
 mod datagram;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod handshake;
 mod socket;
 mod words;
