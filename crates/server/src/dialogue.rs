@@ -17,10 +17,10 @@ use ahoy_protocol::message::{ClientMessage, Contacts, Hello, IceServerList, Mess
 use ahoy_protocol::{CONTACTS_MAX, VERSION};
 
 use crate::ice;
-use crate::limits::{Bucket, Network, Window, retry_s};
+use crate::limits::{Bucket, Network, Sender, Window, retry_s};
 use crate::mailbox::{End, Mailbox};
 use crate::registry::SignedIn;
-use crate::shared::{Line, Shared, deliver, now, text_of};
+use crate::shared::{Caller, Line, Shared, deliver, now, text_of};
 use crate::turn::unix_now;
 
 /// No echo of what a client wrote is longer, in characters.
@@ -37,16 +37,17 @@ pub(crate) struct Dialogue {
     /// Under which host the client reached this server, as far as is known.
     host: String,
     state: State,
-    /// What all from its address may send together.
+    /// What all from its address that are signed in as it is, or are not, may send together.
     network_messages: Option<Arc<Mutex<Bucket>>>,
     bad_messages: Window,
 }
 
 #[derive(Debug)]
 enum State {
-    /// Since it came, or since its last attempt.
     WaitingForLogin {
+        /// It came, or made its last attempt.
         since: Instant,
+        tried: bool,
     },
     SignedIn(SignedIn),
 }
@@ -71,17 +72,17 @@ impl Dialogue {
         let server = concat!("ahoy-server/", env!("CARGO_PKG_VERSION")).to_owned();
         let hello = Hello { protocols: vec![VERSION], server, challenge, guests: line.shared().config.guests };
         line.mailbox().push(&text_of(&ServerMessage::Hello(hello)));
-        let state = State::WaitingForLogin { since: now() };
-        let (network, bad_messages) = (address.into(), Window::new());
+        let state = State::WaitingForLogin { since: now(), tried: false };
+        let (network, bad_messages) = (Network::from(address), Window::new());
         let host = ice::host_without_login(&line.shared().config.hosts, local);
-        let network_messages = line.shared().bucket_of(address);
+        let network_messages = line.shared().bucket_of(network, Sender::Unsigned);
         Ok(Self { line, network, challenge, host, state, network_messages, bad_messages })
     }
 
     /// Since when the server waits for a `login`, or for another after one that was refused.
     pub(crate) fn waits_for_login_since(&self) -> Option<Instant> {
         match &self.state {
-            State::WaitingForLogin { since } => Some(*since),
+            State::WaitingForLogin { since, .. } => Some(*since),
             State::SignedIn(_) => None,
         }
     }
@@ -93,7 +94,7 @@ impl Dialogue {
 
     /// The connection is gone. Whoever signed out by it is gone at once; any other session lingers.
     pub(crate) fn leave(mut self, signs_out: bool) {
-        let before = State::WaitingForLogin { since: now() };
+        let before = State::WaitingForLogin { since: now(), tried: true };
         if signs_out && let State::SignedIn(who) = std::mem::replace(&mut self.state, before) {
             let mut registry = self.shared().registry();
             self.mailbox().sign_out();
@@ -106,15 +107,20 @@ impl Dialogue {
         let now = now();
         let (call, understood) = understand(text);
         self.shared().metrics.received(&understood, text.len());
-        if !matches!(understood, Ok(ClientMessage::Ping)) {
+        let is_ping = matches!(understood, Ok(ClientMessage::Ping));
+        if !is_ping {
             self.count();
         }
-        let outcome = match self.spend(text.len(), now) {
-            Ok(()) => match understood {
-                Ok(message) => self.act(message, now).await,
-                Err(error) => Err(error.into()),
-            },
-            Err(refusal) => Err(refusal),
+        // Whoever shares an address with somebody noisy gets in: a connection's first attempt is heard in any case, and a
+        // flood of connections is the gate's to end.
+        let is_first_login = matches!(understood, Ok(ClientMessage::Login(_)))
+            && matches!(self.state, State::WaitingForLogin { tried: false, .. });
+        let outcome = match (self.spend(text.len(), is_first_login, now), understood) {
+            // Clients count the answers to their pings, to know whether the server is there. It is, however much they say,
+            // and a `pong` is shorter than the refusal would be.
+            (Err(refusal), _) if !is_ping => Err(refusal),
+            (_, Ok(message)) => self.act(message, now).await,
+            (_, Err(error)) => Err(error.into()),
         };
         if let Err(refusal) = outcome {
             self.refuse(refusal, call, now);
@@ -125,7 +131,7 @@ impl Dialogue {
     pub(crate) fn hear_binary(&mut self, length: usize) {
         let now = now();
         self.count();
-        let spent = self.spend(length, now);
+        let spent = self.spend(length, false, now);
         let refusal =
             spent.err().unwrap_or_else(|| Refusal::bad_message("a message is a text frame, not a binary one"));
         self.refuse(refusal, None, now);
@@ -181,18 +187,40 @@ impl Dialogue {
         }
     }
 
-    fn spend(&self, bytes: usize, now: Instant) -> Result<(), Refusal> {
+    /// Takes a message off what may be sent now. What this session may not send costs its neighbours nothing.
+    fn spend(&self, bytes: usize, whatever_others_send: bool, now: Instant) -> Result<(), Refusal> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let spent = self.mailbox().spend(bytes, now);
+        spent.map_err(|wait| Refusal::rate_limited("too many messages at once", wait))?;
         if let Some(bucket) = &self.network_messages {
             let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
             let wait = bucket.wait(1, now);
-            if !wait.is_zero() {
+            if wait.is_zero() {
+                bucket.spend(1);
+            } else if !whatever_others_send {
                 return Err(Refusal::rate_limited("too many messages from your address", wait));
             }
-            bucket.spend(1);
         }
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let spent = self.mailbox().spend(bytes, now);
-        spent.map_err(|wait| Refusal::rate_limited("too many messages at once", wait))
+        Ok(())
+    }
+
+    /// Signed in, by a new session or an earlier one.
+    fn is_now(&mut self, who: SignedIn) {
+        let sender = if who.address.username.is_guest() { Sender::Guest } else { Sender::User };
+        self.network_messages = self.shared().bucket_of(self.network, sender);
+        self.state = State::SignedIn(who);
+    }
+
+    /// The address of a guest, where it is somebody's.
+    fn network_of_guest(&self, username: &Username) -> Option<Network> {
+        (username.is_guest() && !self.network.is_loopback()).then_some(self.network)
+    }
+
+    /// With whom this client's calls are counted.
+    fn caller(&self) -> Result<Caller, Refusal> {
+        let username = &self.who()?.address.username;
+        let guest = self.network_of_guest(username).map(Caller::GuestsOf);
+        Ok(guest.unwrap_or_else(|| Caller::Named(username.clone())))
     }
 
     fn shared(&self) -> &Arc<Shared> {

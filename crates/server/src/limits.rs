@@ -20,7 +20,11 @@ pub struct Limits {
     pub failed_logins: Allowance,
     /// Names bound for the first time, from one network.
     pub new_names: Allowance,
-    /// Opening offers of one user.
+    /// Sessions that guests from one address, not loopback, begin.
+    pub new_guests: Allowance,
+    /// Sessions that guests from one address, not loopback, have at a time, those that linger included.
+    pub guests: usize,
+    /// Opening offers of one user, or of all guests from one address together, as are the next two.
     pub offers: Allowance,
     /// Opening offers of one user to one other.
     pub offers_to_one: Allowance,
@@ -32,8 +36,11 @@ pub struct Limits {
     pub messages: Rate,
     /// Bytes of the messages of one session.
     pub bytes: Rate,
-    /// Messages from one address, over all its sessions. Not of loopback: a reverse proxy may stand there.
+    /// Messages from one address, over all sessions of users there, and once more over all those of guests. Not of
+    /// loopback, here and in the next: a reverse proxy may stand there.
     pub network_messages: Rate,
+    /// Messages from one address, over all its connections that have not signed in.
+    pub unsigned_messages: Rate,
     /// Connections from one address, not loopback, that have not signed in; the oldest makes room for one more.
     pub unsigned: usize,
     /// How many bytes may wait for a slow reader, or unacknowledged.
@@ -46,13 +53,17 @@ impl Default for Limits {
         Self {
             failed_logins: Allowance { count: 5, span: MINUTE },
             new_names: Allowance { count: 10, span: Duration::from_secs(3_600) },
+            new_guests: Allowance { count: 30, span: MINUTE },
+            guests: 64,
             offers: Allowance { count: 30, span: MINUTE },
             offers_to_one: Allowance { count: 6, span: MINUTE },
             unanswerable: Allowance { count: 10, span: MINUTE },
             bad_messages: Allowance { count: 3, span: MINUTE },
             messages: Rate { per_s: 100, burst: 300 },
             bytes: Rate { per_s: 256 * 1024, burst: 1024 * 1024 },
-            network_messages: Rate { per_s: 1_000, burst: 3_000 },
+            // 40 busy sessions: an office behind one address.
+            network_messages: Rate { per_s: 4_000, burst: 12_000 },
+            unsigned_messages: Rate { per_s: 200, burst: 1_000 },
             unsigned: 256,
             waiting_bytes: 256 * 1024,
         }
@@ -113,21 +124,31 @@ impl Bucket {
     }
 }
 
-/// One bucket for each network, as long as it is not full or somebody holds it.
+/// Who sends from a network. Each kind has an allowance of its own, so that those whom anybody can be use up nothing of
+/// those who have a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Sender {
+    Unsigned,
+    Guest,
+    User,
+}
+
+/// One bucket for each kind of sender in each network, as long as it is not full or somebody holds it.
 #[derive(Debug)]
 pub(crate) struct Buckets {
-    rate: Rate,
-    buckets: HashMap<Network, Arc<Mutex<Bucket>>>,
+    signed_in: Rate,
+    unsigned: Rate,
+    buckets: HashMap<(Network, Sender), Arc<Mutex<Bucket>>>,
     sweep_at: usize,
 }
 
 impl Buckets {
-    pub(crate) fn new(rate: Rate) -> Self {
-        Self { rate, buckets: HashMap::new(), sweep_at: SWEEP_MIN }
+    pub(crate) fn new(signed_in: Rate, unsigned: Rate) -> Self {
+        Self { signed_in, unsigned, buckets: HashMap::new(), sweep_at: SWEEP_MIN }
     }
 
     /// The bucket of a network, for a connection to keep.
-    pub(crate) fn of(&mut self, network: Network, now: Instant) -> Arc<Mutex<Bucket>> {
+    pub(crate) fn of(&mut self, network: Network, sender: Sender, now: Instant) -> Arc<Mutex<Bucket>> {
         if self.buckets.len() >= self.sweep_at {
             self.buckets.retain(|_, bucket| {
                 let is_full = bucket.lock().unwrap_or_else(PoisonError::into_inner).is_full(now);
@@ -135,8 +156,12 @@ impl Buckets {
             });
             self.sweep_at = (self.buckets.len() * 2).max(SWEEP_MIN);
         }
-        let bucket = self.buckets.entry(network).or_insert_with(|| Arc::new(Mutex::new(Bucket::new(self.rate, now))));
-        Arc::clone(bucket)
+        let rate = match sender {
+            Sender::Unsigned => self.unsigned,
+            Sender::Guest | Sender::User => self.signed_in,
+        };
+        let bucket = self.buckets.entry((network, sender));
+        Arc::clone(bucket.or_insert_with(|| Arc::new(Mutex::new(Bucket::new(rate, now)))))
     }
 }
 
@@ -231,6 +256,17 @@ impl<K: Eq + Hash, T> Counter<K, T> {
 /// What counts as one address: an IPv4 address, or an IPv6 /64, which is what one household or machine has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Network(IpAddr);
+
+impl Network {
+    /// Loopback is nobody's address: a reverse proxy that was not named stands there, or the operator.
+    pub(crate) fn is_loopback(self) -> bool {
+        match self.0 {
+            IpAddr::V4(v4) => v4.is_loopback(),
+            // The /64 of `::1`.
+            IpAddr::V6(v6) => v6.is_unspecified(),
+        }
+    }
+}
 
 impl From<IpAddr> for Network {
     fn from(address: IpAddr) -> Self {
@@ -328,6 +364,8 @@ mod tests {
         assert_eq!(network("192.0.2.1"), network("::ffff:192.0.2.1"));
         assert_eq!(network("2001:db8:0:1::1"), network("2001:db8:0:1:ffff::2"));
         assert_ne!(network("2001:db8:0:1::1"), network("2001:db8:0:2::1"));
+        assert!(["127.0.0.2", "::1", "::ffff:127.0.0.1"].iter().all(|text| network(text).is_loopback()));
+        assert!(["192.0.2.1", "2001:db8::1", "::1:0:0:0:1"].iter().all(|text| !network(text).is_loopback()));
     }
 
     #[test]

@@ -2,10 +2,11 @@
 //! answer (sections 3 to 5 of `docs/signaling.md`). Pure: no socket, no clock, no text; it never looks into an `L`,
 //! the link by which a session is reached.
 
+mod lingering;
 mod opening;
 mod presence;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use ahoy_protocol::SESSIONS_MAX;
@@ -14,6 +15,8 @@ use ahoy_protocol::identity::PublicKey;
 use ahoy_protocol::signal::{CloseReason, ProgressState, Signal};
 use subtle::ConstantTimeEq as _;
 
+use crate::limits::Network;
+use lingering::Lingering;
 use opening::{Leg, Opening, Openings};
 use presence::Listings;
 
@@ -23,8 +26,10 @@ pub(crate) struct Registry<L> {
     users: HashMap<Username, User<L>>,
     listings: Listings,
     last_serial: u64,
-    /// The sessions whose connection is gone, and since when; also some that are back or have ended since.
-    lingering: VecDeque<(Instant, SignedIn)>,
+    lingering: Lingering,
+    /// How many sessions of guests each network has; at most `guests_max`.
+    guests: HashMap<Network, usize>,
+    guests_max: usize,
 }
 
 /// A user with at least one session.
@@ -43,6 +48,8 @@ struct Session<L> {
     link: L,
     /// The key that signed in; guests have none.
     key: Option<PublicKey>,
+    /// Where a guest came from, if guests from there are counted.
+    guest_of: Option<Network>,
     contacts: HashSet<Username>,
     /// Since when it has no connection.
     gone_at: Option<Instant>,
@@ -71,6 +78,8 @@ pub(crate) enum Refused {
     NameInUse,
     /// The user has as many sessions as there may be.
     TooManySessions,
+    /// As many guests as may be are here from the same network.
+    TooManyGuests,
 }
 
 /// Something that a session is to be told.
@@ -96,23 +105,28 @@ struct Changes<L> {
 }
 
 impl<L: Clone> Registry<L> {
-    pub(crate) fn new() -> Self {
-        Self { users: HashMap::new(), listings: Listings::default(), last_serial: 0, lingering: VecDeque::new() }
+    /// At most `guests_max` guests are here from one network.
+    pub(crate) fn new(guests_max: usize) -> Self {
+        let (listings, lingering) = (Listings::default(), Lingering::default());
+        Self { users: HashMap::new(), listings, last_serial: 0, lingering, guests: HashMap::new(), guests_max }
     }
 
     /// Signs a device in; its earlier session, if there is one, ends. `shown` is the resume token that came with the
-    /// sign-in, `resume` the one to show next time.
+    /// sign-in, `resume` the one to show next time. It comes with its key, or from a network where guests are counted.
     pub(crate) fn sign_in(
         &mut self,
         address: DeviceAddress,
         shown: Option<&str>,
         resume: String,
-        key: Option<PublicKey>,
+        (key, guest_of): (Option<PublicKey>, Option<Network>),
         link: L,
     ) -> Result<Entry<L>, Refused> {
         let earlier = self.check(&address, shown)?;
         let mut notices = match earlier {
             Some(_) => Vec::new(),
+            None if guest_of.is_some_and(|network| self.guests.get(&network) >= Some(&self.guests_max)) => {
+                return Err(Refused::TooManyGuests);
+            }
             None => self.make_room(&address.username)?,
         };
         let replaced = earlier.and_then(|serial| {
@@ -125,7 +139,10 @@ impl<L: Clone> Registry<L> {
         let serial = self.last_serial;
         let user = self.users.entry(address.username.clone()).or_insert_with(User::new);
         let (id, contacts) = (address.session, HashSet::new());
-        user.sessions.push(Session { id, serial, resume, link, key, contacts, gone_at: None });
+        user.sessions.push(Session { id, serial, resume, link, key, guest_of, contacts, gone_at: None });
+        if let Some(network) = guest_of {
+            *self.guests.entry(network).or_default() += 1;
+        }
         Ok(Entry { who: SignedIn { address, serial }, replaced, notices })
     }
 
@@ -139,38 +156,44 @@ impl<L: Clone> Registry<L> {
 
     /// A session's connection is gone. It lingers, and for all others nothing changes until it ends.
     pub(crate) fn detach(&mut self, who: &SignedIn, now: Instant) {
-        if let Some(session) = self.session_mut(who) {
-            session.gone_at = Some(now);
-            self.lingering.push_back((now, who.clone()));
+        let Some(session) = self.session_mut(who) else { return };
+        if let Some(earlier) = session.gone_at.replace(now) {
+            self.lingering.remove(earlier, who);
         }
+        self.lingering.insert(now, who.clone());
     }
 
     /// A session has a connection again.
     pub(crate) fn attach(&mut self, who: &SignedIn) {
-        if let Some(session) = self.session_mut(who) {
-            session.gone_at = None;
+        if let Some(since) = self.session_mut(who).and_then(|session| session.gone_at.take()) {
+            self.lingering.remove(since, who);
         }
     }
 
-    /// Ends the sessions that have had no connection for `linger`, and the oldest of them if there are more than `most`.
+    /// Ends the sessions that have had no connection for `linger`, and if there are more than `most` the oldest of them,
+    /// guests first.
     pub(crate) fn expire(&mut self, now: Instant, linger: Duration, most: usize) -> Vec<Notice<L>> {
         let mut notices = Vec::new();
-        while let Some((since, _)) = self.lingering.front()
-            && (now.saturating_duration_since(*since) >= linger || self.lingering.len() > most)
-        {
-            let Some((since, who)) = self.lingering.pop_front() else { break };
-            // It may have been back since, and gone again.
-            if self.session(&who).is_some_and(|session| session.gone_at == Some(since)) {
-                notices.extend(self.sign_out(&who));
-            }
+        while let Some(who) = self.lingering.take_due(now, linger, most) {
+            notices.extend(self.sign_out(&who));
         }
         notices
     }
 
     /// Ends a session; nothing if it was replaced.
     pub(crate) fn sign_out(&mut self, who: &SignedIn) -> Vec<Notice<L>> {
-        if self.session(who).is_none() {
-            return Vec::new();
+        let Some(Session { gone_at, guest_of, .. }) = self.session(who) else { return Vec::new() };
+        let (gone_at, guest_of) = (*gone_at, *guest_of);
+        if let Some(since) = gone_at {
+            self.lingering.remove(since, who);
+        }
+        if let Some(network) = guest_of
+            && let Some(count) = self.guests.get_mut(&network)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.guests.remove(&network);
+            }
         }
         let mut notices = self.list(who, HashSet::new()).for_others;
         let username = &who.address.username;

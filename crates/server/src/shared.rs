@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::accounts::AccountsError;
 use crate::config::Config;
 use crate::gate::Gate;
-use crate::limits::{Bucket, Buckets, Counter, Network};
+use crate::limits::{Bucket, Buckets, Counter, Network, Sender};
 use crate::mailbox::{End, Mailbox};
 use crate::metrics::Metrics;
 use crate::registry::{News, Notice, Registry};
@@ -50,9 +50,18 @@ pub(crate) struct Sizes {
 pub(crate) struct Counters {
     pub(crate) failed_logins: Counter<Network>,
     pub(crate) new_names: Counter<Network>,
+    pub(crate) new_guests: Counter<Network>,
     /// By caller: whom each offer was for.
-    pub(crate) offers: Counter<Username, Username>,
-    pub(crate) unanswerable: Counter<Username>,
+    pub(crate) offers: Counter<Caller, Username>,
+    pub(crate) unanswerable: Counter<Caller>,
+}
+
+/// Whose calls are counted together. A guest takes another name whenever it likes, so that it is its address that counts,
+/// but for loopback, where many may come from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Caller {
+    Named(Username),
+    GuestsOf(Network),
 }
 
 /// An open connection's way to its mailbox: at first its own, then that of the session which it goes on with. Closed
@@ -70,13 +79,15 @@ impl Shared {
         let counters = Counters {
             failed_logins: Counter::new(limits.failed_logins),
             new_names: Counter::new(limits.new_names),
+            new_guests: Counter::new(limits.new_guests),
             offers: Counter::new(limits.offers),
             unanswerable: Counter::new(limits.unanswerable),
         };
         // Half of all places are kept for those who sign in.
         let gate = Mutex::new(Gate::new(config.connections_max.div_ceil(2), limits.unsigned));
-        let buckets = Mutex::new(Buckets::new(limits.network_messages));
-        let (open, registry, counters) = (Mutex::default(), Mutex::new(Registry::new()), Mutex::new(counters));
+        let buckets = Mutex::new(Buckets::new(limits.network_messages, limits.unsigned_messages));
+        let registry = Mutex::new(Registry::new(limits.guests));
+        let (open, counters) = (Mutex::default(), Mutex::new(counters));
         Self { open, registry, config, metrics: Metrics::default(), counters, gate, buckets }
     }
 
@@ -84,18 +95,18 @@ impl Shared {
         lock(&self.gate)
     }
 
-    /// A client's address is known, which a reverse proxy tells only with its request. Loopback is nobody's address:
-    /// a reverse proxy that was not named stands there, or the operator.
+    /// A client's address is known, which a reverse proxy tells only with its request.
     pub(crate) fn locate(&self, number: u64, address: IpAddr) {
-        if !address.to_canonical().is_loopback() {
-            let sent_away = self.gate().set_network(number, address.into());
+        let network = Network::from(address);
+        if !network.is_loopback() {
+            let sent_away = self.gate().set_network(number, network);
             self.metrics.connections_sent_away.add(sent_away);
         }
     }
 
-    /// What an address may send, if it is limited.
-    pub(crate) fn bucket_of(&self, address: IpAddr) -> Option<Arc<Mutex<Bucket>>> {
-        (!address.to_canonical().is_loopback()).then(|| lock(&self.buckets).of(address.into(), now()))
+    /// What all who are this to the server may send from a network together, if it is limited.
+    pub(crate) fn bucket_of(&self, network: Network, sender: Sender) -> Option<Arc<Mutex<Bucket>>> {
+        (!network.is_loopback()).then(|| lock(&self.buckets).of(network, sender, now()))
     }
 
     pub(crate) fn sizes(&self) -> Sizes {

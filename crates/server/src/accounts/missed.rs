@@ -1,5 +1,6 @@
 //! Calls that were missed while no device of the callee was signed in (section 6): merged by caller, the latest 100,
-//! for 30 days, until the callee has been told.
+//! for 30 days, until the callee has been told. Of guests the latest 20, which take no place of those who have a name:
+//! anybody can call as any number of guests.
 
 use std::sync::Weak;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::sync::mpsc;
 use super::{AccountsError, Question};
 
 const DAYS_MAX: i64 = 30;
+const GUESTS_MAX: i64 = 20;
 const DAY_S: i64 = 24 * 3_600;
 
 /// Where missed calls are noted without waiting for the disk. It keeps no accounts open.
@@ -69,17 +71,22 @@ pub(super) fn note(connection: &Connection, missed: &Missed) -> Result<(), Accou
     connection
         .prepare_cached(
             "DELETE FROM missed WHERE callee = ?1 AND (at_s < unixepoch() - ?2 OR caller NOT IN
-                 (SELECT caller FROM missed WHERE callee = ?1 ORDER BY at_s DESC, caller LIMIT ?3))",
+                 (SELECT caller FROM
+                     (SELECT caller, row_number() OVER (PARTITION BY caller GLOB 'guest-*' ORDER BY at_s DESC, caller) AS place
+                      FROM missed WHERE callee = ?1)
+                  WHERE place <= iif(caller GLOB 'guest-*', ?4, ?3)))",
         )?
-        .execute(params![callee.as_str(), DAYS_MAX * DAY_S, limit()])?;
+        .execute(params![callee.as_str(), DAYS_MAX * DAY_S, limit(), GUESTS_MAX])?;
     Ok(())
 }
 
 /// Newest first.
 pub(super) fn by(connection: &Connection, callee: &Username) -> Result<Vec<Told>, AccountsError> {
     let mut statement = connection.prepare_cached(
-        "SELECT caller, strftime('%Y-%m-%dT%H:%M:%SZ', at_s, 'unixepoch'), video, count, first_at_s FROM missed
-         WHERE callee = ?1 AND at_s >= unixepoch() - ?2 ORDER BY at_s DESC, caller LIMIT ?3",
+        "SELECT caller, strftime('%Y-%m-%dT%H:%M:%SZ', at_s, 'unixepoch'), video, count, first_at_s FROM
+             (SELECT * FROM missed WHERE callee = ?1 AND at_s >= unixepoch() - ?2
+              ORDER BY caller GLOB 'guest-*', at_s DESC, caller LIMIT ?3)
+         ORDER BY at_s DESC, caller",
     )?;
     let rows = statement.query_map(params![callee.as_str(), DAYS_MAX * DAY_S, limit()], |row| {
         Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
@@ -171,6 +178,22 @@ mod tests {
         assert_eq!((told.len(), told[0].0.as_str(), told[99].0.as_str()), (100, "caller-149", "caller-50"));
         let rows: i64 = connection.query_row("SELECT count(*) FROM missed", [], |row| row.get(0)).unwrap();
         assert_eq!(rows, 100);
+    }
+
+    #[test]
+    fn guests_take_no_place_of_those_who_have_a_name() {
+        let connection = book_of_bob();
+        for number in 0..95 {
+            miss(&connection, &format!("caller-{number}"), true, 2_000);
+        }
+        for number in 0..150 {
+            miss(&connection, &format!("guest-{number}"), true, 1_000 - number);
+        }
+        let told = told(&connection);
+        let guests = told.iter().filter(|(caller, ..)| caller.starts_with("guest-")).count();
+        assert_eq!((told.len(), guests, told[0].0.as_str()), (100, 5, "guest-149"));
+        let rows: i64 = connection.query_row("SELECT count(*) FROM missed", [], |row| row.get(0)).unwrap();
+        assert_eq!(rows, 115);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::{Dialogue, ECHO_MAX, Refusal, State};
 use crate::accounts::{AccountsError, Binding};
 use crate::config::Registration;
 use crate::ice;
+use crate::limits::Network;
 use crate::mailbox::Resumption;
 use crate::receipt::Receipt;
 use crate::registry::{Entry, Refused};
@@ -26,7 +27,7 @@ const RESUME_TRIES: usize = 3;
 impl Dialogue {
     pub(super) async fn login(&mut self, login: Login, now: Instant) -> Result<(), Refusal> {
         match &mut self.state {
-            State::WaitingForLogin { since } => *since = now,
+            State::WaitingForLogin { since, tried } => (*since, *tried) = (now, true),
             State::SignedIn(_) => return Err(Refusal::bad_message("already signed in on this connection")),
         }
         if login.protocol != VERSION {
@@ -132,6 +133,17 @@ impl Dialogue {
         Ok(())
     }
 
+    /// A session of a guest, of which one network begins only so many.
+    fn take_new_guest(&self, network: Network, now: Instant) -> Result<(), Refusal> {
+        let mut counters = self.shared().counters();
+        let wait = counters.new_guests.wait(&network, now);
+        if !wait.is_zero() {
+            return Err(Refusal::rate_limited("too many guests from your address", wait));
+        }
+        counters.new_guests.note(network, (), now);
+        Ok(())
+    }
+
     async fn enter(
         &mut self,
         username: Username,
@@ -172,7 +184,7 @@ impl Dialogue {
                         let welcome = self.welcome(address, Some(received), token.to_owned());
                         mailbox.welcome_back(self.mailbox().take_plain(), &welcome);
                         self.line.switch_to(mailbox);
-                        self.state = State::SignedIn(who);
+                        self.is_now(who);
                         return true;
                     }
                 }
@@ -192,11 +204,15 @@ impl Dialogue {
         key: Option<PublicKey>,
         now: Instant,
     ) -> Result<(), Refusal> {
+        let guest_of = self.network_of_guest(&address.username);
+        if let Some(network) = guest_of {
+            self.take_new_guest(network, now)?;
+        }
         let resume = new_token()?;
         let welcome = self.welcome(&address, None, resume.clone());
         let shared = Arc::clone(self.shared());
         let mut registry = shared.registry();
-        match registry.sign_in(address, shown, resume, key, Arc::clone(self.line.mailbox())) {
+        match registry.sign_in(address, shown, resume, (key, guest_of), Arc::clone(self.line.mailbox())) {
             Ok(Entry { who, replaced, notices }) => {
                 if let Some(earlier) = replaced {
                     self.mailbox().inherit(&earlier);
@@ -208,13 +224,17 @@ impl Dialogue {
                 deliver(notices);
                 drop(registry);
                 tracing::debug!(address = %who.address, "signed in");
-                self.state = State::SignedIn(who);
+                self.is_now(who);
                 Ok(())
             }
             Err(refused) => {
                 drop(registry);
                 Err(match refused {
                     Refused::NameInUse => self.failed(ErrorCode::UsernameTaken, "another guest has this name", now),
+                    Refused::TooManyGuests => {
+                        let wait = shared.config.timing.linger;
+                        Refusal::rate_limited("too many guests are here from your address", wait)
+                    }
                     Refused::TooManySessions => {
                         Refusal::new(ErrorCode::TooMany, "this name is signed in on as many devices as may be")
                     }

@@ -116,25 +116,25 @@ impl Dialogue {
     }
 
     fn take_offer(&self, callee: &Username, now: Instant) -> Result<(), Refusal> {
-        let me = &self.who()?.address.username;
+        let me = self.caller()?;
         let to_one = self.shared().config.limits.offers_to_one;
         let offers = &mut self.shared().counters().offers;
-        let wait = offers.wait(me, now).max(offers.wait_for(me, to_one, now, |called| called == callee));
+        let wait = offers.wait(&me, now).max(offers.wait_for(&me, to_one, now, |called| called == callee));
         if !wait.is_zero() {
             return Err(Refusal::rate_limited("too many calls", wait));
         }
-        offers.note(me.clone(), callee.clone(), now);
+        offers.note(me, callee.clone(), now);
         Ok(())
     }
 
     fn take_unanswerable(&self, now: Instant) -> Result<(), Refusal> {
-        let me = &self.who()?.address.username;
+        let me = self.caller()?;
         let unanswerable = &mut self.shared().counters().unanswerable;
-        let wait = unanswerable.wait(me, now);
+        let wait = unanswerable.wait(&me, now);
         if !wait.is_zero() {
             return Err(Refusal::rate_limited("too many calls to people who are not there", wait));
         }
-        unanswerable.note(me.clone(), (), now);
+        unanswerable.note(me, (), now);
         Ok(())
     }
 }

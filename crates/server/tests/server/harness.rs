@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
@@ -58,6 +59,13 @@ impl Server {
         client
     }
 
+    /// The same, by way of a reverse proxy that says where it comes from. Returned is the answer as well.
+    pub(crate) async fn come_from(&self, from: &str, name: &str, number: u64) -> (Client, Value) {
+        let mut client = Client::connect_from(self.address, Some(from)).await;
+        let answer = client.login(name, number).await;
+        (client, answer)
+    }
+
     /// A client that is signed in, and its `welcome`.
     pub(crate) async fn welcomed(&self, name: &str, number: u64) -> (Client, Value) {
         let mut client = self.connect().await;
@@ -89,9 +97,17 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
+        Self::connect_from(address, None).await
+    }
+
+    /// With an `X-Forwarded-For`.
+    pub(crate) async fn connect_from(address: SocketAddr, from: Option<&str>) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
-        let url = format!("ws://{address}/ws");
-        let (socket, _) = soon("the handshake", tokio_tungstenite::client_async(url, stream)).await.unwrap();
+        let mut request = format!("ws://{address}/ws").into_client_request().unwrap();
+        if let Some(from) = from {
+            request.headers_mut().insert("x-forwarded-for", from.parse().unwrap());
+        }
+        let (socket, _) = soon("the handshake", tokio_tungstenite::client_async(request, stream)).await.unwrap();
         let mut client = Self { socket, hello: Value::Null, authority: address.to_string() };
         client.hello = client.next().await;
         client

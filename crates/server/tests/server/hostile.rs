@@ -62,27 +62,131 @@ async fn one_address_holds_few_places_at_the_door() {
     }
 }
 
+const HERE: &str = "198.51.100.1";
+const THERE: &str = "198.51.100.2";
+
+fn restart() -> Value {
+    json!({"type": "restart", "call": CALL, "to": "guest-nobody", "n": 0})
+}
+
 #[tokio::test]
-async fn all_sessions_of_one_address_share_an_allowance() {
+async fn all_sessions_of_one_address_share_an_allowance_of_which_a_noisy_one_uses_its_own_part() {
     let server = Server::with(|config| {
         config.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+        (config.limits.messages.per_s, config.limits.messages.burst) = (0, 5);
         (config.limits.network_messages.per_s, config.limits.network_messages.burst) = (0, 10);
     })
     .await;
-    let request = upgrade_request("/ws", "X-Forwarded-For: 198.51.100.1\r\n");
-    let mut answers = Vec::new();
-    for _ in 0..4 {
-        let (_, mut raw) = Raw::request(server.address, &request).await;
-        raw.frame().await.unwrap();
-        for _ in 0..3 {
-            raw.send_text(r#"{"type":"ping"}"#).await;
-            answers.push(String::from_utf8(raw.frame().await.unwrap().1).unwrap().contains("pong"));
+    let (mut noisy, _) = server.come_from(HERE, "guest-noisy", 1).await;
+    // The login was one of five.
+    for number in 0..50 {
+        noisy.send(restart()).await;
+        if number >= 4 {
+            let answer = noisy.next().await;
+            assert_eq!(
+                (&answer["code"], &answer["message"]),
+                (&json!("rate_limited"), &json!("too many messages at once"))
+            );
         }
     }
-    assert_eq!(answers.iter().filter(|is_pong| **is_pong).count(), 10);
-    assert!(!answers[10] && !answers[11]);
-    // Others are not concerned.
-    assert_eq!(server.enter("guest-b", 1).await.ask(json!({"type": "ping"})).await["type"], "pong");
+    noisy.nothing_came().await;
+    let (mut second, _) = server.come_from(HERE, "guest-second", 1).await;
+    let (mut third, _) = server.come_from(HERE, "guest-third", 1).await;
+    // Its ping is the eighth of ten.
+    for _ in 0..3 {
+        second.send(restart()).await;
+    }
+    second.nothing_came().await;
+    for _ in 0..3 {
+        third.send(restart()).await;
+    }
+    let answer = third.next().await;
+    assert_eq!(answer["message"], "too many messages from your address", "the eleventh message");
+    // Guests use up nothing of those who have a name, and others are not concerned.
+    let (mut alice, _) = server.come_from(HERE, "alice", 1).await;
+    let (mut other, _) = server.come_from(THERE, "guest-other", 1).await;
+    for client in [&mut alice, &mut other] {
+        client.send(restart()).await;
+        client.nothing_came().await;
+    }
+}
+
+#[tokio::test]
+async fn who_never_signs_in_keeps_no_neighbour_from_it() {
+    let server = Server::with(|config| {
+        config.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+        (config.limits.unsigned_messages.per_s, config.limits.unsigned_messages.burst) = (0, 3);
+    })
+    .await;
+    let (mut early, _) = server.come_from(HERE, "guest-early", 1).await;
+    let mut noisy = Client::connect_from(server.address, Some(HERE)).await;
+    for code in ["not_signed_in", "not_signed_in", "rate_limited"] {
+        assert_eq!(noisy.refused(json!({"type": "ice_servers"})).await, code);
+    }
+    noisy.nothing_came().await;
+    let (_alice, answer) = server.come_from(HERE, "alice", 1).await;
+    assert_eq!(answer["type"], "welcome", "{answer}");
+    early.send(restart()).await;
+    early.nothing_came().await;
+    // Trying again and again is as noisy as anything else.
+    let unsigned = json!({"type": "login", "protocol": 1, "username": "bob", "session": session(1)});
+    assert_eq!(noisy.refused(unsigned.clone()).await, "bad_signature");
+    let answer = noisy.ask(unsigned).await;
+    assert_eq!(answer["message"], "too many messages from your address", "{answer}");
+}
+
+#[tokio::test]
+async fn guests_from_one_address_call_as_one() {
+    let server = Server::with(|config| config.trusted_proxies = vec!["127.0.0.1".parse().unwrap()]).await;
+    let mut bob = server.enter("bob", 1).await;
+    for number in 0..8 {
+        let (mut guest, _) = server.come_from(HERE, &format!("guest-{number}"), 1).await;
+        let answer = guest.ask(offer("bob")).await;
+        if number < 6 {
+            assert_eq!(answer["type"], "relayed", "{number}");
+            assert_eq!(bob.next().await["type"], "offer");
+        } else {
+            assert_eq!(answer["code"], "rate_limited", "{number}");
+        }
+    }
+    for number in 0..11 {
+        let (mut guest, _) = server.come_from(HERE, &format!("guest-more-{number}"), 1).await;
+        let code = if number < 10 { "unknown_user" } else { "rate_limited" };
+        assert_eq!(guest.refused(offer(&format!("nobody-{number}"))).await, code, "{number}");
+    }
+    let (mut other, _) = server.come_from(THERE, "guest-other", 1).await;
+    assert_eq!(other.ask(offer("bob")).await["type"], "relayed");
+    let (mut alice, _) = server.come_from(HERE, "alice", 1).await;
+    assert_eq!(alice.ask(offer("bob")).await["type"], "relayed");
+}
+
+#[tokio::test]
+async fn one_address_has_so_many_guests_at_a_time_and_a_minute() {
+    let server = Server::with(|config| {
+        config.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+        (config.limits.guests, config.limits.new_guests.count) = (2, 5);
+    })
+    .await;
+    let (first, _) = server.come_from(HERE, "guest-1", 1).await;
+    let (second, welcome) = server.come_from(HERE, "guest-2", 1).await;
+    let (_third, answer) = server.come_from(HERE, "guest-3", 1).await;
+    assert_eq!((&answer["code"], answer["retry_s"].as_u64()), (&json!("rate_limited"), Some(30)), "{answer}");
+    // One that lingers counts, and comes back whatever others do.
+    drop(second);
+    let (_third, answer) = server.come_from(HERE, "guest-3", 1).await;
+    assert_eq!(answer["code"], "rate_limited", "{answer}");
+    let mut second = Client::connect_from(server.address, Some(HERE)).await;
+    assert_eq!(second.come_back(&welcome, 0).await["resumed"], true);
+    first.leave().await;
+    let (_third, answer) = server.come_from(HERE, "guest-3", 1).await;
+    assert_eq!(answer["type"], "welcome", "{answer}");
+    second.leave().await;
+    let (_fourth, answer) = server.come_from(HERE, "guest-4", 1).await;
+    assert_eq!(answer["message"], "too many guests from your address", "the sixth within a minute");
+    let (_alice, answer) = server.come_from(HERE, "alice", 1).await;
+    assert_eq!(answer["type"], "welcome", "{answer}");
+    let (_other, answer) = server.come_from(THERE, "guest-4", 1).await;
+    assert_eq!(answer["type"], "welcome", "{answer}");
 }
 
 #[tokio::test]

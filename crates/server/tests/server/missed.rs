@@ -163,3 +163,18 @@ async fn missed_calls_outlive_the_server() {
         assert_eq!(missed(&mut callee).await[0]["from"], "carol", "{name}: noted, waiting or not");
     }
 }
+
+#[tokio::test]
+async fn guests_push_out_nobody_who_has_a_name() {
+    let server = Server::start().await;
+    server.enter("bob", 1).await.leave().await;
+    assert_eq!(server.enter("zoe", 1).await.refused(offer("bob")).await, "offline");
+    for number in 0..120 {
+        let mut guest = server.enter(&format!("guest-{number}"), 1).await;
+        assert_eq!(guest.refused(offer("bob")).await, "offline");
+    }
+    let mut bob = server.enter("bob", 1).await;
+    let calls = missed(&mut bob).await;
+    assert!(calls.iter().any(|call| call["from"] == "zoe"), "{calls:?}");
+    assert_eq!(calls.len(), 21);
+}
