@@ -260,7 +260,11 @@ impl Core {
                 }
             }
             // It comes behind all that waited.
-            ServerMessage::Pong => self.release_held(),
+            ServerMessage::Pong { waited } => {
+                if !waited {
+                    self.release_held();
+                }
+            }
             // What has no place after the sign-in.
             ServerMessage::Hello(_) | ServerMessage::Welcome(_) => {}
         }

@@ -309,7 +309,9 @@ impl Link {
                 let Some(message) = message else { return LinkNews::Nothing };
                 match &message {
                     ServerMessage::IceServers(list) => *at = refresh_at(now, list.ttl_s),
-                    ServerMessage::Pong => self.session.note_pong(),
+                    ServerMessage::Pong { waited: false } => self.session.note_pong(),
+                    // To a ping of an earlier connection; `welcome` has said how much of that one was taken.
+                    ServerMessage::Pong { waited: true } => {}
                     ServerMessage::Hello(_)
                     | ServerMessage::Welcome(_)
                     | ServerMessage::Error(_)
@@ -331,7 +333,7 @@ impl Link {
             ServerMessage::Hello(_)
             | ServerMessage::Presence(_)
             | ServerMessage::Relayed(_)
-            | ServerMessage::Pong
+            | ServerMessage::Pong { .. }
             | ServerMessage::IceServers(_)
             | ServerMessage::Missed(_)
             | ServerMessage::Signal(_) => LinkNews::Stale,

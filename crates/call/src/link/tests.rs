@@ -167,7 +167,7 @@ fn come_back(bench: &mut Bench) -> Option<Resume> {
 fn who_comes_back_sends_what_the_server_did_not_take_and_then_what_waited() {
     let mut bench = Bench::signed_in();
     (1..4).for_each(|call| assert!(bench.link.send(close(call), &mut bench.out)));
-    bench.input(LinkInput::Received { seq: Some(7), message: Some(ServerMessage::Pong) });
+    bench.input(LinkInput::Received { seq: Some(7), message: Some(ServerMessage::Pong { waited: false }) });
     bench.input(LinkInput::Received { seq: Some(8), message: None });
     bench.take();
     let resume = come_back(&mut bench).unwrap();
@@ -178,9 +178,37 @@ fn who_comes_back_sends_what_the_server_did_not_take_and_then_what_waited() {
     let signed_in = Output::Event(Event::SignedIn { ice_servers: Vec::new() });
     assert_eq!(bench.take(), [signed_in, close(2), close(3), close(4), ping()]);
     // What was seen before does not count again.
-    let again = LinkInput::Received { seq: Some(8), message: Some(ServerMessage::Pong) };
+    let again = LinkInput::Received { seq: Some(8), message: Some(ServerMessage::Pong { waited: false }) };
     assert!(matches!(bench.input(again), LinkNews::Stale));
     assert_eq!(come_back(&mut bench).map(|resume| resume.token), Some("next".into()));
+}
+
+#[test]
+fn a_hang_up_into_a_dying_link_is_said_again_also_where_no_session_lingers() {
+    let mut bench = Bench::new();
+    bench.input(LinkInput::Opened);
+    bench.receive(hello(vec![1]));
+    bench.receive(ServerMessage::Welcome(Welcome { linger_s: 0, ..first_welcome() }));
+    assert!(bench.link.send(close(1), &mut bench.out));
+    bench.take();
+    assert_eq!(come_back(&mut bench), None);
+    bench.receive(ServerMessage::Welcome(Welcome { linger_s: 0, ..first_welcome() }));
+    let signed_in = Output::Event(Event::SignedIn { ice_servers: Vec::new() });
+    assert_eq!(bench.take(), [signed_in, close(1)]);
+}
+
+#[test]
+fn a_pong_that_waited_confirms_nothing() {
+    let mut bench = Bench::signed_in();
+    come_back(&mut bench);
+    let welcome = Welcome { resumed: true, ..first_welcome() };
+    assert!(bench.link.send(close(1), &mut bench.out));
+    bench.receive(ServerMessage::Welcome(welcome.clone()));
+    bench.receive(ServerMessage::Pong { waited: true });
+    bench.take();
+    come_back(&mut bench);
+    bench.receive(ServerMessage::Welcome(welcome));
+    assert!(bench.take().contains(&close(1)), "it answered an earlier ping");
 }
 
 #[test]
@@ -193,7 +221,7 @@ fn in_a_new_session_the_ends_of_calls_are_said_again() {
     assert!(matches!(bench.receive(welcome()), LinkNews::SignedIn { resumed: false }));
     let signed_in = Output::Event(Event::SignedIn { ice_servers: Vec::new() });
     assert_eq!(bench.take(), [signed_in, close(1), close(2)]);
-    bench.receive(ServerMessage::Pong);
+    bench.receive(ServerMessage::Pong { waited: false });
     assert_eq!(come_back(&mut bench).map(|resume| resume.seq), Some(0), "counted from the beginning");
 }
 
@@ -283,7 +311,7 @@ fn pings_go_every_15_s_and_every_4_s_in_a_call_and_two_unanswered_open_the_link_
         bench.tick();
         assert_eq!(bench.now, Time::START + Duration::from_secs(second));
         assert_eq!(bench.take(), [ping()]);
-        bench.receive(ServerMessage::Pong);
+        bench.receive(ServerMessage::Pong { waited: false });
     }
     for ms in [45_000, 47_500] {
         bench.tick();
@@ -334,7 +362,7 @@ fn ice_servers_are_asked_for_again_at_half_of_their_life() {
         if bench.take().contains(&Output::Send(ClientMessage::IceServers)) {
             return bench.now.since_start();
         }
-        bench.receive(ServerMessage::Pong);
+        bench.receive(ServerMessage::Pong { waited: false });
     };
     assert_eq!(asked(&mut bench), Duration::from_secs(450));
     let list = ahoy_protocol::message::IceServerList { ice_servers: Vec::new(), ttl_s: 200 };

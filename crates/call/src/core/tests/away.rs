@@ -117,7 +117,9 @@ fn what_waited_does_not_ring_before_all_of_it_was_read() {
     bench.receive(waited("carol", opening("carol", id(2))));
     assert_eq!(bench.out, [], "nothing rings yet");
     bench.receive(waited("bob", close(id(1), CloseReason::Cancelled)));
-    bench.receive(ServerMessage::Pong);
+    bench.receive(ServerMessage::Pong { waited: true });
+    assert_eq!(bench.out, [], "that one waited too");
+    bench.receive(ServerMessage::Pong { waited: false });
     let events = bench.events();
     assert!(events.contains(&&Event::Missed { call: id(1), from: name("bob"), video: true }), "{events:?}");
     assert!(matches!(events.last(), Some(Event::Incoming { call, .. }) if *call == id(2)), "{events:?}");

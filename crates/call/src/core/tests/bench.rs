@@ -265,7 +265,7 @@ impl Bench {
             let pinged = self.out.contains(&Output::Send(ClientMessage::Ping));
             out.append(&mut self.out);
             if pinged {
-                self.receive(ServerMessage::Pong);
+                self.receive(ServerMessage::Pong { waited: false });
             }
         }
         self.now = end;
