@@ -107,7 +107,7 @@ impl Core {
                     let ending = call.hang_up();
                     self.go_on_or_end(ControlFlow::Break(ending));
                 }
-                self.device.link.sign_out(&mut self.device.outputs);
+                self.device.link.sign_out(self.device.now, &mut self.device.outputs);
                 self.device.contacts.forget_presence();
             }
             Command::SetContacts(usernames) => {

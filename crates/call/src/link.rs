@@ -22,6 +22,9 @@ mod waiting;
 
 /// Another sign-in took this session's place (section 3).
 const CODE_REPLACED: u16 = 4001;
+/// A `login` that was under way when its connection was let go may arrive for so long: the system goes on sending what
+/// it has taken.
+const ASTRAY: Duration = Duration::from_secs(60);
 /// So many pings without a sign of life mean that the link is dead (section 1).
 const UNANSWERED_MAX: u32 = 2;
 /// Credentials that live less than twice this are not refreshed: nobody wants to ask more often.
@@ -34,8 +37,13 @@ pub(crate) struct Link {
     timers: Timers,
     back_off: BackOff,
     last_serial: u64,
-    /// Whether it ever was signed in: then the server's refusal of a guest's own name is a matter of waiting.
+    /// Whether the user is a guest, whose name is free again when its session is over.
+    is_guest: bool,
+    /// Whether it was signed in, or may have been, since the answer to a `login` was lost: then the server's refusal of
+    /// a guest's own name is a matter of waiting.
     known_there: bool,
+    /// Until then a `login` that was never answered may take the place of the one that was.
+    astray_until: Option<Time>,
     session: Session,
     waiting: Waiting,
 }
@@ -70,14 +78,16 @@ pub(crate) enum LinkNews {
 }
 
 impl Link {
-    pub(crate) fn new(timers: Timers, seed: u64) -> Self {
+    pub(crate) fn new(timers: Timers, seed: u64, is_guest: bool) -> Self {
         let back_off = BackOff::new(timers.back_off_min, timers.back_off_max, seed);
         Self {
             state: State::SignedOut,
             timers,
             back_off,
             last_serial: 0,
+            is_guest,
             known_there: false,
+            astray_until: None,
             session: Session::default(),
             waiting: Waiting::default(),
         }
@@ -95,7 +105,8 @@ impl Link {
         }
     }
 
-    pub(crate) fn sign_out(&mut self, out: &mut VecDeque<Output>) {
+    pub(crate) fn sign_out(&mut self, now: Time, out: &mut VecDeque<Output>) {
+        self.note_astray(now);
         if let Some(serial) = self.serial() {
             out.push_back(Output::CloseLink { serial });
         }
@@ -110,7 +121,7 @@ impl Link {
         if matches!(self.state, State::SignedOut) {
             return LinkNews::Nothing;
         }
-        self.let_go(out);
+        self.let_go(now, out);
         self.back_off.reset();
         self.open(now, out);
         if was_signed_in { LinkNews::Lost } else { LinkNews::Nothing }
@@ -177,7 +188,7 @@ impl Link {
                 LinkNews::Nothing
             }
             State::Opening { .. } | State::Greeting { .. } | State::SigningIn { .. } => {
-                self.let_go(out);
+                self.let_go(now, out);
                 self.wait(now, Duration::ZERO);
                 LinkNews::Nothing
             }
@@ -188,7 +199,7 @@ impl Link {
                 LinkNews::Nothing
             }
             State::SignedIn { unanswered, .. } if *unanswered >= UNANSWERED_MAX => {
-                self.let_go(out);
+                self.let_go(now, out);
                 self.open(now, out);
                 LinkNews::Lost
             }
@@ -230,10 +241,19 @@ impl Link {
     }
 
     /// Lets go of a link that may be dead, without a goodbye, which would end the session.
-    fn let_go(&mut self, out: &mut VecDeque<Output>) {
+    fn let_go(&mut self, now: Time, out: &mut VecDeque<Output>) {
+        self.note_astray(now);
         if let Some(serial) = self.serial() {
             out.push_back(Output::DropLink { serial });
             out.push_back(Output::Event(Event::LinkLost));
+        }
+    }
+
+    /// The connection goes. If its `login` has no answer yet, nobody knows what came or will come of it.
+    fn note_astray(&mut self, now: Time) {
+        if matches!(self.state, State::SigningIn { .. }) {
+            self.known_there = true;
+            self.astray_until = Some(now + ASTRAY);
         }
     }
 
@@ -272,7 +292,9 @@ impl Link {
 
     fn closed(&mut self, now: Time, code: Option<u16>, out: &mut VecDeque<Output>) -> LinkNews {
         let was_signed_in = matches!(self.state, State::SignedIn { .. });
-        if code == Some(CODE_REPLACED) {
+        self.note_astray(now);
+        // What took its place may be an own `login` of before.
+        if code == Some(CODE_REPLACED) && self.astray_until.is_none_or(|until| until <= now) {
             self.forget();
             out.push_back(Output::Event(Event::SignedInElsewhere));
         } else {
@@ -380,8 +402,8 @@ impl Link {
     fn refused(&mut self, now: Time, serial: Serial, error: ErrorMessage, out: &mut VecDeque<Output>) -> LinkNews {
         let retrying = match error.code {
             ErrorCode::RateLimited | ErrorCode::TooMany | ErrorCode::Internal => true,
-            // A guest's own earlier session may still linger under its name.
-            ErrorCode::UsernameTaken => self.known_there,
+            // A guest's own earlier session may still linger under its name. A name with a key is another's for good.
+            ErrorCode::UsernameTaken => self.is_guest && self.known_there,
             ErrorCode::BadMessage
             | ErrorCode::UnknownType
             | ErrorCode::UnsupportedProtocol

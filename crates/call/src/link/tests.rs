@@ -16,7 +16,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let mut bench = Self { link: Link::new(Timers::default(), 1), now: Time::START, out: VecDeque::new() };
+        let mut bench = Self { link: Link::new(Timers::default(), 1, false), now: Time::START, out: VecDeque::new() };
         bench.link.sign_in(bench.now, &mut bench.out);
         bench
     }
@@ -25,6 +25,20 @@ impl Bench {
         let mut bench = Self::new();
         bench.sign_in();
         bench
+    }
+
+    /// Not yet opened.
+    fn of_a_guest() -> Self {
+        let mut bench = Self::new();
+        bench.link.is_guest = true;
+        bench
+    }
+
+    /// The link that is being opened, up to the `login`.
+    fn log_in(&mut self) {
+        self.input(LinkInput::Opened);
+        self.receive(hello(vec![1]));
+        self.out.clear();
     }
 
     fn sign_in(&mut self) {
@@ -141,13 +155,45 @@ fn a_refusal_that_passes_is_tried_again_not_before_the_server_says() {
 
 #[test]
 fn a_guest_that_comes_back_waits_for_its_own_name() {
-    let mut bench = Bench::signed_in();
+    let mut bench = Bench::of_a_guest();
+    bench.sign_in();
     bench.input(LinkInput::Closed { code: None });
     bench.tick();
-    bench.input(LinkInput::Opened);
-    bench.receive(hello(vec![1]));
+    bench.log_in();
     bench.error(ErrorCode::UsernameTaken);
     assert_eq!(bench.link.view(), LinkView::Waiting);
+}
+
+#[test]
+fn a_guest_whose_first_welcome_was_lost_waits_for_its_own_name() {
+    let mut bench = Bench::of_a_guest();
+    bench.log_in();
+    // No answer comes in time.
+    bench.tick();
+    bench.tick();
+    bench.log_in();
+    bench.error(ErrorCode::UsernameTaken);
+    assert_eq!(bench.link.view(), LinkView::Waiting);
+}
+
+#[test]
+fn a_guest_whose_name_is_taken_at_first_is_told() {
+    let mut bench = Bench::of_a_guest();
+    bench.log_in();
+    bench.error(ErrorCode::UsernameTaken);
+    assert_eq!(bench.link.view(), LinkView::SignedOut);
+}
+
+#[test]
+fn a_name_with_a_key_that_was_taken_away_is_told() {
+    let mut bench = Bench::signed_in();
+    bench.input(LinkInput::Closed { code: Some(1008) });
+    bench.tick();
+    bench.log_in();
+    bench.error(ErrorCode::UsernameTaken);
+    let failed = Event::SignInFailed { code: ErrorCode::UsernameTaken, message: "no".into(), retrying: false };
+    assert_eq!(bench.take(), [Output::Event(failed), Output::CloseLink { serial: Serial(2) }]);
+    assert_eq!(bench.link.view(), LinkView::SignedOut);
 }
 
 /// The link is gone and opened again, up to the `login`.
@@ -241,7 +287,7 @@ fn a_server_where_no_session_lingers_is_not_asked_for_one() {
 #[test]
 fn who_signs_out_does_not_come_back() {
     let mut bench = Bench::signed_in();
-    bench.link.sign_out(&mut bench.out);
+    bench.link.sign_out(bench.now, &mut bench.out);
     assert_eq!(bench.take(), [Output::CloseLink { serial: Serial(1) }]);
     bench.link.sign_in(bench.now, &mut bench.out);
     bench.input(LinkInput::Opened);
@@ -271,7 +317,7 @@ fn after_sleep_or_in_another_network_the_link_is_opened_anew_at_once_and_the_ses
     bench.input(LinkInput::Opened);
     bench.receive(hello(vec![1]));
     assert!(bench.take().iter().any(|output| matches!(output, Output::Login { resume: Some(_), .. })));
-    bench.link.sign_out(&mut bench.out);
+    bench.link.sign_out(bench.now, &mut bench.out);
     bench.take();
     bench.link.open_again(bench.now, &mut bench.out);
     assert_eq!(bench.take(), [], "who signed out stays so");
@@ -283,6 +329,39 @@ fn a_link_that_another_sign_in_replaced_is_not_opened_again() {
     bench.input(LinkInput::Closed { code: Some(4001) });
     assert_eq!(bench.take(), [Output::Event(Event::SignedInElsewhere)]);
     assert_eq!((bench.link.view(), bench.link.deadline(false)), (LinkView::SignedOut, None));
+}
+
+#[test]
+fn a_link_that_an_own_late_login_replaced_is_opened_again() {
+    let leaves: [fn(&mut Bench); 4] = [
+        |bench| drop(bench.tick()),
+        |bench| drop(bench.link.open_again(bench.now, &mut bench.out)),
+        |bench| drop(bench.input(LinkInput::Closed { code: None })),
+        |bench| {
+            bench.link.sign_out(bench.now, &mut bench.out);
+            bench.link.sign_in(bench.now, &mut bench.out);
+        },
+    ];
+    for leave in leaves {
+        for (seconds, is_lost) in [(59, true), (60, false)] {
+            let mut bench = Bench::new();
+            bench.log_in();
+            leave(&mut bench);
+            let left_at = bench.now;
+            if bench.link.view() == LinkView::Waiting {
+                bench.tick();
+            }
+            bench.sign_in();
+            bench.now = left_at + Duration::from_secs(seconds);
+            assert!(matches!(bench.input(LinkInput::Closed { code: Some(4001) }), LinkNews::Lost));
+            let (event, view) = if is_lost {
+                (Event::LinkLost, LinkView::Waiting)
+            } else {
+                (Event::SignedInElsewhere, LinkView::SignedOut)
+            };
+            assert_eq!((bench.take(), bench.link.view()), (vec![Output::Event(event)], view));
+        }
+    }
 }
 
 #[test]
