@@ -37,6 +37,9 @@ pub(crate) struct Link {
     timers: Timers,
     back_off: BackOff,
     last_serial: u64,
+    /// The last connection that was signed in, once it is gone: what it had brought was acknowledged, so it comes only
+    /// from there.
+    left: Option<Serial>,
     /// Whether the user is a guest, whose name is free again when its session is over.
     is_guest: bool,
     /// Whether it was signed in, or may have been, since the answer to a `login` was lost: then the server's refusal of
@@ -71,6 +74,8 @@ pub(crate) enum LinkNews {
     Lost,
     /// A message for the rest of the core.
     Message(ServerMessage),
+    /// One that a connection had brought before it was let go.
+    Late(ServerMessage),
     /// Nothing for the rest of the core.
     Nothing,
     /// Of a link that is no more, or not possible now.
@@ -85,6 +90,7 @@ impl Link {
             timers,
             back_off,
             last_serial: 0,
+            left: None,
             is_guest,
             known_there: false,
             astray_until: None,
@@ -106,7 +112,7 @@ impl Link {
     }
 
     pub(crate) fn sign_out(&mut self, now: Time, out: &mut VecDeque<Output>) {
-        self.note_astray(now);
+        self.note_leaving(now);
         if let Some(serial) = self.serial() {
             out.push_back(Output::CloseLink { serial });
         }
@@ -150,7 +156,7 @@ impl Link {
         out: &mut VecDeque<Output>,
     ) -> LinkNews {
         if self.serial() != Some(serial) {
-            return LinkNews::Stale;
+            return self.late(serial, input);
         }
         match input {
             LinkInput::Opened => self.opened(now, serial),
@@ -242,23 +248,47 @@ impl Link {
 
     /// Lets go of a link that may be dead, without a goodbye, which would end the session.
     fn let_go(&mut self, now: Time, out: &mut VecDeque<Output>) {
-        self.note_astray(now);
+        self.note_leaving(now);
         if let Some(serial) = self.serial() {
             out.push_back(Output::DropLink { serial });
             out.push_back(Output::Event(Event::LinkLost));
         }
     }
 
-    /// The connection goes. If its `login` has no answer yet, nobody knows what came or will come of it.
-    fn note_astray(&mut self, now: Time) {
-        if matches!(self.state, State::SigningIn { .. }) {
-            self.known_there = true;
-            self.astray_until = Some(now + ASTRAY);
+    /// The connection goes.
+    fn note_leaving(&mut self, now: Time) {
+        match self.state {
+            // Nobody knows what came or will come of its `login`.
+            State::SigningIn { .. } => {
+                self.known_there = true;
+                self.astray_until = Some(now + ASTRAY);
+            }
+            State::SignedIn { serial, .. } => self.left = Some(serial),
+            State::SignedOut | State::Waiting { .. } | State::Opening { .. } | State::Greeting { .. } => {}
+        }
+    }
+
+    /// What a connection that is gone had brought before. Only until the next `login`, which tells the last number seen.
+    fn late(&mut self, serial: Serial, input: LinkInput) -> LinkNews {
+        let is_before_login =
+            matches!(self.state, State::Waiting { .. } | State::Opening { .. } | State::Greeting { .. });
+        match input {
+            LinkInput::Received { seq: Some(seq), message } if is_before_login && self.left == Some(serial) => {
+                if !self.session.is_new(Some(seq)) {
+                    return LinkNews::Stale;
+                }
+                if matches!(message, Some(ServerMessage::Pong { waited: false })) {
+                    self.session.note_pong();
+                }
+                message.map_or(LinkNews::Nothing, LinkNews::Late)
+            }
+            LinkInput::Opened | LinkInput::Received { .. } | LinkInput::Closed { .. } => LinkNews::Stale,
         }
     }
 
     /// Signed out: nothing is to be sent any more, and there is nothing to come back into.
     fn forget(&mut self) {
+        self.left = None;
         self.waiting.clear();
         self.session.end();
         self.state = State::SignedOut;
@@ -292,7 +322,7 @@ impl Link {
 
     fn closed(&mut self, now: Time, code: Option<u16>, out: &mut VecDeque<Output>) -> LinkNews {
         let was_signed_in = matches!(self.state, State::SignedIn { .. });
-        self.note_astray(now);
+        self.note_leaving(now);
         // What took its place may be an own `login` of before.
         if code == Some(CODE_REPLACED) && self.astray_until.is_none_or(|until| until <= now) {
             self.forget();

@@ -430,6 +430,29 @@ fn what_an_older_link_says_is_stale() {
 }
 
 #[test]
+fn what_a_lost_link_had_brought_counts_until_the_next_login_tells_what_was_seen() {
+    let mut bench = Bench::signed_in();
+    let old = Serial(1);
+    let numbered = |seq| LinkInput::Received { seq: Some(seq), message: Some(ServerMessage::Pong { waited: false }) };
+    bench.link.open_again(bench.now, &mut bench.out);
+    let say = |bench: &mut Bench, input| bench.link.handle(bench.now, old, input, &mut bench.out);
+    assert!(matches!(say(&mut bench, numbered(3)), LinkNews::Late(ServerMessage::Pong { .. })));
+    assert!(matches!(say(&mut bench, numbered(3)), LinkNews::Stale), "once");
+    let unnumbered = LinkInput::Received { seq: None, message: Some(ServerMessage::Pong { waited: false }) };
+    assert!(matches!(say(&mut bench, unnumbered), LinkNews::Stale));
+    bench.input(LinkInput::Opened);
+    assert!(matches!(say(&mut bench, numbered(4)), LinkNews::Late(_)));
+    bench.take();
+    bench.receive(hello(vec![1]));
+    assert!(matches!(&bench.take()[..], [Output::Login { resume: Some(resume), .. }] if resume.seq == 4));
+    assert!(matches!(say(&mut bench, numbered(5)), LinkNews::Stale), "the server sends it again");
+    // A connection that was not signed in brought nothing that counts.
+    let mut bench = Bench::new();
+    bench.link.open_again(bench.now, &mut bench.out);
+    assert!(matches!(say(&mut bench, numbered(1)), LinkNews::Stale));
+}
+
+#[test]
 fn ice_servers_are_asked_for_again_at_half_of_their_life() {
     let mut bench = Bench::new();
     bench.input(LinkInput::Opened);
