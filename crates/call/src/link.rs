@@ -63,7 +63,6 @@ enum State {
 
 /// What the rest of the core has to know.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all of it is messages; a box would only cost an allocation")]
 pub(crate) enum LinkNews {
     /// Signed in.
     SignedIn {
