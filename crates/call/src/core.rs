@@ -271,7 +271,8 @@ impl Core {
                 let mut calls = missed.calls;
                 // What more there is the server has made up.
                 calls.truncate(MISSED_CALLS_MAX);
-                calls.retain(|call| call.from != self.device.config.me);
+                let contacts = &self.device.contacts;
+                calls.retain(|call| call.from != self.device.config.me && !contacts.is_blocked(&call.from));
                 if !calls.is_empty() {
                     self.device.event(Event::MissedWhileAway(calls));
                 }

@@ -228,6 +228,9 @@ fn calls_missed_while_away_are_told_and_their_number_is_bounded() {
     assert_eq!(bench.events(), [&Event::MissedWhileAway(calls[..100].to_vec())]);
     bench.receive(ServerMessage::Missed(MissedCalls { calls: vec![missed("alice".into())] }));
     assert_eq!(bench.events(), [] as [&Event; 0], "nobody misses his own call");
+    bench.command(Command::SetBlocked([name("mallory")].into()));
+    bench.receive(ServerMessage::Missed(MissedCalls { calls: vec![missed("mallory".into())] }));
+    assert_eq!(bench.events(), [] as [&Event; 0], "nor one of whoever is blocked");
 }
 
 #[test]
