@@ -107,8 +107,9 @@ impl Core {
                     let ending = call.hang_up();
                     self.go_on_or_end(ControlFlow::Break(ending));
                 }
-                self.device.link.sign_out(&mut self.device.outputs);
+                self.device.link.sign_out(self.device.now, &mut self.device.outputs);
                 self.device.contacts.forget_presence();
+                self.miss_held();
             }
             Command::SetContacts(usernames) => {
                 self.device.contacts.replace(usernames);
@@ -204,10 +205,26 @@ impl Core {
                 if resumed {
                     self.begin_to_hold();
                 } else {
+                    self.miss_held();
                     self.begin_to_say_again();
                 }
             }
-            LinkNews::Lost => self.device.contacts.forget_presence(),
+            LinkNews::Lost => {
+                self.device.contacts.forget_presence();
+                self.hold_until_back();
+            }
+            LinkNews::Late(message) => match message {
+                ServerMessage::Signal(_)
+                | ServerMessage::Relayed(_)
+                | ServerMessage::Error(_)
+                | ServerMessage::Missed(_) => self.handle_message(message),
+                // True at the time; the next sign-in says what is true then.
+                ServerMessage::Hello(_)
+                | ServerMessage::Welcome(_)
+                | ServerMessage::Presence(_)
+                | ServerMessage::IceServers(_)
+                | ServerMessage::Pong { .. } => {}
+            },
             LinkNews::Message(message) => {
                 self.server_heard(matches!(message, ServerMessage::IceServers(_)));
                 self.handle_message(message);
@@ -261,7 +278,11 @@ impl Core {
                 }
             }
             // It comes behind all that waited.
-            ServerMessage::Pong => self.release_held(),
+            ServerMessage::Pong { waited } => {
+                if !waited {
+                    self.release_held();
+                }
+            }
             // What has no place after the sign-in.
             ServerMessage::Hello(_) | ServerMessage::Welcome(_) => {}
         }

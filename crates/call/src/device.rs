@@ -42,7 +42,7 @@ impl Device {
         let keys = std::mem::take(&mut config.pins);
         Self {
             now: Time::START,
-            link: Link::new(config.timers, config.seed),
+            link: Link::new(config.timers, config.seed, config.me.is_guest()),
             contacts: Contacts::new(&config.me, usernames, keys),
             ended: EndedCalls::new(config.timers.ended),
             rings: Rings::default(),

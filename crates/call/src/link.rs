@@ -22,6 +22,9 @@ mod waiting;
 
 /// Another sign-in took this session's place (section 3).
 const CODE_REPLACED: u16 = 4001;
+/// A `login` that was under way when its connection was let go may arrive for so long: the system goes on sending what
+/// it has taken.
+const ASTRAY: Duration = Duration::from_secs(60);
 /// So many pings without a sign of life mean that the link is dead (section 1).
 const UNANSWERED_MAX: u32 = 2;
 /// Credentials that live less than twice this are not refreshed: nobody wants to ask more often.
@@ -34,8 +37,16 @@ pub(crate) struct Link {
     timers: Timers,
     back_off: BackOff,
     last_serial: u64,
-    /// Whether it ever was signed in: then the server's refusal of a guest's own name is a matter of waiting.
+    /// The last connection that was signed in, once it is gone: what it had brought was acknowledged, so it comes only
+    /// from there.
+    left: Option<Serial>,
+    /// Whether the user is a guest, whose name is free again when its session is over.
+    is_guest: bool,
+    /// Whether it was signed in, or may have been, since the answer to a `login` was lost: then the server's refusal of
+    /// a guest's own name is a matter of waiting.
     known_there: bool,
+    /// Until then a `login` that was never answered may take the place of the one that was.
+    astray_until: Option<Time>,
     session: Session,
     waiting: Waiting,
 }
@@ -52,7 +63,6 @@ enum State {
 
 /// What the rest of the core has to know.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all of it is messages; a box would only cost an allocation")]
 pub(crate) enum LinkNews {
     /// Signed in.
     SignedIn {
@@ -63,6 +73,8 @@ pub(crate) enum LinkNews {
     Lost,
     /// A message for the rest of the core.
     Message(ServerMessage),
+    /// One that a connection had brought before it was let go.
+    Late(ServerMessage),
     /// Nothing for the rest of the core.
     Nothing,
     /// Of a link that is no more, or not possible now.
@@ -70,14 +82,17 @@ pub(crate) enum LinkNews {
 }
 
 impl Link {
-    pub(crate) fn new(timers: Timers, seed: u64) -> Self {
+    pub(crate) fn new(timers: Timers, seed: u64, is_guest: bool) -> Self {
         let back_off = BackOff::new(timers.back_off_min, timers.back_off_max, seed);
         Self {
             state: State::SignedOut,
             timers,
             back_off,
             last_serial: 0,
+            left: None,
+            is_guest,
             known_there: false,
+            astray_until: None,
             session: Session::default(),
             waiting: Waiting::default(),
         }
@@ -95,7 +110,8 @@ impl Link {
         }
     }
 
-    pub(crate) fn sign_out(&mut self, out: &mut VecDeque<Output>) {
+    pub(crate) fn sign_out(&mut self, now: Time, out: &mut VecDeque<Output>) {
+        self.note_leaving(now);
         if let Some(serial) = self.serial() {
             out.push_back(Output::CloseLink { serial });
         }
@@ -110,7 +126,7 @@ impl Link {
         if matches!(self.state, State::SignedOut) {
             return LinkNews::Nothing;
         }
-        self.let_go(out);
+        self.let_go(now, out);
         self.back_off.reset();
         self.open(now, out);
         if was_signed_in { LinkNews::Lost } else { LinkNews::Nothing }
@@ -139,7 +155,7 @@ impl Link {
         out: &mut VecDeque<Output>,
     ) -> LinkNews {
         if self.serial() != Some(serial) {
-            return LinkNews::Stale;
+            return self.late(serial, input);
         }
         match input {
             LinkInput::Opened => self.opened(now, serial),
@@ -177,7 +193,7 @@ impl Link {
                 LinkNews::Nothing
             }
             State::Opening { .. } | State::Greeting { .. } | State::SigningIn { .. } => {
-                self.let_go(out);
+                self.let_go(now, out);
                 self.wait(now, Duration::ZERO);
                 LinkNews::Nothing
             }
@@ -188,7 +204,7 @@ impl Link {
                 LinkNews::Nothing
             }
             State::SignedIn { unanswered, .. } if *unanswered >= UNANSWERED_MAX => {
-                self.let_go(out);
+                self.let_go(now, out);
                 self.open(now, out);
                 LinkNews::Lost
             }
@@ -230,15 +246,48 @@ impl Link {
     }
 
     /// Lets go of a link that may be dead, without a goodbye, which would end the session.
-    fn let_go(&mut self, out: &mut VecDeque<Output>) {
+    fn let_go(&mut self, now: Time, out: &mut VecDeque<Output>) {
+        self.note_leaving(now);
         if let Some(serial) = self.serial() {
             out.push_back(Output::DropLink { serial });
             out.push_back(Output::Event(Event::LinkLost));
         }
     }
 
+    /// The connection goes.
+    fn note_leaving(&mut self, now: Time) {
+        match self.state {
+            // Nobody knows what came or will come of its `login`.
+            State::SigningIn { .. } => {
+                self.known_there = true;
+                self.astray_until = Some(now + ASTRAY);
+            }
+            State::SignedIn { serial, .. } => self.left = Some(serial),
+            State::SignedOut | State::Waiting { .. } | State::Opening { .. } | State::Greeting { .. } => {}
+        }
+    }
+
+    /// What a connection that is gone had brought before. Only until the next `login`, which tells the last number seen.
+    fn late(&mut self, serial: Serial, input: LinkInput) -> LinkNews {
+        let is_before_login =
+            matches!(self.state, State::Waiting { .. } | State::Opening { .. } | State::Greeting { .. });
+        match input {
+            LinkInput::Received { seq: Some(seq), message } if is_before_login && self.left == Some(serial) => {
+                if !self.session.is_new(Some(seq)) {
+                    return LinkNews::Stale;
+                }
+                if matches!(message, Some(ServerMessage::Pong { waited: false })) {
+                    self.session.note_pong();
+                }
+                message.map_or(LinkNews::Nothing, LinkNews::Late)
+            }
+            LinkInput::Opened | LinkInput::Received { .. } | LinkInput::Closed { .. } => LinkNews::Stale,
+        }
+    }
+
     /// Signed out: nothing is to be sent any more, and there is nothing to come back into.
     fn forget(&mut self) {
+        self.left = None;
         self.waiting.clear();
         self.session.end();
         self.state = State::SignedOut;
@@ -272,7 +321,9 @@ impl Link {
 
     fn closed(&mut self, now: Time, code: Option<u16>, out: &mut VecDeque<Output>) -> LinkNews {
         let was_signed_in = matches!(self.state, State::SignedIn { .. });
-        if code == Some(CODE_REPLACED) {
+        self.note_leaving(now);
+        // What took its place may be an own `login` of before.
+        if code == Some(CODE_REPLACED) && self.astray_until.is_none_or(|until| until <= now) {
             self.forget();
             out.push_back(Output::Event(Event::SignedInElsewhere));
         } else {
@@ -309,7 +360,9 @@ impl Link {
                 let Some(message) = message else { return LinkNews::Nothing };
                 match &message {
                     ServerMessage::IceServers(list) => *at = refresh_at(now, list.ttl_s),
-                    ServerMessage::Pong => self.session.note_pong(),
+                    ServerMessage::Pong { waited: false } => self.session.note_pong(),
+                    // To a ping of an earlier connection; `welcome` has said how much of that one was taken.
+                    ServerMessage::Pong { waited: true } => {}
                     ServerMessage::Hello(_)
                     | ServerMessage::Welcome(_)
                     | ServerMessage::Error(_)
@@ -331,7 +384,7 @@ impl Link {
             ServerMessage::Hello(_)
             | ServerMessage::Presence(_)
             | ServerMessage::Relayed(_)
-            | ServerMessage::Pong
+            | ServerMessage::Pong { .. }
             | ServerMessage::IceServers(_)
             | ServerMessage::Missed(_)
             | ServerMessage::Signal(_) => LinkNews::Stale,
@@ -378,8 +431,8 @@ impl Link {
     fn refused(&mut self, now: Time, serial: Serial, error: ErrorMessage, out: &mut VecDeque<Output>) -> LinkNews {
         let retrying = match error.code {
             ErrorCode::RateLimited | ErrorCode::TooMany | ErrorCode::Internal => true,
-            // A guest's own earlier session may still linger under its name.
-            ErrorCode::UsernameTaken => self.known_there,
+            // A guest's own earlier session may still linger under its name. A name with a key is another's for good.
+            ErrorCode::UsernameTaken => self.is_guest && self.known_there,
             ErrorCode::BadMessage
             | ErrorCode::UnknownType
             | ErrorCode::UnsupportedProtocol

@@ -140,7 +140,7 @@ impl World {
                     ttl_s: 3_600,
                 })),
             ),
-            Output::Send(ClientMessage::Ping) => self.deliver(index, received(ServerMessage::Pong)),
+            Output::Send(ClientMessage::Ping) => self.deliver(index, received(ServerMessage::Pong { waited: false })),
             Output::Send(ClientMessage::IceServers) => {
                 let list = IceServerList { ice_servers: Vec::new(), ttl_s: 3_600 };
                 self.deliver(index, received(ServerMessage::IceServers(list)));

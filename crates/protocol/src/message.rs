@@ -176,7 +176,11 @@ pub enum ServerMessage {
     /// Whom an opening offer reached.
     Relayed(Relayed),
     /// The answer to a `ping`.
-    Pong,
+    Pong {
+        /// It waited for this client to come back: it answers a `ping` of an earlier connection. The server says so by
+        /// an `age_ms`, of whatever value.
+        waited: bool,
+    },
     /// Fresh ICE servers.
     IceServers(IceServerList),
     /// Who called while no device was signed in.
@@ -344,7 +348,7 @@ impl ServerMessage {
             "error" => Self::Error(typed(object)?),
             "presence" => Self::Presence(typed(object)?),
             "relayed" => Self::Relayed(typed(object)?),
-            "pong" => Self::Pong,
+            "pong" => Self::Pong { waited: object.contains_key("age_ms") },
             "ice_servers" => Self::IceServers(typed(object)?),
             "missed" => Self::Missed(typed(object)?),
             "offer" | "progress" | "answer" | "candidate" | "restart" | "close" => {
@@ -364,7 +368,8 @@ impl ServerMessage {
             Self::Error(m) => object_of(m),
             Self::Presence(m) => object_of(m),
             Self::Relayed(m) => object_of(m),
-            Self::Pong => object_of(&serde_json::json!({ "type": "pong" })),
+            Self::Pong { waited: false } => object_of(&serde_json::json!({ "type": "pong" })),
+            Self::Pong { waited: true } => object_of(&serde_json::json!({ "type": "pong", "age_ms": 0 })),
             Self::IceServers(m) => object_of(m),
             Self::Missed(m) => object_of(m),
             Self::Signal(m) => m.stamp(object_of(&m.signal)),
@@ -485,7 +490,8 @@ mod tests {
         let missed =
             MissedCall { from: "carol".parse().unwrap(), at: "2026-11-21T09:30:00Z".into(), video: true, count: 2 };
         for message in [
-            ServerMessage::Pong,
+            ServerMessage::Pong { waited: false },
+            ServerMessage::Pong { waited: true },
             ServerMessage::Presence(Presence { username: "bob".parse().unwrap(), online: true }),
             ServerMessage::IceServers(IceServerList { ice_servers: vec![], ttl_s: 60 }),
             ServerMessage::Missed(MissedCalls { calls: vec![missed] }),

@@ -140,7 +140,7 @@ impl Dialogue {
     async fn act(&mut self, message: ClientMessage, now: Instant) -> Result<(), Refusal> {
         match message {
             ClientMessage::Ping => {
-                self.say(&ServerMessage::Pong);
+                self.say(&ServerMessage::Pong { waited: false });
                 Ok(())
             }
             ClientMessage::Login(login) => self.login(login, now).await,

@@ -1,6 +1,8 @@
 //! What waited at the server while this device was away: an opening offer in it does not ring before all of it was
-//! read, since its caller may have given up meanwhile (section 5, "Timers").
+//! read, since its caller may have given up meanwhile (section 5, "Timers"). Nor does one that the connection had brought
+//! before it was lost, and that is read only now: this device may have slept since.
 
+use ahoy_protocol::id::CallId;
 use ahoy_protocol::message::Received;
 use ahoy_protocol::signal::Signal;
 
@@ -15,13 +17,46 @@ const MAX: usize = 256;
 pub(super) struct Held {
     /// Until then the rest of what waited is expected; `None` while nothing is.
     until: Option<Time>,
+    /// The link is lost: what is still read of it may be old.
+    away: bool,
     signals: Vec<Received>,
 }
 
 impl Core {
     /// This device came back into its session: what waited follows, and behind it the answer to a ping.
     pub(super) fn begin_to_hold(&mut self) {
+        self.held.away = false;
         self.held.until = Some(self.device.now + self.device.config.timers.ping_answer);
+    }
+
+    /// The link is lost: what it still brought is held until this device is back.
+    pub(super) fn hold_until_back(&mut self) {
+        self.held.away = true;
+        self.held.until = None;
+    }
+
+    /// The session is over: what is held is missed. A caller who has not given up says the same offer again, which rings.
+    pub(super) fn miss_held(&mut self) {
+        (self.held.away, self.held.until) = (false, None);
+        let signals = std::mem::take(&mut self.held.signals);
+        let closed: Vec<CallId> = signals
+            .iter()
+            .filter(|held| matches!(held.signal, Signal::Close(_)))
+            .map(|held| held.signal.call())
+            .collect();
+        for Received { from, devices, signal, .. } in signals {
+            let call = signal.call();
+            match (devices, signal) {
+                (Some(_), Signal::Offer(offer)) => {
+                    let is_over = closed.contains(&call) || self.device.ended.contains(self.device.now, call);
+                    self.miss(from, offer);
+                    if !is_over {
+                        self.device.ended.forget(call);
+                    }
+                }
+                _ => self.device.counters.passed += 1,
+            }
+        }
     }
 
     /// When what is held rings at the latest.
@@ -32,10 +67,12 @@ impl Core {
     /// Keeps a signal that waited and opens a call, or is about a call that is kept. Gives back any other.
     pub(super) fn hold(&mut self, received: Received) -> Option<Received> {
         let call = received.signal.call();
-        let waited = received.age_ms > 0 && received.devices.is_some() && matches!(received.signal, Signal::Offer(_));
+        let may_be_old = received.age_ms > 0 || self.held.away;
+        let waited = may_be_old && received.devices.is_some() && matches!(received.signal, Signal::Offer(_));
         let is_known = self.call.as_ref().is_some_and(|own| own.id() == call);
         let belongs = self.held.signals.iter().any(|held| held.signal.call() == call);
-        if self.held.until.is_none() || is_known || !(waited || belongs) || self.held.signals.len() >= MAX {
+        let is_holding = self.held.away || self.held.until.is_some();
+        if !is_holding || is_known || !(waited || belongs) || self.held.signals.len() >= MAX {
             return Some(received);
         }
         self.held.signals.push(received);

@@ -4,14 +4,17 @@
 
 use std::collections::VecDeque;
 
+use crate::link::waiting::close_in;
 use crate::output::{Output, Resume};
 
 /// So many of the own messages may be unconfirmed; beyond that the session is not come back into (section 3).
 const UNCONFIRMED_MAX: usize = 256;
 /// And so many bytes of them (section 3).
 const UNCONFIRMED_BYTES_MAX: usize = 256 * 1024;
-/// So many pings may be unanswered, also those of earlier connections, whose answers may wait at the server.
+/// So many pings are remembered that nobody answered; a later one confirms no more than the last of these.
 const PINGS_MAX: usize = 16;
+/// So many ends of calls are said again in a new session; of more, the first are forgotten.
+const CLOSES_MAX: usize = 64;
 /// No server needs a longer token, and a `login` has to fit into a frame.
 const TOKEN_MAX: usize = 4_096;
 
@@ -24,11 +27,23 @@ pub(crate) struct Session {
     seen: u64,
     /// How many own messages were sent, `login` and `ping` left out.
     sent: u64,
-    /// The last ones of those, with their sizes in bytes.
-    unconfirmed: VecDeque<(Output, usize)>,
+    /// The last ones of those; without a right to come back only the ends of calls, which a new session is told too.
+    unconfirmed: VecDeque<Unconfirmed>,
     unconfirmed_bytes: usize,
-    /// For each `ping` that a `pong` may still come for: how many own messages had been sent before it.
-    pings: VecDeque<u64>,
+    /// How many pings this connection carried, and how many were answered.
+    pinged: u64,
+    ponged: u64,
+    /// For a `ping` that a `pong` may still come for: which one it is, and how many own messages had been sent before it.
+    pings: VecDeque<(u64, u64)>,
+}
+
+#[derive(Debug)]
+struct Unconfirmed {
+    /// Counts the own messages from 1.
+    number: u64,
+    output: Output,
+    /// In bytes.
+    size: usize,
 }
 
 impl Session {
@@ -46,8 +61,9 @@ impl Session {
     pub(crate) fn come_back(&mut self, token: String, linger_s: u32, received: u64) -> Vec<Output> {
         self.confirm(received);
         self.sent = received;
-        // What waited may hold answers to pings of the earlier connection: each counts for no more than it did.
-        self.pings.iter_mut().for_each(|mark| *mark = (*mark).min(received));
+        // What they could tell `received` has told; answers to them that waited count for nothing.
+        self.pings.clear();
+        (self.pinged, self.ponged) = (0, 0);
         self.token = usable(token, linger_s);
         self.take_unconfirmed()
     }
@@ -74,56 +90,58 @@ impl Session {
     /// This is being sent, and is neither a `login` nor a `ping`.
     pub(crate) fn note_sent(&mut self, output: &Output) {
         self.sent = self.sent.saturating_add(1);
-        if self.token.is_none() {
+        if self.token.is_none() && close_in(output).is_none() {
             return;
         }
         let size = size_of(output);
         self.unconfirmed_bytes += size;
-        self.unconfirmed.push_back((output.clone(), size));
-        if self.unconfirmed.len() > UNCONFIRMED_MAX || self.unconfirmed_bytes > UNCONFIRMED_BYTES_MAX {
+        self.unconfirmed.push_back(Unconfirmed { number: self.sent, output: output.clone(), size });
+        if self.token.is_none() {
+            self.keep_closes();
+        } else if self.unconfirmed.len() > UNCONFIRMED_MAX || self.unconfirmed_bytes > UNCONFIRMED_BYTES_MAX {
             self.give_up();
         }
     }
 
     /// A `ping` is being sent.
     pub(crate) fn note_ping(&mut self) {
-        if self.token.is_none() {
-            return;
-        }
-        if self.pings.len() >= PINGS_MAX {
-            self.give_up();
-        } else {
-            self.pings.push_back(self.sent);
+        self.pinged = self.pinged.saturating_add(1);
+        if self.pings.len() < PINGS_MAX {
+            self.pings.push_back((self.pinged, self.sent));
         }
     }
 
-    /// A `pong` came.
+    /// A `pong` came that did not wait. More than there were pings count for nothing.
     pub(crate) fn note_pong(&mut self) {
-        if let Some(mark) = self.pings.pop_front() {
-            self.confirm(mark);
+        self.ponged = self.ponged.saturating_add(1).min(self.pinged);
+        while let Some((_, sent)) = self.pings.pop_front_if(|(ping, _)| *ping <= self.ponged) {
+            self.confirm(sent);
         }
     }
 
     /// The server has taken so many of the own messages. More than were sent is all of them.
     fn confirm(&mut self, taken: u64) {
-        let first = self.sent - self.unconfirmed.len() as u64;
-        for _ in first..taken.min(self.sent) {
-            if let Some((_, size)) = self.unconfirmed.pop_front() {
-                self.unconfirmed_bytes -= size;
-            }
+        while let Some(first) = self.unconfirmed.pop_front_if(|first| first.number <= taken) {
+            self.unconfirmed_bytes -= first.size;
         }
     }
 
     /// Too much is unconfirmed: there is nothing to come back into any more.
     fn give_up(&mut self) {
         self.token = None;
-        self.pings.clear();
-        self.take_unconfirmed();
+        self.keep_closes();
+    }
+
+    fn keep_closes(&mut self) {
+        self.unconfirmed.retain(|unconfirmed| close_in(&unconfirmed.output).is_some());
+        let excess = self.unconfirmed.len().saturating_sub(CLOSES_MAX);
+        self.unconfirmed.drain(..excess);
+        self.unconfirmed_bytes = self.unconfirmed.iter().map(|unconfirmed| unconfirmed.size).sum();
     }
 
     fn take_unconfirmed(&mut self) -> Vec<Output> {
         self.unconfirmed_bytes = 0;
-        self.unconfirmed.drain(..).map(|(output, _)| output).collect()
+        self.unconfirmed.drain(..).map(|unconfirmed| unconfirmed.output).collect()
     }
 }
 
@@ -148,7 +166,9 @@ fn size_of(output: &Output) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use ahoy_protocol::message::{ClientMessage, Contacts};
+    use ahoy_protocol::id::Address;
+    use ahoy_protocol::message::{ClientMessage, Contacts, Relay};
+    use ahoy_protocol::signal::{Close, CloseReason, Signal};
 
     use super::*;
 
@@ -188,15 +208,17 @@ mod tests {
     }
 
     #[test]
-    fn a_pong_that_waited_confirms_nothing_that_left_later() {
+    fn a_ping_that_was_lost_with_its_connection_waits_for_no_pong() {
         let mut session = session(3);
-        session.note_ping();
-        assert_eq!(session.come_back("next".into(), 30, 1), messages(1..3));
+        for _ in 0..2 * PINGS_MAX {
+            session.note_ping();
+            session.come_back("next".into(), 30, 1);
+        }
+        assert!(session.resume().is_some());
         session.note_sent(&message(1));
         session.note_ping();
-        // The answer to the first ping, which the server kept.
         session.note_pong();
-        assert_eq!(session.come_back("next".into(), 30, 1), messages(1..2));
+        assert_eq!(session.unconfirmed.len(), 0, "it is the answer to this connection's ping");
     }
 
     #[test]
@@ -242,14 +264,45 @@ mod tests {
     }
 
     #[test]
-    fn pings_that_nobody_answers_end_the_right_to_come_back() {
+    fn pings_that_nobody_answers_are_bounded_and_their_answers_count_in_the_end() {
         let mut session = session(0);
-        for _ in 0..PINGS_MAX {
+        for number in 0..2 * PINGS_MAX {
+            session.note_sent(&message(number));
             session.note_ping();
-            session.come_back("next".into(), 30, 0);
         }
-        assert!(session.resume().is_some());
+        assert_eq!(session.pings.len(), PINGS_MAX);
+        for _ in 0..2 * PINGS_MAX {
+            session.note_pong();
+        }
+        assert_eq!(session.unconfirmed.len(), PINGS_MAX, "of those beyond it nothing is known");
+        session.note_sent(&message(0));
         session.note_ping();
-        assert_eq!((session.resume(), session.pings.len()), (None, 0));
+        session.note_sent(&message(1));
+        session.note_pong();
+        assert_eq!((session.unconfirmed.len(), session.resume().is_some()), (1, true));
+    }
+
+    #[test]
+    fn ends_of_calls_are_kept_without_a_right_to_come_back_until_they_are_confirmed() {
+        let close = |number| {
+            let call = ahoy_protocol::id::CallId::from_random_bytes([number; 16]);
+            let close = Close { call, reason: CloseReason::Hangup, by: None };
+            let to = Address::User("bob".parse().unwrap());
+            Output::Send(ClientMessage::Relay(Relay::new(to, Signal::Close(close))))
+        };
+        let mut none = Session::default();
+        none.begin("token".into(), 0);
+        (0..3).for_each(|number| none.note_sent(&close(number)));
+        none.note_ping();
+        none.note_sent(&message(3));
+        none.note_sent(&close(4));
+        none.note_pong();
+        assert_eq!(none.end(), [close(4)]);
+        let mut given_up = session(UNCONFIRMED_MAX);
+        (0..=200).for_each(|number| given_up.note_sent(&close(number)));
+        assert_eq!((given_up.resume(), given_up.unconfirmed.len()), (None, CLOSES_MAX));
+        let size = size_of(&close(200));
+        assert!(given_up.unconfirmed_bytes <= CLOSES_MAX * size, "{}", given_up.unconfirmed_bytes);
+        assert_eq!(given_up.end().last(), Some(&close(200)));
     }
 }

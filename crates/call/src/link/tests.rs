@@ -16,7 +16,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let mut bench = Self { link: Link::new(Timers::default(), 1), now: Time::START, out: VecDeque::new() };
+        let mut bench = Self { link: Link::new(Timers::default(), 1, false), now: Time::START, out: VecDeque::new() };
         bench.link.sign_in(bench.now, &mut bench.out);
         bench
     }
@@ -25,6 +25,20 @@ impl Bench {
         let mut bench = Self::new();
         bench.sign_in();
         bench
+    }
+
+    /// Not yet opened.
+    fn of_a_guest() -> Self {
+        let mut bench = Self::new();
+        bench.link.is_guest = true;
+        bench
+    }
+
+    /// The link that is being opened, up to the `login`.
+    fn log_in(&mut self) {
+        self.input(LinkInput::Opened);
+        self.receive(hello(vec![1]));
+        self.out.clear();
     }
 
     fn sign_in(&mut self) {
@@ -141,13 +155,45 @@ fn a_refusal_that_passes_is_tried_again_not_before_the_server_says() {
 
 #[test]
 fn a_guest_that_comes_back_waits_for_its_own_name() {
-    let mut bench = Bench::signed_in();
+    let mut bench = Bench::of_a_guest();
+    bench.sign_in();
     bench.input(LinkInput::Closed { code: None });
     bench.tick();
-    bench.input(LinkInput::Opened);
-    bench.receive(hello(vec![1]));
+    bench.log_in();
     bench.error(ErrorCode::UsernameTaken);
     assert_eq!(bench.link.view(), LinkView::Waiting);
+}
+
+#[test]
+fn a_guest_whose_first_welcome_was_lost_waits_for_its_own_name() {
+    let mut bench = Bench::of_a_guest();
+    bench.log_in();
+    // No answer comes in time.
+    bench.tick();
+    bench.tick();
+    bench.log_in();
+    bench.error(ErrorCode::UsernameTaken);
+    assert_eq!(bench.link.view(), LinkView::Waiting);
+}
+
+#[test]
+fn a_guest_whose_name_is_taken_at_first_is_told() {
+    let mut bench = Bench::of_a_guest();
+    bench.log_in();
+    bench.error(ErrorCode::UsernameTaken);
+    assert_eq!(bench.link.view(), LinkView::SignedOut);
+}
+
+#[test]
+fn a_name_with_a_key_that_was_taken_away_is_told() {
+    let mut bench = Bench::signed_in();
+    bench.input(LinkInput::Closed { code: Some(1008) });
+    bench.tick();
+    bench.log_in();
+    bench.error(ErrorCode::UsernameTaken);
+    let failed = Event::SignInFailed { code: ErrorCode::UsernameTaken, message: "no".into(), retrying: false };
+    assert_eq!(bench.take(), [Output::Event(failed), Output::CloseLink { serial: Serial(2) }]);
+    assert_eq!(bench.link.view(), LinkView::SignedOut);
 }
 
 /// The link is gone and opened again, up to the `login`.
@@ -167,7 +213,7 @@ fn come_back(bench: &mut Bench) -> Option<Resume> {
 fn who_comes_back_sends_what_the_server_did_not_take_and_then_what_waited() {
     let mut bench = Bench::signed_in();
     (1..4).for_each(|call| assert!(bench.link.send(close(call), &mut bench.out)));
-    bench.input(LinkInput::Received { seq: Some(7), message: Some(ServerMessage::Pong) });
+    bench.input(LinkInput::Received { seq: Some(7), message: Some(ServerMessage::Pong { waited: false }) });
     bench.input(LinkInput::Received { seq: Some(8), message: None });
     bench.take();
     let resume = come_back(&mut bench).unwrap();
@@ -178,9 +224,37 @@ fn who_comes_back_sends_what_the_server_did_not_take_and_then_what_waited() {
     let signed_in = Output::Event(Event::SignedIn { ice_servers: Vec::new() });
     assert_eq!(bench.take(), [signed_in, close(2), close(3), close(4), ping()]);
     // What was seen before does not count again.
-    let again = LinkInput::Received { seq: Some(8), message: Some(ServerMessage::Pong) };
+    let again = LinkInput::Received { seq: Some(8), message: Some(ServerMessage::Pong { waited: false }) };
     assert!(matches!(bench.input(again), LinkNews::Stale));
     assert_eq!(come_back(&mut bench).map(|resume| resume.token), Some("next".into()));
+}
+
+#[test]
+fn a_hang_up_into_a_dying_link_is_said_again_also_where_no_session_lingers() {
+    let mut bench = Bench::new();
+    bench.input(LinkInput::Opened);
+    bench.receive(hello(vec![1]));
+    bench.receive(ServerMessage::Welcome(Welcome { linger_s: 0, ..first_welcome() }));
+    assert!(bench.link.send(close(1), &mut bench.out));
+    bench.take();
+    assert_eq!(come_back(&mut bench), None);
+    bench.receive(ServerMessage::Welcome(Welcome { linger_s: 0, ..first_welcome() }));
+    let signed_in = Output::Event(Event::SignedIn { ice_servers: Vec::new() });
+    assert_eq!(bench.take(), [signed_in, close(1)]);
+}
+
+#[test]
+fn a_pong_that_waited_confirms_nothing() {
+    let mut bench = Bench::signed_in();
+    come_back(&mut bench);
+    let welcome = Welcome { resumed: true, ..first_welcome() };
+    assert!(bench.link.send(close(1), &mut bench.out));
+    bench.receive(ServerMessage::Welcome(welcome.clone()));
+    bench.receive(ServerMessage::Pong { waited: true });
+    bench.take();
+    come_back(&mut bench);
+    bench.receive(ServerMessage::Welcome(welcome));
+    assert!(bench.take().contains(&close(1)), "it answered an earlier ping");
 }
 
 #[test]
@@ -193,7 +267,7 @@ fn in_a_new_session_the_ends_of_calls_are_said_again() {
     assert!(matches!(bench.receive(welcome()), LinkNews::SignedIn { resumed: false }));
     let signed_in = Output::Event(Event::SignedIn { ice_servers: Vec::new() });
     assert_eq!(bench.take(), [signed_in, close(1), close(2)]);
-    bench.receive(ServerMessage::Pong);
+    bench.receive(ServerMessage::Pong { waited: false });
     assert_eq!(come_back(&mut bench).map(|resume| resume.seq), Some(0), "counted from the beginning");
 }
 
@@ -213,7 +287,7 @@ fn a_server_where_no_session_lingers_is_not_asked_for_one() {
 #[test]
 fn who_signs_out_does_not_come_back() {
     let mut bench = Bench::signed_in();
-    bench.link.sign_out(&mut bench.out);
+    bench.link.sign_out(bench.now, &mut bench.out);
     assert_eq!(bench.take(), [Output::CloseLink { serial: Serial(1) }]);
     bench.link.sign_in(bench.now, &mut bench.out);
     bench.input(LinkInput::Opened);
@@ -243,7 +317,7 @@ fn after_sleep_or_in_another_network_the_link_is_opened_anew_at_once_and_the_ses
     bench.input(LinkInput::Opened);
     bench.receive(hello(vec![1]));
     assert!(bench.take().iter().any(|output| matches!(output, Output::Login { resume: Some(_), .. })));
-    bench.link.sign_out(&mut bench.out);
+    bench.link.sign_out(bench.now, &mut bench.out);
     bench.take();
     bench.link.open_again(bench.now, &mut bench.out);
     assert_eq!(bench.take(), [], "who signed out stays so");
@@ -255,6 +329,39 @@ fn a_link_that_another_sign_in_replaced_is_not_opened_again() {
     bench.input(LinkInput::Closed { code: Some(4001) });
     assert_eq!(bench.take(), [Output::Event(Event::SignedInElsewhere)]);
     assert_eq!((bench.link.view(), bench.link.deadline(false)), (LinkView::SignedOut, None));
+}
+
+#[test]
+fn a_link_that_an_own_late_login_replaced_is_opened_again() {
+    let leaves: [fn(&mut Bench); 4] = [
+        |bench| drop(bench.tick()),
+        |bench| drop(bench.link.open_again(bench.now, &mut bench.out)),
+        |bench| drop(bench.input(LinkInput::Closed { code: None })),
+        |bench| {
+            bench.link.sign_out(bench.now, &mut bench.out);
+            bench.link.sign_in(bench.now, &mut bench.out);
+        },
+    ];
+    for leave in leaves {
+        for (seconds, is_lost) in [(59, true), (60, false)] {
+            let mut bench = Bench::new();
+            bench.log_in();
+            leave(&mut bench);
+            let left_at = bench.now;
+            if bench.link.view() == LinkView::Waiting {
+                bench.tick();
+            }
+            bench.sign_in();
+            bench.now = left_at + Duration::from_secs(seconds);
+            assert!(matches!(bench.input(LinkInput::Closed { code: Some(4001) }), LinkNews::Lost));
+            let (event, view) = if is_lost {
+                (Event::LinkLost, LinkView::Waiting)
+            } else {
+                (Event::SignedInElsewhere, LinkView::SignedOut)
+            };
+            assert_eq!((bench.take(), bench.link.view()), (vec![Output::Event(event)], view));
+        }
+    }
 }
 
 #[test]
@@ -283,7 +390,7 @@ fn pings_go_every_15_s_and_every_4_s_in_a_call_and_two_unanswered_open_the_link_
         bench.tick();
         assert_eq!(bench.now, Time::START + Duration::from_secs(second));
         assert_eq!(bench.take(), [ping()]);
-        bench.receive(ServerMessage::Pong);
+        bench.receive(ServerMessage::Pong { waited: false });
     }
     for ms in [45_000, 47_500] {
         bench.tick();
@@ -323,6 +430,29 @@ fn what_an_older_link_says_is_stale() {
 }
 
 #[test]
+fn what_a_lost_link_had_brought_counts_until_the_next_login_tells_what_was_seen() {
+    let mut bench = Bench::signed_in();
+    let old = Serial(1);
+    let numbered = |seq| LinkInput::Received { seq: Some(seq), message: Some(ServerMessage::Pong { waited: false }) };
+    bench.link.open_again(bench.now, &mut bench.out);
+    let say = |bench: &mut Bench, input| bench.link.handle(bench.now, old, input, &mut bench.out);
+    assert!(matches!(say(&mut bench, numbered(3)), LinkNews::Late(ServerMessage::Pong { .. })));
+    assert!(matches!(say(&mut bench, numbered(3)), LinkNews::Stale), "once");
+    let unnumbered = LinkInput::Received { seq: None, message: Some(ServerMessage::Pong { waited: false }) };
+    assert!(matches!(say(&mut bench, unnumbered), LinkNews::Stale));
+    bench.input(LinkInput::Opened);
+    assert!(matches!(say(&mut bench, numbered(4)), LinkNews::Late(_)));
+    bench.take();
+    bench.receive(hello(vec![1]));
+    assert!(matches!(&bench.take()[..], [Output::Login { resume: Some(resume), .. }] if resume.seq == 4));
+    assert!(matches!(say(&mut bench, numbered(5)), LinkNews::Stale), "the server sends it again");
+    // A connection that was not signed in brought nothing that counts.
+    let mut bench = Bench::new();
+    bench.link.open_again(bench.now, &mut bench.out);
+    assert!(matches!(say(&mut bench, numbered(1)), LinkNews::Stale));
+}
+
+#[test]
 fn ice_servers_are_asked_for_again_at_half_of_their_life() {
     let mut bench = Bench::new();
     bench.input(LinkInput::Opened);
@@ -334,7 +464,7 @@ fn ice_servers_are_asked_for_again_at_half_of_their_life() {
         if bench.take().contains(&Output::Send(ClientMessage::IceServers)) {
             return bench.now.since_start();
         }
-        bench.receive(ServerMessage::Pong);
+        bench.receive(ServerMessage::Pong { waited: false });
     };
     assert_eq!(asked(&mut bench), Duration::from_secs(450));
     let list = ahoy_protocol::message::IceServerList { ice_servers: Vec::new(), ttl_s: 200 };

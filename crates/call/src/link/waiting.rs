@@ -19,6 +19,10 @@ pub(crate) struct Waiting(VecDeque<Output>);
 impl Waiting {
     /// Adds one. Returns whether it was taken: a full queue drops the newest.
     pub(crate) fn push(&mut self, output: Output) -> bool {
+        self.add(output, MAX)
+    }
+
+    fn add(&mut self, output: Output, max: usize) -> bool {
         match &output {
             // Said anew, or needless, after each sign-in.
             Output::Send(ClientMessage::Contacts(_) | ClientMessage::IceServers | ClientMessage::Ping) => return true,
@@ -40,7 +44,7 @@ impl Waiting {
             | Output::Media { .. }
             | Output::Event(_) => {}
         }
-        if self.0.len() >= MAX {
+        if self.0.len() >= max {
             return false;
         }
         self.0.push_back(output);
@@ -51,11 +55,11 @@ impl Waiting {
         self.0.clear();
     }
 
-    /// All that waits, after what an earlier connection may have lost.
+    /// All that waits, after what an earlier connection may have lost. Both are bounded where they are kept.
     pub(crate) fn take_after(&mut self, lost: Vec<Output>) -> VecDeque<Output> {
         let mut all = Self::default();
         for output in lost.into_iter().chain(self.0.drain(..)) {
-            all.push(output);
+            all.add(output, usize::MAX);
         }
         all.0
     }
@@ -64,7 +68,7 @@ impl Waiting {
     /// are over. The rest is said anew by whoever still believes in it.
     pub(crate) fn take_closes(&mut self, lost: Vec<Output>) -> VecDeque<Output> {
         let all = lost.into_iter().chain(self.0.drain(..));
-        all.filter(|output| close_in(output).is_some()).take(MAX).collect()
+        all.filter(|output| close_in(output).is_some()).collect()
     }
 }
 
@@ -75,7 +79,8 @@ fn signal_in(output: &Output) -> Option<&Signal> {
     }
 }
 
-fn close_in(output: &Output) -> Option<&Close> {
+/// The end of a call, if this is one.
+pub(super) fn close_in(output: &Output) -> Option<&Close> {
     match signal_in(output) {
         Some(Signal::Close(close)) => Some(close),
         _ => None,
@@ -176,6 +181,16 @@ mod tests {
     fn in_a_new_session_only_ends_are_said_again() {
         let mut all = waiting(&[accepted(2), close(2)]);
         assert_eq!(all.take_closes(vec![offer(1), close(1), accepted(3)]), [close(1), close(2)]);
+    }
+
+    #[test]
+    fn nothing_of_two_hundred_messages_is_dropped_on_the_way_out() {
+        let lost: Vec<Output> = (0..200).map(accepted).collect();
+        let mut all = waiting(&[accepted(200)]);
+        assert_eq!(all.take_after(lost.clone()), (0..=200).map(accepted).collect::<Vec<_>>());
+        let mut all = waiting(&[close(200)]);
+        let lost: Vec<Output> = (0..200).map(close).collect();
+        assert_eq!(all.take_closes(lost), (0..=200).map(close).collect::<Vec<_>>());
     }
 
     #[test]

@@ -105,7 +105,7 @@ impl World {
         let session = self.server.conns[conn.0].session.clone();
         match (message, session) {
             (ClientMessage::Login(login), _) => self.sign_in(conn, &login),
-            (ClientMessage::Ping, Some(session)) => self.tell(&session, ServerMessage::Pong),
+            (ClientMessage::Ping, Some(session)) => self.tell(&session, ServerMessage::Pong { waited: false }),
             (ClientMessage::Relay(relay), Some(from)) => self.relay(from, relay),
             (ClientMessage::Contacts(_) | ClientMessage::IceServers, _)
             | (ClientMessage::Ping | ClientMessage::Relay(_), None) => {}
@@ -212,6 +212,7 @@ impl World {
             let age_ms = u64::try_from(self.now.since(at).as_millis()).unwrap();
             let message = match message {
                 ServerMessage::Signal(received) => ServerMessage::Signal(Received { age_ms, ..received }),
+                ServerMessage::Pong { .. } => ServerMessage::Pong { waited: true },
                 other => other,
             };
             self.send_to(conn, Some(seq), message);

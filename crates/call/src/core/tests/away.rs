@@ -7,7 +7,7 @@ use ahoy_protocol::message::{ClientMessage, MissedCall, MissedCalls, Received, S
 use ahoy_protocol::signal::{CloseReason, ProgressState, Signal};
 
 use super::bench::{Bench, CONNECTED, close, device, id, name, opening, progress};
-use crate::{Command, EndReason, Event, Input, LinkInput, Output, PeerInput, Side, Via};
+use crate::{Command, EndReason, Event, Input, LinkInput, Output, PeerInput, Serial, Side, Via};
 
 /// What leaves through the server of a call: the words of the contract, candidates left out.
 fn said(bench: &Bench) -> Vec<String> {
@@ -117,7 +117,9 @@ fn what_waited_does_not_ring_before_all_of_it_was_read() {
     bench.receive(waited("carol", opening("carol", id(2))));
     assert_eq!(bench.out, [], "nothing rings yet");
     bench.receive(waited("bob", close(id(1), CloseReason::Cancelled)));
-    bench.receive(ServerMessage::Pong);
+    bench.receive(ServerMessage::Pong { waited: true });
+    assert_eq!(bench.out, [], "that one waited too");
+    bench.receive(ServerMessage::Pong { waited: false });
     let events = bench.events();
     assert!(events.contains(&&Event::Missed { call: id(1), from: name("bob"), video: true }), "{events:?}");
     assert!(matches!(events.last(), Some(Event::Incoming { call, .. }) if *call == id(2)), "{events:?}");
@@ -131,6 +133,68 @@ fn what_waited_rings_in_the_end_even_if_the_server_says_nothing_more() {
     assert_eq!(bench.call(), None);
     bench.pass(3);
     assert_eq!(bench.call(), Some(id(1)));
+}
+
+/// Signed in, then woken from sleep, with the serial of the connection that this ended.
+fn woken() -> (Bench, Serial) {
+    let mut bench = Bench::new();
+    bench.input(Input::Woke);
+    let Output::DropLink { serial } = bench.out[0] else { panic!("no link is let go in {:?}", bench.out) };
+    bench.out.clear();
+    (bench, serial)
+}
+
+fn brought_before(bench: &mut Bench, serial: Serial, seq: u64, signal: Signal) {
+    let devices = matches!(signal, Signal::Offer(_)).then_some(1);
+    let received = Received { from: device("bob", 1), devices, age_ms: 0, signal };
+    let input = LinkInput::Received { seq: Some(seq), message: Some(ServerMessage::Signal(received)) };
+    bench.input(Input::Link { serial, input });
+}
+
+#[test]
+fn what_the_connection_had_brought_before_it_was_let_go_is_heeded() {
+    let mut bench = Bench::in_call(id(1));
+    bench.input(Input::Woke);
+    let Output::DropLink { serial } = bench.out[0] else { panic!("no link is let go in {:?}", bench.out) };
+    brought_before(&mut bench, serial, 1_000, close(id(1), CloseReason::Hangup));
+    assert_eq!(bench.ended(), Some(&EndReason::HungUp(Side::Remote)));
+}
+
+#[test]
+fn a_call_that_the_connection_had_brought_before_rings_once_all_that_waited_was_read() {
+    let (mut bench, serial) = woken();
+    brought_before(&mut bench, serial, 1_000, opening("bob", id(1)));
+    brought_before(&mut bench, serial, 1_000, opening("bob", id(2)));
+    bench.pass(3);
+    assert_eq!(bench.call(), None);
+    bench.sign_in_opened(true);
+    assert_eq!(bench.call(), None);
+    bench.receive(ServerMessage::Pong { waited: false });
+    assert_eq!(bench.call(), Some(id(1)));
+}
+
+#[test]
+fn a_call_that_the_connection_had_brought_before_a_session_that_is_over_is_missed() {
+    let (mut bench, serial) = woken();
+    brought_before(&mut bench, serial, 1_000, opening("bob", id(1)));
+    bench.sign_in_opened(false);
+    let missed = Event::Missed { call: id(1), from: name("bob"), video: true };
+    assert!(bench.events().contains(&&missed), "{:?}", bench.out);
+    assert_eq!(bench.call(), None);
+    bench.offered("bob", id(1), 1);
+    assert_eq!(bench.call(), Some(id(1)), "he calls still");
+}
+
+#[test]
+fn what_is_held_does_not_ring_for_who_signs_out() {
+    let mut bench = Bench::new();
+    bench.sign_in_again(true);
+    bench.receive(waited("bob", opening("bob", id(1))));
+    bench.command(Command::SignOut);
+    let missed = Event::Missed { call: id(1), from: name("bob"), video: true };
+    assert!(bench.events().contains(&&missed), "{:?}", bench.out);
+    bench.input(Input::Tick);
+    assert_eq!((bench.core.poll_timeout(), bench.call()), (None, None));
 }
 
 #[test]

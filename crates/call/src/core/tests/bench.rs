@@ -127,6 +127,11 @@ impl Bench {
             self.now = self.core.poll_timeout().unwrap();
             self.input(Input::Tick);
         }
+        self.sign_in_opened(resumed);
+    }
+
+    /// Signs in through the link that is being opened.
+    pub(super) fn sign_in_opened(&mut self, resumed: bool) {
         self.link(LinkInput::Opened);
         self.greeted();
         self.welcomed(resumed);
@@ -265,7 +270,7 @@ impl Bench {
             let pinged = self.out.contains(&Output::Send(ClientMessage::Ping));
             out.append(&mut self.out);
             if pinged {
-                self.receive(ServerMessage::Pong);
+                self.receive(ServerMessage::Pong { waited: false });
             }
         }
         self.now = end;
