@@ -30,33 +30,17 @@ fn a_call_goes_through_the_servers_own_relay() {
     server.stop();
 }
 
-/// F17 of `docs/reliability.md`.
-#[test]
-fn f17_a_call_outlives_the_credentials_it_began_with() {
-    let _turn = take_turn();
-    let server = Server::start_with(&["--turn-ttl", "20"]);
-    let (mut calling, mut answering) = relayed_call(&server, "call bob --seconds 60");
-    let connected = calling.wait_for("connected").t_ns();
-    calling.ends_within(4 * DEADLINE, 0);
-    answering.ends_with(0);
-    for side in [&calling, &answering] {
-        let shown: Vec<u64> = side.all("frame_shown").iter().map(|frame| frame.t_ns()).collect();
-        let last = shown.last().copied().expect("pictures are shown");
-        assert!(last > connected + 55_000_000_000, "pictures came for {} ns", last - connected);
-        let gap = shown.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
-        assert!(gap < 1_000_000_000, "no picture for {gap} ns");
-    }
-}
-
 #[test]
 fn a_relay_that_takes_no_stranger_carries_no_call() {
     let _turn = take_turn();
     let relay = Server::start();
     let turn = json!({"urls": format!("turn:{}", relay.turn()), "username": "9999999999:alice", "credential": "guess"});
     let server = Server::start_with(&["--no-turn", "--ice-server", &turn.to_string()]);
-    let (mut calling, _answering) = relayed_call(&server, "call bob --seconds 3");
-    calling.fails_saying(&["path", "relay"]);
-    assert!(calling.all("connected").is_empty());
+    let (mut calling, mut answering) = relayed_call(&server, "call bob --seconds 3");
+    // Who gives up first knows why, and tells the other only that it did.
+    let said = [&mut calling, &mut answering].map(|side| side.ends_within(2 * DEADLINE, 4));
+    assert!(said.iter().any(|words| words.contains("refused the login")), "{said:?}");
+    assert!(calling.all("connected").is_empty() && answering.all("connected").is_empty());
 }
 
 #[test]

@@ -119,7 +119,7 @@ impl Bucket {
         self.tokens -= f64::from(cost);
     }
 
-    fn is_full(&mut self, now: Instant) -> bool {
+    pub(crate) fn is_full(&mut self, now: Instant) -> bool {
         self.wait(self.rate.burst, now).is_zero()
     }
 }

@@ -23,16 +23,16 @@ const SOON: Duration = Duration::from_secs(5);
 fn a_call_goes_through_a_relay_that_is_reached_over_tcp_and_tls() {
     let authority = Authority::new();
     let Some(coturn) = Coturn::start("127.0.0.1", &authority) else { return };
-    let server = Server::start();
+    let server = Server::start_with(&["--no-turn"]);
     let [tcp, tls] = [coturn.tcp(), coturn.tls()];
-    // Each way at either end, and both ways in one call.
-    for (calls, answers) in [(&tcp, &tls), (&tls, &tcp)] {
-        let [alice, bob] = [("alice", calls), ("bob", answers)].map(|(name, url)| {
+    // Each way at either end, and both ways in one call. Names of their own, as each client has a new key.
+    for (caller, calls, callee, answers) in [("alice", &tcp, "bob", &tls), ("anna", &tls, "bella", &tcp)] {
+        let [caller, answerer] = [(caller, calls), (callee, answers)].map(|(name, url)| {
             let cli = Cli::new(&server, name).with("--ice-server", url).with_environment(authority.trusted());
             cli.with_media().and(&["--relay-only"])
         });
-        let mut answering = bob.start_signed_in("answer");
-        let mut calling = alice.start("call bob --seconds 3");
+        let mut answering = answerer.start_signed_in("answer");
+        let mut calling = caller.start(&format!("call {callee} --seconds 3"));
         for side in [&calling, &answering] {
             assert_eq!(side.wait_for("connected").text("path"), "relay");
         }
@@ -49,7 +49,7 @@ fn a_call_goes_through_a_relay_that_is_reached_over_tcp_and_tls() {
 #[test]
 fn a_server_that_does_not_prove_its_name_hears_no_turn_and_the_user_is_told() {
     let authority = Authority::new();
-    let server = Server::start();
+    let server = Server::start_with(&["--no-turn"]);
     let leaves =
         [authority.leaf("elsewhere.example.org"), authority.expired_leaf("127.0.0.1"), Leaf::self_signed("127.0.0.1")];
     let mut alice = Cli::new(&server, "alice").with_environment(authority.trusted()).and(&["--relay-only"]);

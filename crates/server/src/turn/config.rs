@@ -72,7 +72,7 @@ pub struct TurnLimits {
     pub permissions: usize,
     /// Channels of one allocation.
     pub channels: usize,
-    /// Bytes a second of one allocation, each way; as many at once.
+    /// Bytes a second of a user over all allocations, each way; as many at once. A datagram counts 64 beside its payload.
     pub user_bytes_per_s: u32,
     /// The same for a guest.
     pub guest_bytes_per_s: u32,

@@ -1,6 +1,6 @@
 //! TURN over a stream (RFC 8656 §12.5, RFC 8489 §6.2.2): messages one after the other, ChannelData padded to four bytes.
 
-/// No message from a client is longer; what media needs is a third of it.
+/// No message of a stream is longer, either way; what media needs is a third of it.
 pub(crate) const FRAME_MAX: usize = 4_096;
 /// Of a STUN message (RFC 8489 §5).
 pub(crate) const HEADER: usize = 20;

@@ -35,6 +35,8 @@ pub(crate) enum Dropped {
     Permission,
     Peer,
     Rate,
+    /// Too long for a message of a stream.
+    Size,
     Queue,
     Socket,
 }
@@ -59,10 +61,11 @@ impl Refused {
 }
 
 impl Dropped {
-    const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 6] = [
         (Self::Permission, "permission"),
         (Self::Peer, "peer"),
         (Self::Rate, "rate"),
+        (Self::Size, "size"),
         (Self::Queue, "queue"),
         (Self::Socket, "socket"),
     ];

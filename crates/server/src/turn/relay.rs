@@ -9,6 +9,7 @@ mod peers;
 mod requests;
 #[cfg(test)]
 mod tests;
+mod users;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -19,8 +20,10 @@ use std::time::Instant;
 use self::allocation::Allocation;
 use self::flood::Floods;
 use self::nonce::Nonces;
+use self::users::Users;
 use super::config::{TurnConfig, TurnLimits};
 use super::credentials::Secret;
+use super::frames::FRAME_MAX;
 use super::message::{Attributes, Head, attributes, method, parse};
 use super::metrics::{Dropped, Refused, TurnMetrics, Way};
 use crate::limits::Network;
@@ -121,7 +124,7 @@ pub(crate) struct Relay {
     clients: HashMap<Client, RelayId>,
     /// By the address that is told.
     relayed: HashMap<SocketAddr, RelayId>,
-    users: HashMap<Arc<str>, usize>,
+    users: Users,
     networks: HashMap<Network, usize>,
     next: u64,
 }
@@ -143,7 +146,7 @@ impl Relay {
             allocations: HashMap::new(),
             clients: HashMap::new(),
             relayed: HashMap::new(),
-            users: HashMap::new(),
+            users: Users::default(),
             networks: HashMap::new(),
             next: 0,
         }
@@ -172,7 +175,7 @@ impl Relay {
         peer: SocketAddr,
         payload: &'a [u8],
     ) -> Action<'a> {
-        let Some(allocation) = self.allocations.get_mut(&relay).filter(|found| now.instant < found.expires) else {
+        let Some(allocation) = self.allocations.get(&relay).filter(|found| now.instant < found.expires) else {
             return Action::Nothing;
         };
         if allocation.permission(peer.ip(), now.instant).is_none() {
@@ -180,12 +183,6 @@ impl Relay {
             return Action::Nothing;
         }
         let Ok(length) = u16::try_from(payload.len()) else { return Action::Nothing };
-        if !allocation.to_client.wait(length.into(), now.instant).is_zero() {
-            self.metrics.lose(Dropped::Rate);
-            return Action::Nothing;
-        }
-        allocation.to_client.spend(length.into());
-        self.metrics.relay(Way::ToClient, payload.len());
         let is_stream = matches!(allocation.client.transport, Transport::Stream(_));
         let (head, align) = match allocation.number_of(peer, now.instant) {
             Some(number) => (Head::channel(number, length), if is_stream { 4 } else { 1 }),
@@ -195,6 +192,16 @@ impl Relay {
                 (Head::indication(peer, length, self.next.into()), 4)
             }
         };
+        // Peers choose the length; a client may take what is longer for the end of the stream.
+        if is_stream && (head.as_bytes().len() + payload.len()).next_multiple_of(align) > FRAME_MAX {
+            self.metrics.lose(Dropped::Size);
+            return Action::Nothing;
+        }
+        if !self.users.may_carry(&allocation.name, Way::ToClient, payload.len(), now.instant) {
+            self.metrics.lose(Dropped::Rate);
+            return Action::Nothing;
+        }
+        self.metrics.relay(Way::ToClient, payload.len());
         Action::ToClient { client: allocation.client, head, payload, align }
     }
 
@@ -218,6 +225,7 @@ impl Relay {
         for relay in expired {
             self.end(relay, ports);
         }
+        self.users.sweep(now);
     }
 
     fn stun<'a>(&mut self, now: Now, client: Client, bytes: &'a [u8], ports: &mut dyn Ports) -> Action<'a> {
@@ -265,7 +273,7 @@ impl Relay {
 
     fn pass_on<'a>(&mut self, now: Now, relay: RelayId, peer: SocketAddr, payload: &'a [u8]) -> Action<'a> {
         let is_public = self.may_reach(peer.ip());
-        let Some(allocation) = self.allocations.get_mut(&relay).filter(|found| now.instant < found.expires) else {
+        let Some(allocation) = self.allocations.get(&relay).filter(|found| now.instant < found.expires) else {
             return Action::Nothing;
         };
         let Some(permission) = allocation.permission(peer.ip(), now.instant) else {
@@ -278,12 +286,10 @@ impl Relay {
             self.metrics.lose(Dropped::Peer);
             return Action::Nothing;
         }
-        let cost = payload.len() as u32;
-        if !allocation.to_peer.wait(cost, now.instant).is_zero() {
+        if !self.users.may_carry(&allocation.name, Way::ToPeer, payload.len(), now.instant) {
             self.metrics.lose(Dropped::Rate);
             return Action::Nothing;
         }
-        allocation.to_peer.spend(cost);
         let from = allocation.relayed;
         self.metrics.relay(Way::ToPeer, payload.len());
         match other {
@@ -301,7 +307,7 @@ impl Relay {
         let Some(allocation) = self.allocations.remove(&relay) else { return };
         self.clients.remove(&allocation.client);
         self.relayed.remove(&allocation.relayed);
-        give_back(&mut self.users, &allocation.name);
+        self.users.end(&allocation.name);
         give_back(&mut self.networks, &allocation.network);
         self.gauge(&allocation.client).fetch_sub(1, Relaxed);
         ports.close(relay);

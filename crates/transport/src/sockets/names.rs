@@ -14,6 +14,9 @@ const DEADLINE: Duration = Duration::from_secs(3);
 /// How long a name is not looked up again, in which a list of URLs of one server is gone through.
 const FRESH: Duration = Duration::from_secs(30);
 
+/// The same for a name that was not found: the name service may answer again any time.
+const NOT_FOUND: Duration = Duration::from_secs(3);
+
 /// More names than this are not remembered.
 const NAMES: usize = 64;
 
@@ -55,7 +58,8 @@ impl Names {
             return with_port(vec![address]);
         }
         let known = self.lock().get(name).cloned();
-        if let Some(fresh) = known.as_ref().filter(|known| known.at.elapsed() < FRESH) {
+        let is_fresh = |known: &&Known| known.at.elapsed() < if known.addresses.is_empty() { NOT_FOUND } else { FRESH };
+        if let Some(fresh) = known.as_ref().filter(is_fresh) {
             return with_port(fresh.addresses.clone());
         }
         let found = tokio::time::timeout(DEADLINE, look_up(format!("{name}:{port}"))).await;
@@ -130,6 +134,22 @@ mod tests {
         };
         names.known.lock().unwrap().get_mut("other.example.org").unwrap().at -= FRESH;
         assert_eq!(names.resolve("other.example.org:6", gone).await.unwrap(), [at("192.0.2.1:6")]);
+        assert_eq!(asked.load(Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_was_not_found_is_looked_up_again_after_3_s_and_one_that_was_after_30() {
+        let (names, asked) = (Names::default(), AtomicUsize::new(0));
+        let look_up = |_: String| {
+            let is_first = asked.fetch_add(1, Relaxed) == 0;
+            async move { Ok(if is_first { vec![] } else { vec![at("192.0.2.1:9")] }) }
+        };
+        let age = |by| names.known.lock().unwrap().get_mut("turn.example.org").unwrap().at -= by;
+        assert!(names.resolve("turn.example.org:1", look_up).await.is_err());
+        age(NOT_FOUND);
+        assert_eq!(names.resolve("turn.example.org:1", look_up).await.unwrap(), [at("192.0.2.1:1")]);
+        age(FRESH / 2);
+        assert!(names.resolve("turn.example.org:2", look_up).await.is_ok());
         assert_eq!(asked.load(Relaxed), 2);
     }
 }

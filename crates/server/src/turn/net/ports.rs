@@ -1,6 +1,7 @@
 //! The sockets of relays.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::rc::Rc;
@@ -120,8 +121,10 @@ impl Ports for SocketPorts {
     }
 
     fn is_own(&self, address: IpAddr) -> bool {
-        // The system alone knows all of them, and only lets its own be bound.
-        self.external.contains(&address) || std::net::UdpSocket::bind((address, 0)).is_ok()
+        // The system alone knows all of them, and only lets its own be bound. Whatever else keeps it from binding, such as too
+        // many open files, says nothing about the address: then nobody is let there.
+        let bound = std::net::UdpSocket::bind((address, 0));
+        self.external.contains(&address) || !bound.is_err_and(|error| error.kind() == ErrorKind::AddrNotAvailable)
     }
 }
 
@@ -132,4 +135,27 @@ fn source_to(address: SocketAddr) -> Option<IpAddr> {
     let socket = std::net::UdpSocket::bind((unspecified, 0)).ok()?;
     socket.connect(address).ok()?;
     Some(socket.local_addr().ok()?.ip()).filter(|source| !source.is_unspecified())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::turn::credentials::Secret;
+
+    #[test]
+    fn an_address_is_another_machines_only_if_the_system_says_so() {
+        let secret = Secret::new("the secret of the tests").unwrap();
+        let mut config = TurnConfig::new(Vec::new(), secret);
+        config.external = vec!["198.51.100.1".parse().unwrap()];
+        let ports = SocketPorts::new(&config, Vec::new());
+        for (address, is_own) in [
+            ("127.0.0.1", true),
+            ("198.51.100.1", true),
+            ("203.0.113.77", false),
+            // Without its interface the system binds no such address, whoever has it (EINVAL).
+            ("fe80::1", true),
+        ] {
+            assert_eq!(ports.is_own(address.parse().unwrap()), is_own, "{address}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use stun_types::message::TransactionId;
 
 use super::Client;
-use crate::limits::{Bucket, Network, Rate};
+use crate::limits::Network;
 
 /// RFC 8656 §9.
 pub(crate) const PERMISSION: Duration = Duration::from_secs(300);
@@ -28,8 +28,6 @@ pub(crate) struct Allocation {
     pub(crate) expires: Instant,
     /// The request that made it and its answer, which may have been lost.
     pub(crate) made_by: (TransactionId, Vec<u8>),
-    pub(crate) to_peer: Bucket,
-    pub(crate) to_client: Bucket,
     permissions: HashMap<IpAddr, Permission>,
     channels: HashMap<u16, Channel>,
     numbers: HashMap<SocketAddr, u16>,
@@ -65,10 +63,8 @@ impl Allocation {
         name: Arc<str>,
         relayed: SocketAddr,
         made_by: (TransactionId, Vec<u8>),
-        bytes_per_s: u32,
         (now, lifetime): (Instant, Duration),
     ) -> Self {
-        let rate = Rate { per_s: bytes_per_s, burst: bytes_per_s };
         Self {
             client,
             name,
@@ -76,8 +72,6 @@ impl Allocation {
             relayed,
             expires: now + lifetime,
             made_by,
-            to_peer: Bucket::new(rate, now),
-            to_client: Bucket::new(rate, now),
             permissions: HashMap::new(),
             channels: HashMap::new(),
             numbers: HashMap::new(),

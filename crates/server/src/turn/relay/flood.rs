@@ -35,12 +35,6 @@ impl Floods {
         Self { per_s, burst, spent: HashMap::new(), others: Spent::default(), swept: None }
     }
 
-    /// Whether there is any allowance left, without using it.
-    pub(crate) fn is_calm(&mut self, network: Network, now: Instant) -> bool {
-        let (per_s, burst) = (self.per_s, self.burst);
-        self.spent.get_mut(&network).is_none_or(|spent| spent.left(now, per_s) + 1.0 <= burst)
-    }
-
     /// Uses one up; `false` when there was none.
     pub(crate) fn take(&mut self, network: Network, now: Instant) -> bool {
         self.sweep(now);
@@ -96,10 +90,8 @@ mod tests {
         let now = tokio::time::Instant::now().into_std();
         let mut floods = Floods::new(20.0, 100.0);
         assert_eq!((0..200).filter(|_| floods.take(network(1), now)).count(), 100);
-        assert!(!floods.is_calm(network(1), now));
-        assert!(floods.is_calm(network(2), now) && floods.take(network(2), now));
+        assert!(floods.take(network(2), now));
         let later = now + Duration::from_secs(2);
-        assert!(floods.is_calm(network(1), later));
         assert_eq!((0..200).filter(|_| floods.take(network(1), later)).count(), 40);
     }
 

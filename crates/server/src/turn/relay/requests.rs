@@ -7,7 +7,7 @@ use std::time::Duration;
 use stun_types::message::{IntegrityKey, Message};
 
 use super::allocation::{Allocation, NotGiven};
-use super::{Client, Family, NoPort, Now, Ports, Relay, RelayId};
+use super::{Client, Family, NoPort, Now, Ports, Relay, RelayId, Transport};
 use crate::turn::credentials::{Account, account};
 use crate::turn::message::{Answer, Attributes, attribute, method};
 use crate::turn::metrics::Refused;
@@ -24,6 +24,22 @@ type No = (u16, Refused);
 const BAD_REQUEST: No = (400, Refused::Malformed);
 /// There is none, or one already (RFC 8656 §7.2, §8.2).
 const MISMATCH: No = (437, Refused::Malformed);
+
+/// Why a request is not taken for genuine, and who learns of it.
+struct Denied {
+    no: No,
+    to: Asking,
+}
+
+/// What is known of who asks.
+enum Asking {
+    /// Nothing; so few are answered, as their address may be another's.
+    Stranger,
+    /// Their address had too many wrong passwords lately; not answered.
+    Guesser,
+    /// They have a password; always answered.
+    Known,
+}
 
 impl Relay {
     /// Answers a request. `None`: there is none to give.
@@ -47,13 +63,18 @@ impl Relay {
         }
         let account = match self.authenticate(now, client, request, asked) {
             Ok(account) => account,
-            Err((code, why)) => {
+            Err(Denied { no: (code, why), to }) => {
                 self.metrics.refuse(why);
                 let nonce = matches!(code, 401 | 438).then(|| self.nonces.make(now.unix, client.address));
-                return self.unproven(now, client, || match nonce {
+                let answer = || match nonce {
                     Some(nonce) => Answer::error(request, code).with_challenge(&nonce).unsigned(),
                     None => Answer::error(request, code).unsigned(),
-                });
+                };
+                return match to {
+                    Asking::Stranger => self.unproven(now, client, answer),
+                    Asking::Guesser => None,
+                    Asking::Known => Some(answer()),
+                };
             }
         };
         if !asked.unknown.is_empty() {
@@ -80,48 +101,53 @@ impl Relay {
         }
     }
 
-    /// An answer to somebody who proved nothing, as far as that address gets any.
+    /// An answer to somebody who proved nothing, as far as that address gets any. A connection proves its address, and the
+    /// answers to it are bounded by what it reads.
     fn unproven(&mut self, now: Now, client: Client, answer: impl FnOnce() -> Vec<u8>) -> Option<Vec<u8>> {
-        if self.unproven.take(client.address.ip().into(), now.instant) {
+        let is_stream = matches!(client.transport, Transport::Stream(_));
+        if is_stream || self.unproven.take(client.address.ip().into(), now.instant) {
             return Some(answer());
         }
         self.metrics.refuse(Refused::Rate);
         None
     }
 
-    /// Whose request it is. Beyond the request itself it is checked whether an allocation is asked for by its owner.
+    /// Whose request it is. Beyond the request itself it is checked whether an allocation is asked for by its owner. The
+    /// signature is looked at before any limit: what strangers do in the name of an address, which over UDP they need not
+    /// have, must not shut out those who have a password. It costs less than the answer would.
     fn authenticate(
         &mut self,
         now: Now,
         client: Client,
         request: &Message<'_>,
         asked: &Attributes<'_>,
-    ) -> Result<Account, No> {
+    ) -> Result<Account, Denied> {
         if !asked.integrity {
             // The way every client begins, so nothing is counted as wrong but what is repeated without end.
-            return Err((401, Refused::Auth));
+            return Err(Denied { no: (401, Refused::Auth), to: Asking::Stranger });
         }
         let (Some(username), Some(nonce), true) = (asked.username, asked.nonce, asked.realm) else {
-            return Err(BAD_REQUEST);
+            return Err(Denied { no: BAD_REQUEST, to: Asking::Stranger });
         };
-        let network = client.address.ip().into();
-        if !self.forged.is_calm(network, now.instant) {
-            return Err((401, Refused::Rate));
-        }
-        if !self.nonces.is_fresh(nonce, now.unix, client.address) {
-            return Err((438, Refused::Auth));
-        }
         let account = account(&self.secret, username);
         let account = account.filter(|account| request.validate_integrity_with_key(&account.key).is_ok());
         let Some(account) = account else {
-            self.forged.take(network, now.instant);
-            return Err((401, Refused::Auth));
+            // With a nonce that is stale besides, too (RFC 8489 §9.2.4).
+            return Err(if self.forged.take(client.address.ip().into(), now.instant) {
+                Denied { no: (401, Refused::Auth), to: Asking::Stranger }
+            } else {
+                Denied { no: (401, Refused::Rate), to: Asking::Guesser }
+            });
         };
+        let denied = |no| Err(Denied { no, to: Asking::Known });
+        if !self.nonces.is_fresh(nonce, now.unix, client.address) {
+            return denied((438, Refused::Auth));
+        }
         match self.living(now, client).ok() {
             // What was begun in time goes on: a call may be longer than its credentials hold.
             Some(allocation) if allocation.name == account.name => Ok(account),
-            Some(_) => Err((441, Refused::Auth)),
-            None if account.expiry <= now.unix => Err((401, Refused::Expired)),
+            Some(_) => denied((441, Refused::Auth)),
+            None if account.expiry <= now.unix => denied((401, Refused::Expired)),
             None => Ok(account),
         }
     }
@@ -175,8 +201,8 @@ impl Relay {
         let bytes_per_s = if is_guest { self.limits.guest_bytes_per_s } else { self.limits.user_bytes_per_s };
         let made_by = (request.transaction_id(), answer.clone());
         let time = (now.instant, Duration::from_secs(lifetime_s.into()));
-        let allocation = Allocation::new(client, account.name.clone(), relayed, made_by, bytes_per_s, time);
-        *self.users.entry(account.name.clone()).or_default() += 1;
+        let allocation = Allocation::new(client, account.name.clone(), relayed, made_by, time);
+        self.users.begin(&account.name, bytes_per_s, now.instant);
         *self.networks.entry(allocation.network).or_default() += 1;
         self.allocations.insert(relay, allocation);
         self.clients.insert(client, relay);
@@ -190,7 +216,7 @@ impl Relay {
     fn check_quota(&self, client: Client, account: &Account, is_guest: bool) -> Result<(), No> {
         let limits = &self.limits;
         let user_max = if is_guest { limits.guest_allocations } else { limits.user_allocations };
-        let users = self.users.get(&account.name).copied().unwrap_or(0);
+        let users = self.users.allocations(&account.name);
         let networks = self.networks.get(&client.address.ip().into()).copied().unwrap_or(0);
         if users >= user_max || networks >= limits.address_allocations {
             return Err((486, Refused::Quota));

@@ -14,6 +14,7 @@ mod limits;
 mod rules;
 mod vectors;
 
+const SECOND: Duration = Duration::from_secs(1);
 const UNIX: u64 = 1_800_000_000;
 /// Where every relay of the tests is.
 const OWN: &str = "9.9.9.9";

@@ -3,7 +3,8 @@
 //!
 //! * An Allocate that nobody answers. The client waits for the answer to another request than the one that timed out, so
 //!   gathering would never end. Instead it is told that the server cannot be reached.
-//! * A CreatePermission for an address that the server forbids, which is made anew with every check of that address.
+//! * A CreatePermission for an address and port that this server forbids, which is made anew with every check of that
+//!   address. What one server forbids another may allow, and on another port there may be a relay that it does allow.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -16,7 +17,8 @@ const ALLOCATE: Duration = Duration::from_secs(5);
 /// How long a permission that was forbidden is not asked for again.
 const FORBIDDEN: Duration = Duration::from_secs(30);
 
-/// Of how many requests and servers something is remembered; a connection asks a few servers for up to 64 addresses.
+/// Of how many requests, servers and refusals something is remembered; a connection asks a few servers for up to 64
+/// addresses.
 const REQUESTS: usize = 64;
 const ADDRESSES: usize = 256;
 
@@ -59,8 +61,8 @@ pub(crate) enum Answer {
 #[derive(Debug, Default)]
 pub(crate) struct Asked {
     allocates: VecDeque<Allocate>,
-    permissions: VecDeque<(Id, Vec<IpAddr>)>,
-    forbidden: VecDeque<(IpAddr, Instant)>,
+    permissions: VecDeque<Permission>,
+    forbidden: VecDeque<Forbidden>,
     answers: HashMap<(SocketAddr, Service), Answer>,
     bindings: VecDeque<(Id, SocketAddr)>,
 }
@@ -81,6 +83,22 @@ struct Allocate {
     is_authenticated: bool,
 }
 
+/// A CreatePermission that was sent.
+#[derive(Debug)]
+struct Permission {
+    id: Id,
+    to: SocketAddr,
+    peers: Vec<SocketAddr>,
+}
+
+/// What came of one.
+#[derive(Debug)]
+struct Forbidden {
+    by: SocketAddr,
+    peer: SocketAddr,
+    at: Instant,
+}
+
 impl Asked {
     /// The peer connection sends `datagram` to `to`.
     pub(crate) fn sending(&mut self, now: Instant, to: SocketAddr, datagram: &[u8]) -> Verdict {
@@ -94,13 +112,14 @@ impl Asked {
             }
             ALLOCATE_REQUEST => self.allocating(now, to, id, find(attributes, USERNAME).is_some()),
             CREATE_PERMISSION => {
-                let peers: Vec<IpAddr> = peers(attributes, &id).collect();
-                self.forbidden.retain(|(_, at)| now.saturating_duration_since(*at) < FORBIDDEN);
-                let is_forbidden = |peer| self.forbidden.iter().any(|(forbidden, _)| forbidden == peer);
+                let peers: Vec<SocketAddr> = peers(attributes, &id).collect();
+                self.forbidden.retain(|forbidden| now.saturating_duration_since(forbidden.at) < FORBIDDEN);
+                let is_forbidden =
+                    |peer: &SocketAddr| self.forbidden.iter().any(|found| found.by == to && found.peer == *peer);
                 if !peers.is_empty() && peers.iter().all(is_forbidden) {
                     return Verdict::Swallow;
                 }
-                remember(&mut self.permissions, (id, peers));
+                remember(&mut self.permissions, Permission { id, to, peers });
                 Verdict::Send
             }
             _ => Verdict::Send,
@@ -130,11 +149,11 @@ impl Asked {
                 }
             }
             NOT_PERMITTED => {
-                let found = self.permissions.iter().position(|(asked, _)| *asked == id)?;
-                let (_, peers) = self.permissions.remove(found)?;
+                let found = self.permissions.iter().position(|asked| asked.id == id)?;
+                let Permission { to, peers, .. } = self.permissions.remove(found)?;
                 if error_code(attributes) == Some(FORBIDDEN_CODE) {
                     for peer in peers {
-                        remember(&mut self.forbidden, (peer, now));
+                        remember_up_to(ADDRESSES, &mut self.forbidden, Forbidden { by: to, peer, at: now });
                     }
                 }
             }
@@ -180,7 +199,11 @@ impl Asked {
 
 /// Adds to a memory that forgets the oldest.
 fn remember<T>(memory: &mut VecDeque<T>, new: T) {
-    if memory.len() >= REQUESTS {
+    remember_up_to(REQUESTS, memory, new);
+}
+
+fn remember_up_to<T>(most: usize, memory: &mut VecDeque<T>, new: T) {
+    if memory.len() >= most {
         memory.pop_front();
     }
     memory.push_back(new);
@@ -214,16 +237,19 @@ fn error_code(all: &[u8]) -> Option<u16> {
     Some(u16::from(class & 7) * 100 + u16::from(*number))
 }
 
-/// RFC 8489 §14.2: the address is masked by the cookie, and an IPv6 one by the transaction too.
-fn peers<'a>(all: &'a [u8], id: &'a Id) -> impl Iterator<Item = IpAddr> + 'a {
+/// RFC 8489 §14.2: the port and the address are masked by the cookie, and an IPv6 address by the transaction too.
+fn peers<'a>(all: &'a [u8], id: &'a Id) -> impl Iterator<Item = SocketAddr> + 'a {
     attributes(all).filter(|(kind, _)| *kind == XOR_PEER_ADDRESS).filter_map(move |(_, value)| {
         let mask = COOKIE.iter().chain(id);
-        let bytes: Vec<u8> = value.get(4..)?.iter().zip(mask).map(|(byte, mask)| byte ^ mask).collect();
-        match value.get(1)? {
-            1 => Some(Ipv4Addr::from(<[u8; 4]>::try_from(bytes).ok()?).into()),
-            2 => Some(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?).into()),
-            _ => None,
-        }
+        let &[_, family, high, low, ref address @ ..] = value else { return None };
+        let port = u16::from_be_bytes([high ^ COOKIE[0], low ^ COOKIE[1]]);
+        let bytes: Vec<u8> = address.iter().zip(mask).map(|(byte, mask)| byte ^ mask).collect();
+        let address: IpAddr = match family {
+            1 => Ipv4Addr::from(<[u8; 4]>::try_from(bytes).ok()?).into(),
+            2 => Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?).into(),
+            _ => return None,
+        };
+        Some(SocketAddr::new(address, port))
     })
 }
 
@@ -251,8 +277,12 @@ mod tests {
     }
 
     fn permission(id: u8, peer: [u8; 4]) -> Vec<u8> {
+        permission_at(id, peer, 9)
+    }
+
+    fn permission_at(id: u8, peer: [u8; 4], port: u8) -> Vec<u8> {
         let masked: Vec<u8> = peer.iter().zip(COOKIE).map(|(byte, mask)| byte ^ mask).collect();
-        stun(CREATE_PERMISSION, id, &[(XOR_PEER_ADDRESS, &[&[0, 1, 9, 9], &masked[..]].concat())])
+        stun(CREATE_PERMISSION, id, &[(XOR_PEER_ADDRESS, &[&[0, 1, 9, port], &masked[..]].concat())])
     }
 
     fn error(kind: u16, id: u8, code: u16) -> Vec<u8> {
@@ -325,6 +355,29 @@ mod tests {
     }
 
     #[test]
+    fn what_one_server_forbids_of_one_port_is_asked_of_another_server_and_of_other_ports() {
+        let (mut asked, now) = (Asked::default(), Instant::now());
+        let (peer, other_server) = ([192, 0, 2, 9], SocketAddr::new(SERVER.ip(), SERVER.port() + 1));
+        asked.sending(now, SERVER, &permission_at(1, peer, 1));
+        asked.heard(now, &error(CREATE_PERMISSION, 1, 403));
+        for (server, port, verdict) in [
+            (SERVER, 1, Verdict::Swallow),
+            (SERVER, 2, Verdict::Send),
+            (other_server, 1, Verdict::Send),
+            (other_server, 2, Verdict::Send),
+        ] {
+            assert_eq!(asked.sending(now, server, &permission_at(250, peer, port)), verdict, "{server} {port}");
+        }
+        // As many as a few servers are asked for in a call, none of them asked twice.
+        for number in 0..200 {
+            asked.sending(now, SERVER, &permission(number, [192, 0, 2, number]));
+            asked.heard(now, &error(CREATE_PERMISSION, number, 403));
+        }
+        let mut again = |number| asked.sending(now, SERVER, &permission(9, [192, 0, 2, number]));
+        assert!((0..200).all(|number| again(number) == Verdict::Swallow));
+    }
+
+    #[test]
     fn whatever_comes_neither_panics_nor_fills_the_memory() {
         let (mut asked, now) = (Asked::default(), Instant::now());
         let whole =
@@ -350,7 +403,8 @@ mod tests {
             }
         }
         assert!(asked.answers.len() <= ADDRESSES);
-        for held in [asked.allocates.len(), asked.permissions.len(), asked.forbidden.len(), asked.bindings.len()] {
+        assert!(asked.forbidden.len() <= ADDRESSES);
+        for held in [asked.allocates.len(), asked.permissions.len(), asked.bindings.len()] {
             assert!(held <= REQUESTS);
         }
     }

@@ -56,23 +56,79 @@ fn an_allocation_has_so_many_permissions_and_channels() {
     assert_eq!(bench.ask(&mut asker, method::CREATE_PERMISSION, &many), Said::Error(400));
 }
 
-#[test]
-fn an_allocation_carries_so_much_a_second_each_way() {
-    let mut bench = Bench::with(|config| config.limits.user_bytes_per_s = 10_000);
-    let mut asker = bench.asker("alice", "1.2.3.4:5");
+/// How many of 500 datagrams of so many bytes go from a client to its peer at once, and from there to the client.
+fn carried(bench: &mut Bench, asker: &Asker, payload: usize) -> [usize; 2] {
+    let length = u16::try_from(payload).unwrap().to_be_bytes();
+    let data = [&[0x40, 0, length[0], length[1]][..], &vec![0; payload]].concat();
+    let (relay, now) = (bench.relay_of(asker), bench.now);
+    let sent = (0..500).filter(|_| matches!(bench.hear(asker.client, &data), Action::ToPeer { .. })).count();
+    let mut hear_peer = || bench.relay.hear_peer(now, relay, PEER.parse().unwrap(), &data[4..]);
+    [sent, (0..500).filter(|_| matches!(hear_peer(), Action::ToClient { .. })).count()]
+}
+
+fn with_channel(bench: &mut Bench, name: &str, address: &str) -> Asker {
+    let mut asker = bench.asker(name, address);
     bench.allocate(&mut asker);
     let peer = asker.peer(PEER);
     assert_eq!(bench.ask(&mut asker, method::CHANNEL_BIND, &[number(0x4000), peer]), Said::Success);
-    let data = [&[0x40, 0, 0x03, 0xE8][..], &[0; 1_000]].concat();
-    let relay = bench.relay_of(&asker);
-    for (seconds, expected) in [(0, 10), (2, 10), (0, 0)] {
-        bench.pass(Duration::from_secs(seconds));
-        let sent = (0..50).filter(|_| matches!(bench.hear(asker.client, &data), Action::ToPeer { .. })).count();
-        let peer = PEER.parse().unwrap();
-        let now = bench.now;
-        let came =
-            (0..50).filter(|_| !matches!(bench.relay.hear_peer(now, relay, peer, &data[4..]), Action::Nothing)).count();
-        assert_eq!((sent, came), (expected, expected));
+    asker
+}
+
+#[test]
+fn a_user_carries_so_much_a_second_each_way_over_all_allocations() {
+    let mut bench = Bench::with(|config| config.limits.user_bytes_per_s = 10_000);
+    let mut first = with_channel(&mut bench, "alice", "1.2.3.4:5");
+    let second = with_channel(&mut bench, "alice", "1.2.3.4:6");
+    let bob = with_channel(&mut bench, "bob", "1.2.3.4:7");
+    assert_eq!(carried(&mut bench, &first, 936), [10, 10]);
+    assert_eq!(carried(&mut bench, &second, 936), [0, 0], "hers, whichever relay");
+    assert_eq!(carried(&mut bench, &bob, 936), [10, 10], "another's is not touched");
+    bench.pass(SECOND / 2);
+    assert_eq!(carried(&mut bench, &second, 936), [5, 5]);
+    // Nor is there a new one for who begins anew.
+    for asker in [&mut first, &mut { second }] {
+        assert_eq!(bench.ask(asker, method::REFRESH, &[lifetime(0)]), Said::Success);
+    }
+    bench.pass(Duration::ZERO);
+    let again = with_channel(&mut bench, "alice", "1.2.3.4:8");
+    assert_eq!(carried(&mut bench, &again, 936), [0, 0]);
+    bench.pass(2 * SECOND);
+    assert_eq!(carried(&mut bench, &again, 936), [10, 10]);
+}
+
+#[test]
+fn datagrams_are_not_free_for_being_small() {
+    let mut bench = Bench::with(|config| config.limits.user_bytes_per_s = 6_400);
+    let asker = with_channel(&mut bench, "alice", "1.2.3.4:5");
+    assert_eq!(carried(&mut bench, &asker, 0), [100, 100]);
+    bench.pass(SECOND);
+    assert_eq!(carried(&mut bench, &asker, 16), [80, 80]);
+}
+
+#[test]
+fn what_is_too_long_for_a_stream_is_dropped_and_counted_and_over_udp_it_is_passed_on() {
+    for (transport, longest) in [(Transport::Stream(1), 4_092), (Transport::Udp(0), 65_000)] {
+        let mut bench = Bench::new();
+        let mut asker = bench.asker_with(&username(UNIX + 60, "alice"), "1.2.3.4:5", transport);
+        bench.allocate(&mut asker);
+        let (channel, other) = (asker.peer(PEER), "8.8.8.8:1".parse().unwrap());
+        assert_eq!(bench.ask(&mut asker, method::CHANNEL_BIND, &[number(0x4000), channel]), Said::Success);
+        let (relay, now, payload) = (bench.relay_of(&asker), bench.now, vec![0; longest + 1]);
+        let mut length = |peer, payload: &[u8]| match bench.relay.hear_peer(now, relay, peer, payload) {
+            Action::ToClient { head, payload, align, .. } => {
+                Some((head.as_bytes().len() + payload.len()).next_multiple_of(align))
+            }
+            _ => None,
+        };
+        let is_stream = transport != Transport::Udp(0);
+        // Of ChannelData four bytes are head, of a Data indication 36.
+        for (peer, head) in [(PEER.parse().unwrap(), 4), (other, 36)] {
+            let longest = longest + 4 - head;
+            assert!(length(peer, &payload[..longest]).is_some(), "{longest}");
+            assert_eq!(length(peer, &payload[..longest + 1]).is_none(), is_stream, "{longest} and one more");
+            assert!(length(peer, b"x").is_some_and(|length| length <= 4_096), "what comes next goes on");
+        }
+        assert_eq!(bench.metrics.dropped[Dropped::Size as usize].load(Relaxed), if is_stream { 2 } else { 0 });
     }
 }
 
@@ -109,21 +165,47 @@ fn strangers_get_few_answers_and_no_memory() {
 #[test]
 fn who_guesses_passwords_is_not_answered_for_a_while_and_who_has_one_is_not_held_up() {
     let mut bench = Bench::new();
+    let mut alice = bench.asker("alice", "1.2.3.4:6");
+    bench.allocate(&mut alice);
     let client = Client { transport: Transport::Udp(0), address: "1.2.3.4:5".parse().unwrap() };
     let mut guesser = Asker::new(client, &username(UNIX + 60, "alice"), "guess");
     guesser.nonce = bench.nonce(client);
+    let mut bob = bench.asker("bob", "1.2.3.4:7");
     let asked = [attribute_of_transport(17)];
     for _ in 0..20 {
         assert_eq!(bench.ask(&mut guesser, method::ALLOCATE, &asked), Said::Error(401));
     }
-    let mut neighbour = bench.asker("alice", "1.2.3.5:5");
-    assert_eq!(bench.ask(&mut neighbour, method::ALLOCATE, &asked), Said::Success);
     let refused = bench.metrics.refused[Refused::Rate as usize].load(Relaxed);
-    bench.ask(&mut guesser, method::ALLOCATE, &asked);
-    assert_eq!(bench.metrics.refused[Refused::Rate as usize].load(Relaxed), refused + 1, "not even looked at");
-    bench.pass(Duration::from_secs(60));
-    let mut later = bench.asker("alice", "1.2.3.4:5");
-    assert_eq!(bench.ask(&mut later, method::ALLOCATE, &asked), Said::Success);
+    for _ in 0..200 {
+        assert_eq!(bench.ask(&mut guesser, method::ALLOCATE, &asked), Said::Silence);
+    }
+    assert_eq!(bench.metrics.refused[Refused::Rate as usize].load(Relaxed), refused + 200);
+    // The guesser may be anybody who writes that address on datagrams.
+    assert_eq!(bench.ask(&mut alice, method::REFRESH, &[]), Said::Success);
+    assert_eq!(bench.ask(&mut bob, method::ALLOCATE, &asked), Said::Success);
+    bench.pass(60 * SECOND);
+    guesser.nonce = bench.nonce(client);
+    assert_eq!(bench.ask(&mut guesser, method::ALLOCATE, &asked), Said::Error(401), "forgiven");
+}
+
+#[test]
+fn who_floods_an_address_shuts_out_neither_its_connections_nor_who_has_a_password() {
+    let mut bench = Bench::new();
+    let mut alice = bench.asker("alice", "1.2.3.4:6");
+    bench.allocate(&mut alice);
+    let flooder = Client { transport: Transport::Udp(0), address: "1.2.3.4:5".parse().unwrap() };
+    let binding = request(method::BINDING, 1).finish();
+    let mut answers = |client| (0..500).filter(|_| matches!(bench.hear(client, &binding), Action::Reply(_))).count();
+    assert!(answers(flooder) < 500);
+    let connection = Client { transport: Transport::Stream(1), address: "1.2.3.4:7".parse().unwrap() };
+    assert_eq!(answers(connection), 500);
+    let mut bob = bench.asker_with(&username(UNIX + 60, "bob"), "1.2.3.4:7", Transport::Stream(1));
+    bench.allocate(&mut bob);
+    // Told that its nonce is old, which it has to be to get another.
+    let nonce = std::mem::replace(&mut alice.nonce, "old".to_owned());
+    assert_eq!(bench.ask(&mut alice, method::REFRESH, &[]), Said::Error(438));
+    alice.nonce = nonce;
+    assert_eq!(bench.ask(&mut alice, method::REFRESH, &[]), Said::Success);
 }
 
 #[test]

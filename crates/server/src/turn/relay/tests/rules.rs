@@ -2,8 +2,6 @@
 
 use super::*;
 
-const SECOND: Duration = Duration::from_secs(1);
-
 #[test]
 fn a_binding_request_is_answered_with_the_address_it_came_from() {
     let mut bench = Bench::new();
