@@ -206,8 +206,15 @@ impl Core {
                 } else {
                     self.begin_to_say_again();
                 }
+                // A sign-in brings them, too.
+                self.take_ice_servers();
             }
-            LinkNews::Lost => self.device.contacts.forget_presence(),
+            LinkNews::Lost => {
+                self.device.contacts.forget_presence();
+                if let Some(call) = &mut self.call {
+                    call.server_lost();
+                }
+            }
             LinkNews::Message(message) => {
                 self.server_heard(matches!(message, ServerMessage::IceServers(_)));
                 self.handle_message(message);
@@ -221,6 +228,13 @@ impl Core {
     fn server_heard(&mut self, with_servers: bool) {
         if let Some(call) = &mut self.call {
             call.server_heard(&self.device, with_servers);
+        }
+    }
+
+    fn take_ice_servers(&mut self) {
+        if let Some(call) = &mut self.call {
+            let flow = call.take_ice_servers(&mut self.device);
+            self.go_on_or_end(flow);
         }
     }
 
@@ -245,16 +259,15 @@ impl Core {
             }
             ServerMessage::IceServers(list) => {
                 self.device.event(Event::IceServers(list.ice_servers));
-                if let Some(call) = &mut self.call {
-                    let flow = call.take_ice_servers(&mut self.device);
-                    self.go_on_or_end(flow);
-                }
+                self.take_ice_servers();
             }
             ServerMessage::Missed(missed) => {
                 let mut calls = missed.calls;
                 // What more there is the server has made up.
                 calls.truncate(MISSED_CALLS_MAX);
-                calls.retain(|call| call.from != self.device.config.me);
+                // Whoever is in the call has been reached, or rings at this moment.
+                let in_call = self.call.as_ref().map(Call::user);
+                calls.retain(|call| call.from != self.device.config.me && Some(&call.from) != in_call);
                 if !calls.is_empty() {
                     self.device.event(Event::MissedWhileAway(calls));
                 }
