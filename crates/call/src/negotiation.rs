@@ -206,12 +206,12 @@ impl Negotiation {
         self.seen_n.is_none_or(|seen| n > seen)
     }
 
-    /// An offer with a number that is no news. Its maker says it again until it hears an answer, so the answer is said again,
+    /// An offer within the call with a number that is no news. Its maker says it again until it hears an answer, so the answer is said again,
     /// too, where it still holds and was made for this very offer. Returns whether it is.
     pub(crate) fn handle_offer_again(&mut self, now: Time, n: u32, sdp: &str) -> bool {
         let Some(answer) = &mut self.answer else { return false };
         let is_stable = matches!(self.state, State::Stable);
-        if !is_stable || answer.n != n || now.since(answer.said_at) < COPIES || answer.offer != hash(sdp) {
+        if !is_stable || n == 0 || answer.n != n || now.since(answer.said_at) < COPIES || answer.offer != hash(sdp) {
             return false;
         }
         answer.said_at = now;
