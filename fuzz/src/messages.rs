@@ -2,7 +2,7 @@
 //! written again must be understood the same: else two readers see two messages.
 
 use ahoy_protocol::control::ControlMessage;
-use ahoy_protocol::description::{Expectation, SignedDescription, fingerprint_sha256};
+use ahoy_protocol::description::{Expectation, SignedDescription};
 use ahoy_protocol::id::{Username, shown_name};
 use ahoy_protocol::json::parse_object;
 use ahoy_protocol::message::{ClientMessage, Relay, ServerMessage};
@@ -72,5 +72,5 @@ fn look_at(signal: &Signal) {
     };
     let proven = SignedDescription::new(kind, n, sdp.clone(), key, signature).prove(&expected);
     // Nobody who makes up bytes has a key that signed them.
-    assert!(proven.is_err() || fingerprint_sha256(sdp).is_some());
+    assert!(proven.is_err());
 }

@@ -5,6 +5,7 @@ pub mod bus;
 pub mod camera;
 pub mod chromium;
 pub mod cli;
+pub mod datagrams;
 pub mod desktop;
 pub mod display;
 pub mod ear;

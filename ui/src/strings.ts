@@ -80,7 +80,7 @@ export const words = {
     voiceOnly: "Voice only",
     video: "Answer with picture",
     answer: "Answer",
-    block: (username: string): string => `Decline, and block ${username}`,
+    block: (username: string): string => `Block ${username}`,
   },
 
   trust: {

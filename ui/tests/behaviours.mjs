@@ -109,7 +109,7 @@ export const behaviours = {
   "whoever calls can be blocked, and then nobody calls": on("screen=incoming", async (page) => {
     const party = await page.evaluate(() => document.querySelector("main")?.dataset.screen);
     assert.equal(party, "incoming");
-    await page.getByRole("button", { name: /^Decline, and block / }).click();
+    await page.getByRole("button", { name: /^Block / }).click();
     const [command] = await sent(page);
     assert.equal(command.kind, "setBlocked");
     assert.equal(command.blocked, true);

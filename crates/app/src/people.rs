@@ -142,7 +142,7 @@ impl People {
         let known = self.find(username).and_then(|person| person.last.clone());
         let earlier = self.find(username).map_or(0, |person| person.missed);
         self.record(username, last.clone());
-        if let Some(person) = self.people.iter_mut().find(|person| person.username == *username) {
+        if let Some(person) = self.people.iter_mut().find(|person| person.username == *username && !person.blocked) {
             person.missed = earlier.saturating_add(count);
             person.last = known.filter(|known| known.at_ms > last.at_ms).or(Some(last));
         }
@@ -285,6 +285,8 @@ mod tests {
         assert_eq!(people.block(&name("mallory"), true), Ok(true));
         assert_eq!((people.contacts(), people.blocked()), ([].into(), [name("bob"), name("mallory")].into()));
         people.record(&name("mallory"), call(Direction::Missed, 1));
+        people.record_missed(&name("mallory"), call(Direction::Missed, 2), 3);
+        assert_eq!(people.find(&name("mallory")).unwrap().missed, 0);
         assert_eq!(people.find(&name("mallory")).unwrap().last, None);
         for number in 0..1_000 {
             people.record(&name(&format!("stranger{number}")), call(Direction::Missed, 1_000 + number));

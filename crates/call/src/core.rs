@@ -267,7 +267,11 @@ impl Core {
                 calls.truncate(MISSED_CALLS_MAX);
                 // Whoever is in the call has been reached, or rings at this moment.
                 let in_call = self.call.as_ref().map(Call::user);
-                calls.retain(|call| call.from != self.device.config.me && Some(&call.from) != in_call);
+                let contacts = &self.device.contacts;
+                calls.retain(|call| {
+                    let from = &call.from;
+                    *from != self.device.config.me && Some(from) != in_call && !contacts.is_blocked(from)
+                });
                 if !calls.is_empty() {
                     self.device.event(Event::MissedWhileAway(calls));
                 }

@@ -113,13 +113,15 @@ impl Device {
             self.contacts.key_changed(maker, shown);
             self.event(Event::KeyChanged { username: maker.clone(), known, shown });
         }
-        let proven = proven?;
-        if let Proof::Key(key) = proven.proof()
-            && self.contacts.pin(maker, key)
-        {
-            self.tell_pin(maker);
+        proven
+    }
+
+    /// A contact is known by this key from the first call on. Called only for calls that the user sees: an offer that
+    /// does not ring makes nobody known.
+    pub(crate) fn pin(&mut self, username: &Username, key: PublicKey) {
+        if self.contacts.pin(username, key) {
+            self.tell_pin(username);
         }
-        Ok(proven)
     }
 
     /// What the store keeps of a name changed.

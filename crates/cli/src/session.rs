@@ -76,6 +76,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Outcome> {
         stopping: false,
         last_link_error: None,
         trusted,
+        tells_code: events.is_none(),
     };
     let outcome = run.until_over(&mut client, &mut report).await;
     client.stop().await;
@@ -158,6 +159,8 @@ struct Run {
     last_link_error: Option<String>,
     /// The new keys that the user takes for somebody's.
     trusted: Vec<(Username, PublicKey)>,
+    /// Whether a person is told the code: a program has the event.
+    tells_code: bool,
 }
 
 enum Step {
@@ -361,7 +364,7 @@ impl Run {
                 eprintln!("ahoy-cli: a call from {from} was refused: {message}");
                 None
             }
-            Event::Code { code, verified, .. } => {
+            Event::Code { code, verified, .. } if self.tells_code => {
                 let known = if verified { ", compared in an earlier call" } else { "" };
                 eprintln!(
                     "ahoy-cli: both sides see the code {code}{known}; another one there means that somebody listens"
@@ -389,7 +392,8 @@ impl Run {
             | Event::RemoteSending { .. }
             | Event::Stats(_)
             | Event::FrameCaptured { .. }
-            | Event::FrameShown { .. } => None,
+            | Event::FrameShown { .. }
+            | Event::Code { .. } => None,
         })
     }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use ahoy_protocol::id::Username;
 use ahoy_protocol::identity::{Binary, PublicKey};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use tokio::sync::{mpsc, oneshot};
 
 pub use admin::{Account, Admin, AdminError};
@@ -221,7 +221,8 @@ fn bind_at_once(
     key: PublicKey,
     invitation: Option<&str>,
 ) -> Result<Binding, AccountsError> {
-    let transaction = connection.unchecked_transaction()?;
+    // Immediate: one that begins with reading cannot go on to write once the operator's program wrote in between.
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
     if let Some(bound) = key_of(&transaction, username)? {
         return Ok(Binding::To(bound));
     }
@@ -325,5 +326,41 @@ mod tests {
         assert_eq!(accounts.key_of(&bob).await.unwrap(), Some(second), "and back");
         let names: Vec<String> = admin.list().unwrap().into_iter().map(|account| account.username).collect();
         assert_eq!(names, ["alice", "bob"]);
+    }
+
+    /// What a change meets that another program's change overtakes: it waits for it, and is then made.
+    async fn behind_another_writer<T: Send + 'static>(
+        folder: &Path,
+        change: impl FnOnce() -> T + Send + 'static,
+    ) -> (bool, T) {
+        let other = Connection::open(folder.join(FILE)).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE; DELETE FROM former WHERE username = 'nobody'").unwrap();
+        other.execute_batch("INSERT INTO former (username, key) VALUES ('nobody', zeroblob(32))").unwrap();
+        let change = tokio::task::spawn_blocking(change);
+        // It has read by then whatever it reads before it writes.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let waited = !change.is_finished();
+        other.execute_batch("COMMIT").unwrap();
+        (waited, change.await.unwrap())
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn two_programs_may_change_accounts_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let accounts = Arc::new(Accounts::open(folder.path()).unwrap());
+        let [alice, bob, carol]: [Username; 3] = ["alice", "bob", "carol"].map(|name| name.parse().unwrap());
+        let key = Binary([1; 32]);
+        accounts.bind(&alice, key, None).await.unwrap();
+        let (runtime, binder, name) = (tokio::runtime::Handle::current(), Arc::clone(&accounts), bob.clone());
+        let bind = move || runtime.block_on(binder.bind(&name, key, None));
+        let (waited, bound) = behind_another_writer(folder.path(), bind).await;
+        assert!(waited && matches!(bound, Ok(Binding::To(to)) if to == key), "{bound:?}");
+
+        let mut admin = Admin::open(folder.path()).unwrap();
+        let change = move || (admin.rename(&alice, &carol), admin);
+        let (waited, (renamed, mut admin)) = behind_another_writer(folder.path(), change).await;
+        assert!(waited && renamed.is_ok(), "{renamed:?}");
+        let (waited, unbound) = behind_another_writer(folder.path(), move || admin.unbind(&bob)).await;
+        assert!(waited && unbound.is_ok(), "{unbound:?}");
     }
 }

@@ -28,7 +28,8 @@ const OTHER_FILES: u64 = 64;
 
 /// The Ahoy signaling server: where people who call each other by name find each other.
 ///
-/// The first line on standard output says where it listens. It speaks plain WebSocket; beyond loopback and private
+/// The first line on standard output says where it listens; then comes one line, `turn on ADDRESS:PORT`, for each address
+/// of its STUN and TURN server, and nothing more. It speaks plain WebSocket; beyond loopback and private
 /// networks put a reverse proxy with TLS before it and name that with --trusted-proxy. Logs go to standard error;
 /// AHOY_LOG sets how much.
 #[derive(Debug, Parser)]

@@ -71,7 +71,10 @@ pub async fn serve(listener: TcpListener, shutdown: impl Future<Output = ()>, mu
             Event::Accepted(Ok((stream, peer))) => {
                 accepted += 1;
                 shared.metrics.connections.add(1);
-                if connections.len() >= shared.config.connections_max && !shared.gate().send_away_oldest() {
+                let is_full = connections.len() >= shared.config.connections_max;
+                if is_full && shared.gate().send_away_oldest() {
+                    shared.metrics.connections_sent_away.add(1);
+                } else if is_full {
                     tracing::debug!(connections = connections.len(), "full");
                     shared.metrics.connections_refused.add(1);
                     // When even these are too many, they are dropped without a word.

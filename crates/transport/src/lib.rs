@@ -12,6 +12,8 @@ mod control;
 pub mod description;
 mod event;
 mod feedback;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod interceptor;
 mod network;
 mod peer;

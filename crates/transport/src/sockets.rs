@@ -11,6 +11,8 @@
 mod attempts;
 mod checks;
 mod datagram;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod handshake;
 mod names;
 mod socket;

@@ -94,7 +94,7 @@ fn a_peer_that_stands_still_for_5_s_is_back_within_2_and_in_step() {
         assert!(longest <= allow(Duration::from_secs(2)), "nothing was seen for {longest:?}");
         let stats = peer.all("stats");
         let early_ms = stats.last().expect("a call tells how it does").decimal("sound_early_ms");
-        assert!(early_ms.abs() <= 80.0, "sound is {early_ms} ms early");
+        assert!(early_ms.abs() <= pick(200.0, 80.0), "sound is {early_ms} ms early");
     }
     hang_up(pair);
 }

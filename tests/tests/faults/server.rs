@@ -4,16 +4,20 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use ahoy_client::monotonic_ns;
+use ahoy_tests::harness::Server;
 use ahoy_tests::harness::cli::{Cli, Running};
-use ahoy_tests::harness::{DEADLINE, Server};
+use ahoy_tests::harness::pace::{allow, pick};
+
+use crate::beside_others;
 
 /// F1: killed in a call and back after 2 s. Nobody in the call notices, both are signed in again, and while the server
 /// is away a goodbye finds its way.
 #[test]
 fn a_server_that_dies_in_a_call_and_comes_back_is_not_noticed_in_it() {
+    let _turn = beside_others();
     let mut server = Server::start_to_restart();
     let (mut calling, mut answering) = in_a_call(&server);
-    away(&mut server, &calling, &answering, 2);
+    away(&mut server, &calling, &answering, 2, Duration::from_secs(5));
     let signed_in = |running: &Running| running.wait_for_nth("signed_in", 1).t_ns();
     let lost = |running: &Running| running.wait_for("link_lost").t_ns();
     for running in [&calling, &answering] {
@@ -32,13 +36,13 @@ fn a_server_that_dies_in_a_call_and_comes_back_is_not_noticed_in_it() {
     }
 }
 
-/// F2, shortened: away for so long that the waits between attempts have grown to their longest. `xtask endure` has the
-/// ten minutes.
+/// F2: away for ten minutes; at the short pace for so long that the waits between attempts have grown to their longest.
 #[test]
 fn a_server_that_is_away_for_long_is_found_again_and_the_call_goes_on() {
+    let _turn = beside_others();
     let mut server = Server::start_to_restart();
     let (mut calling, mut answering) = in_a_call(&server);
-    away(&mut server, &calling, &answering, 14);
+    away(&mut server, &calling, &answering, pick(14, 600), Duration::from_secs(10));
     // It works as before: somebody else learns from it that they talk.
     let mut carol = Cli::new(&server, "carol").start("call bob");
     carol.fails_saying(&["another call", "busy"]);
@@ -50,6 +54,7 @@ fn a_server_that_is_away_for_long_is_found_again_and_the_call_goes_on() {
 /// F3: restarted while it rings. Accepted after that, the call comes about.
 #[test]
 fn a_call_that_rings_while_the_server_restarts_can_be_accepted() {
+    let _turn = beside_others();
     let mut server = Server::start_to_restart();
     let mut answering = small(&server, "bob").start_signed_in("answer --delay-ms 5000");
     let mut calling = small(&server, "alice").start("call bob --seconds 1");
@@ -62,6 +67,7 @@ fn a_call_that_rings_while_the_server_restarts_can_be_accepted() {
 /// F3: accepted while the server is away, the call comes about when it is back.
 #[test]
 fn a_call_accepted_while_the_server_is_away_comes_about_when_it_is_back() {
+    let _turn = beside_others();
     let mut server = Server::start_to_restart();
     let mut answering = small(&server, "bob").start_signed_in("answer --delay-ms 1500");
     let mut calling = small(&server, "alice").start("call bob --seconds 1");
@@ -75,6 +81,7 @@ fn a_call_accepted_while_the_server_is_away_comes_about_when_it_is_back() {
 /// F4: stopped, with all connections open. Both notice within 10 s, the call goes on, and both are back when it is.
 #[test]
 fn a_server_that_stands_still_is_noticed_within_10_s_and_the_call_goes_on() {
+    let _turn = beside_others();
     let server = Server::start_to_restart();
     let (mut calling, mut answering) = in_a_call(&server);
     let (began, before) = (monotonic_ns(), [&calling, &answering].map(statistics));
@@ -83,8 +90,10 @@ fn a_server_that_stands_still_is_noticed_within_10_s_and_the_call_goes_on() {
         let noticed = Duration::from_nanos(running.wait_for("link_lost").t_ns() - began);
         println!("noticed after {noticed:?}");
         // Exactly 9 s in virtual time; what is more is this machine's load.
-        assert!(noticed < Duration::from_secs(11), "noticed only after {noticed:?}");
+        assert!(noticed < allow(Duration::from_secs(10)), "noticed only after {noticed:?}");
     }
+    let stands = pick(Duration::ZERO, Duration::from_secs(30));
+    sleep(stands.saturating_sub(Duration::from_nanos(monotonic_ns() - began)));
     server.thaw();
     for (running, before) in [&calling, &answering].into_iter().zip(before) {
         running.wait_for_nth("signed_in", 1);
@@ -98,14 +107,15 @@ fn a_server_that_stands_still_is_noticed_within_10_s_and_the_call_goes_on() {
 /// F23: a computer that slept. Its link looks sound; it is opened anew at once, and calls come in again within 5 s.
 #[test]
 fn who_slept_signs_in_anew_at_once_and_can_be_called() {
+    let _turn = beside_others();
     let server = Server::start();
     let mut answering = Cli::new(&server, "bob").start_signed_in("answer");
-    freeze_for(&mut answering, Duration::from_secs(9));
+    freeze_for(&mut answering, pick(Duration::from_secs(9), Duration::from_secs(60)));
     let woke = monotonic_ns();
     let back = answering.wait_for_nth("signed_in", 1).t_ns();
     let took = Duration::from_nanos(back.saturating_sub(woke));
     println!("back after {took:?}");
-    assert!(took < Duration::from_secs(5), "back only after {took:?}");
+    assert!(took < allow(Duration::from_secs(5)), "back only after {took:?}");
     assert_eq!(answering.all("link_lost").len(), 1);
     let mut calling = Cli::new(&server, "alice").start("call bob --seconds 0.5");
     calling.ends_with(0);
@@ -128,7 +138,7 @@ fn in_a_call(server: &Server) -> (Running, Running) {
 
 /// The server dies and is started again so many seconds later; both are signed in again, and media went on all the time.
 #[track_caller]
-fn away(server: &mut Server, calling: &Running, answering: &Running, seconds: usize) {
+fn away(server: &mut Server, calling: &Running, answering: &Running, seconds: usize, back_within: Duration) {
     let before = [calling, answering].map(statistics);
     server.kill();
     calling.wait_for("link_lost");
@@ -136,9 +146,12 @@ fn away(server: &mut Server, calling: &Running, answering: &Running, seconds: us
     // Statistics come each second.
     calling.wait_for_nth("stats", calling.all("stats").len() + seconds);
     assert_eq!(calling.all("signed_in").len(), 1, "there is nothing to sign in to");
+    let restarted = monotonic_ns();
     server.restart();
     for (running, before) in [calling, answering].into_iter().zip(before) {
-        running.wait_for_nth("signed_in", 1);
+        let took = Duration::from_nanos(running.wait_for_nth("signed_in", 1).t_ns() - restarted);
+        println!("signed in after {took:?}");
+        assert!(took <= allow(back_within), "signed in only {took:?} after the server was back");
         assert_goes_on(running, before);
     }
 }
@@ -179,7 +192,6 @@ fn connects_and_ends(calling: &mut Running, answering: &mut Running) {
 fn freeze_for(running: &mut Running, time: Duration) {
     running.process().signal(rustix::process::Signal::STOP);
     let until = Instant::now() + time;
-    assert!(time < DEADLINE);
     while Instant::now() < until {
         sleep(until.saturating_duration_since(Instant::now()));
     }

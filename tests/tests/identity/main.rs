@@ -43,7 +43,10 @@ fn both_sides_see_the_same_code_and_a_comparison_is_remembered() {
         assert_eq!(known, verified, "call {nth}");
         calling.wait_for("connected");
         calling.tell(says);
-        calling.tell("hang-up");
+        // A code that differs ends the call by itself.
+        if ends == 0 {
+            calling.tell("hang-up");
+        }
         calling.ends_with(ends);
         let reason = calling.wait_for("ended").text("reason").to_owned();
         assert_eq!(reason, if ends == 0 { "hangup" } else { "codes_differ" });
@@ -207,9 +210,10 @@ fn the_logs_of_a_whole_call_hold_no_secret() {
     let (code, _) = code(&calling);
     let mut told = calling.ends_with(0) + &answering.ends_with(0);
     assert!(told.contains("verification code"), "the logs are there: {told:.2000}");
-    let own_line = told.lines().filter(|line| line.starts_with("ahoy-cli:")).count();
-    let logged: Vec<&str> = told.lines().filter(|line| !line.starts_with("ahoy-cli:")).collect();
-    assert!(own_line >= 2 && !logged.join("\n").contains(&code), "the code is for the two people");
+    // Behind the time, and not as a part of a longer number: six digits are soon found by chance.
+    let after_time = told.lines().filter_map(|line| line.split_once(' ')).map(|(_, rest)| rest);
+    let has_code = |line: &str| line.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == code);
+    assert!(!after_time.into_iter().any(has_code), "the code is for the two people");
     told += &[calling.process().output(), answering.process().output()].concat().join("\n");
     for (name, person) in ["alice", "bob"].into_iter().zip(&people) {
         let secret = std::fs::read(person.file(name).join("identity.key")).expect("everybody has a key");

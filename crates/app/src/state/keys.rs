@@ -6,6 +6,7 @@ use crate::command::CommandError;
 use crate::state::State;
 use crate::state::commands::{invalid, out_of_place};
 use crate::state::effect::{Effect, ToClient};
+use crate::state::ongoing::{Ongoing, Phase};
 use crate::view::{CodeView, Tone};
 
 /// What the screen knows of a call's code.
@@ -49,8 +50,10 @@ impl State {
 
     /// Somebody known signed with another key.
     pub(super) fn key_changed(&mut self, username: &Username) {
-        // Who was dialling is told on the screen of the call that ended.
-        if self.call.as_ref().is_some_and(|ongoing| ongoing.user == *username) {
+        // Who is being dialled: that call ends by it, and its screen says so.
+        let ends_by_it =
+            |call: &Ongoing| call.outgoing && call.user == *username && !matches!(call.phase, Phase::Accepted(_));
+        if self.call.as_ref().is_some_and(ends_by_it) {
             return;
         }
         self.notice(

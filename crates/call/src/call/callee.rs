@@ -50,7 +50,7 @@ pub(crate) struct HeldAnswer {
 
 impl Call {
     /// A call that came in. It does nothing before [`Self::ring`] or [`Self::accept`].
-    pub(crate) fn incoming(device: &Device, opening: OpeningOffer) -> (Self, Incoming) {
+    pub(crate) fn incoming(device: &mut Device, opening: OpeningOffer) -> (Self, Incoming) {
         let OpeningOffer { call, from, name, video, devices, age, offer } = opening;
         let timers = device.config.timers;
         let proof = offer.proof();

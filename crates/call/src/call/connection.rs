@@ -176,10 +176,11 @@ impl Call {
     }
 
     /// Who vouches for the other side is known now.
-    pub(super) fn vouched(&mut self, device: &Device, proof: Proof) {
+    pub(super) fn vouched(&mut self, device: &mut Device, proof: Proof) {
         self.trust = Some(device.trust(&self.user, proof));
         if let Proof::Key(key) = proof {
             self.key = Some(key);
+            device.pin(&self.user, key);
         }
     }
 

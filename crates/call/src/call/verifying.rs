@@ -66,9 +66,7 @@ impl Call {
     /// The user's contacts have changed: a stranger who became one in this call is known by the key that signed in it.
     pub(crate) fn contacts_changed(&mut self, device: &mut Device) {
         let Some(key) = self.key else { return };
-        if device.contacts.pin(&self.user, key) {
-            device.tell_pin(&self.user);
-        }
+        device.pin(&self.user, key);
         self.trust = Some(device.trust(&self.user, ahoy_protocol::description::Proof::Key(key)));
     }
 }

@@ -54,7 +54,9 @@ impl Core {
                 closes.iter().any(|close| close.signal.call() == call && close.from.username == held.from.username);
             match (is_over, held) {
                 (false, held) => self.handle_signal_now(held),
-                (true, Received { from, devices: Some(_), signal: Signal::Offer(offer), .. }) => {
+                (true, Received { from, devices: Some(_), signal: Signal::Offer(offer), .. })
+                    if !self.device.contacts.is_blocked(&from.username) =>
+                {
                     self.miss(from, offer);
                 }
                 (true, _) => self.device.counters.passed += 1,

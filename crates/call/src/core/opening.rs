@@ -99,7 +99,7 @@ impl Core {
 
     fn ring(&mut self, opening: OpeningOffer) {
         self.device.rings.insert(self.device.now, opening.from.username.clone());
-        let (call, incoming) = Call::incoming(&self.device, opening);
+        let (call, incoming) = Call::incoming(&mut self.device, opening);
         let flow = self.call.insert(call).ring(&mut self.device, &incoming);
         self.go_on_or_end(flow);
     }
@@ -109,7 +109,7 @@ impl Core {
         let video = own.wants_video();
         own.give_way(&mut self.device, opening.call);
         self.forget_what_was_said();
-        let (call, _) = Call::incoming(&self.device, opening);
+        let (call, _) = Call::incoming(&mut self.device, opening);
         let flow = self.call.insert(call).accept(&mut self.device, video);
         self.go_on_or_end(flow);
     }

@@ -93,7 +93,8 @@ impl World {
         Vec::new()
     }
 
-    /// Who came back has said again all that was lost, in its order, but for calls that are over.
+    /// Who came back has said again all that was lost, in its order, but for calls that are over. Also over is one that
+    /// this device has closed while its user waits for the call that the other side makes instead.
     fn check_said_again(&mut self, device: usize, welcome: &Welcome, lost: &[String]) {
         if !welcome.resumed {
             self.tally.signed_in_anew += 1;
@@ -101,9 +102,11 @@ impl World {
         }
         self.tally.came_back += 1;
         let live = self.devices[device].view().call.as_ref().map(|call| call.call);
-        let wanted = lost.iter().filter(|text| signal_of(text).is_some_and(|signal| Some(signal.call()) == live));
         let received = usize::try_from(welcome.received).unwrap();
-        let mut said = self.devices[device].counted.said[received..].iter();
+        let said = &self.devices[device].counted.said[received..];
+        let live = live.filter(|call| !said.iter().any(|text| ends(text, *call)));
+        let wanted = lost.iter().filter(|text| signal_of(text).is_some_and(|signal| Some(signal.call()) == live));
+        let mut said = said.iter();
         let mut count = 0;
         for text in wanted {
             count += 1;
@@ -114,6 +117,11 @@ impl World {
         }
         self.tally.said_again += count;
     }
+}
+
+/// Whether this ends the call for its sender: for the one who tells who answered, it goes on.
+fn ends(text: &str, call: CallId) -> bool {
+    matches!(signal_of(text), Some(Signal::Close(close)) if close.call == call && close.by.is_none())
 }
 
 fn signal_of(text: &str) -> Option<Signal> {

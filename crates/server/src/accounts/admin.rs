@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ahoy_protocol::id::Username;
 use ahoy_protocol::identity::{Binary, PublicKey};
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 use super::{AccountsError, FILE, invitation, key_of, schema};
 
@@ -80,7 +80,7 @@ impl Admin {
     /// # Errors
     /// [`AdminError::Unknown`], or the database's.
     pub fn unbind(&mut self, username: &Username) -> Result<(), AdminError> {
-        let transaction = self.0.transaction()?;
+        let transaction = self.begin()?;
         let key = key_of(&transaction, username)?.ok_or_else(|| AdminError::Unknown(username.clone()))?;
         transaction.execute("DELETE FROM account WHERE username = ?1", [username.as_str()])?;
         transaction.execute("DELETE FROM missed WHERE callee = ?1", [username.as_str()])?;
@@ -96,7 +96,7 @@ impl Admin {
         if to.is_guest() {
             return Err(AdminError::Guest(to.clone()));
         }
-        let transaction = self.0.transaction()?;
+        let transaction = self.begin()?;
         let key = key_of(&transaction, from)?.ok_or_else(|| AdminError::Unknown(from.clone()))?;
         if key_of(&transaction, to)?.is_some() {
             return Err(AdminError::Taken(to.clone()));
@@ -108,6 +108,12 @@ impl Admin {
         transaction.execute("DELETE FROM former WHERE username = ?1 AND key = ?2", params![to.as_str(), key.0])?;
         bar(&transaction, from, key)?;
         Ok(transaction.commit()?)
+    }
+
+    /// It writes from the start: one that begins with reading cannot go on to write once the server wrote in between,
+    /// however long it would wait (SQLITE_BUSY_SNAPSHOT).
+    fn begin(&mut self) -> Result<Transaction<'_>, rusqlite::Error> {
+        self.0.transaction_with_behavior(TransactionBehavior::Immediate)
     }
 
     /// Makes an invitation for `uses` new names within `time`, and returns its code, which is stored nowhere.

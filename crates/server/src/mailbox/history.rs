@@ -12,10 +12,16 @@ use ahoy_protocol::id::CallId;
 /// So many unacknowledged messages end the right to resume.
 pub(super) const UNACKNOWLEDGED_MAX: usize = 256;
 
+/// So many receipts outlive their messages. Of a client that acknowledges nothing for longer, the oldest go: what they
+/// stand for counts as unheard.
+const OWED_MAX: usize = 256;
+
 #[derive(Debug, Default)]
 pub(super) struct History {
     /// With consecutive numbers, the last of them `seq`.
     kept: VecDeque<Kept>,
+    /// What was to be learnt from the acknowledgement of messages that are no longer kept, by their numbers.
+    owed: VecDeque<(u64, Receipt)>,
     /// How many of them, from the first, were handed to the connection.
     sent: usize,
     /// The number of the last message put in.
@@ -48,8 +54,7 @@ impl History {
         if self.kept.len() >= UNACKNOWLEDGED_MAX || self.bytes >= bytes_max {
             self.gap = self.seq;
             for _ in 0..std::mem::take(&mut self.sent) {
-                // It was sent long ago to a client that reads: not acknowledged, but not unheard either.
-                self.forget_first();
+                self.let_go_of_first();
             }
         }
     }
@@ -60,13 +65,14 @@ impl History {
         let next = self.kept.get(self.sent)?;
         self.waiting = self.waiting.saturating_sub(next.text.len());
         let text = if number <= self.replay_to {
-            let age_ms = now.saturating_duration_since(next.at).as_millis();
+            // Never 0, so that it tells what waited from what did not.
+            let age_ms = now.saturating_duration_since(next.at).as_millis().max(1);
             with_member(&next.text, "age_ms", u64::try_from(age_ms).unwrap_or(u64::MAX)).into()
         } else {
             next.text.clone()
         };
         if number <= self.gap {
-            self.forget_first();
+            self.let_go_of_first();
         } else {
             self.sent += 1;
         }
@@ -80,6 +86,9 @@ impl History {
         }
         if seq >= self.gap {
             self.gap = 0;
+        }
+        while let Some((_, receipt)) = self.owed.pop_front_if(|(number, _)| *number <= seq) {
+            receipt.acknowledged();
         }
         while self.sent > 0 && self.first() <= seq {
             self.forget_first();
@@ -117,19 +126,17 @@ impl History {
 
     /// The client spoke of `call`: it has its opening offer.
     pub(super) fn heard_of(&self, call: CallId) {
-        for kept in &self.kept {
-            if let Some(receipt) = &kept.receipt {
-                receipt.heard_of(call);
-            }
+        let owed = self.owed.iter().map(|(_, receipt)| receipt);
+        for receipt in self.kept.iter().filter_map(|kept| kept.receipt.as_ref()).chain(owed) {
+            receipt.heard_of(call);
         }
     }
 
     /// The client is gone for good, in its own time: it had read what was sent.
     pub(super) fn sent_is_heard(&self) {
-        for kept in self.kept.iter().take(self.sent) {
-            if let Some(receipt) = &kept.receipt {
-                receipt.acknowledged();
-            }
+        let owed = self.owed.iter().map(|(_, receipt)| receipt);
+        for receipt in self.kept.iter().take(self.sent).filter_map(|kept| kept.receipt.as_ref()).chain(owed) {
+            receipt.acknowledged();
         }
     }
 
@@ -140,15 +147,30 @@ impl History {
 
     /// The client has it.
     fn forget_first(&mut self) {
-        let Some(kept) = self.kept.pop_front() else { return };
-        self.bytes = self.bytes.saturating_sub(kept.text.len());
-        if let Some(receipt) = &kept.receipt {
+        if let Some(receipt) = self.take_first() {
             receipt.acknowledged();
         }
+    }
+
+    /// It was sent, perhaps into a dead socket, and is not kept to be sent again. That says nothing of whether the client
+    /// has it: its receipt waits for the acknowledgement, or is dropped with the session.
+    fn let_go_of_first(&mut self) {
+        let number = self.first();
+        let Some(receipt) = self.take_first() else { return };
+        if self.owed.len() >= OWED_MAX {
+            self.owed.pop_front();
+        }
+        self.owed.push_back((number, receipt));
+    }
+
+    fn take_first(&mut self) -> Option<Receipt> {
+        let kept = self.kept.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(kept.text.len());
         if self.kept.is_empty() {
             // An idle session should not pay for its busiest moment.
             self.kept = VecDeque::new();
         }
+        kept.receipt
     }
 }
 

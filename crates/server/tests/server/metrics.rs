@@ -59,6 +59,23 @@ async fn metrics_are_on_their_own_listener() {
     assert!(get(server.address, "/metrics").await.0.starts_with("HTTP/1.1 404 "), "not where clients are");
 }
 
+#[tokio::test]
+async fn a_connection_that_makes_room_in_a_full_server_is_counted() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = Server::with(|config| {
+        config.metrics = Some(listener);
+        config.connections_max = 4;
+    })
+    .await;
+    let (_alice, _bob) = (server.enter("alice", 1).await, server.enter("bob", 1).await);
+    let (_first, _second) = (server.connect().await, server.connect().await);
+    let _third = server.connect().await;
+    let (_, page) = get(address, "/metrics").await;
+    assert_eq!(value(&page, "ahoy_connections_sent_away_total"), 1);
+    assert_eq!(value(&page, "ahoy_connections_refused_total"), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_program_says_where_its_metrics_are() {
     let mut program = Program::start(&["--metrics", "127.0.0.1:0"]);

@@ -49,20 +49,44 @@ async fn a_missed_call_is_told_once_and_forgotten_when_acknowledged() {
     assert_eq!(missed(&mut bob).await.len(), 2);
     let mut second = server.enter("bob", 2).await;
     assert_eq!(missed(&mut second).await.len(), 2);
-    second.leave().await;
-    // Its pong acknowledges.
+    // Nothing that these others do says that they have it: they read no further, so they answer no ping that came behind
+    // it, and go without a word of parting.
+    drop(second);
+    let told_again = async || {
+        let mut other = server.enter("bob", 3).await;
+        other.ask(json!({"type": "ping"})).await["type"] == "missed"
+    };
+    assert!(told_again().await);
+    // The first device's pong acknowledges.
     soon("that it is forgotten", async {
-        loop {
-            let mut other = server.enter("bob", 3).await;
-            let answer = other.ask(json!({"type": "ping"})).await;
-            other.leave().await;
-            if answer["type"] == "pong" {
-                break;
-            }
+        while told_again().await {
             let _ = tokio::time::timeout(Duration::from_millis(20), bob.next()).await;
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_was_only_sent_and_then_too_much_more_is_neither_heard_nor_told() {
+    let server = Server::start().await;
+    server.enter("bob", 1).await.leave().await;
+    let mut carol = server.enter("carol", 1).await;
+    assert_eq!(carol.refused(offer("bob")).await, "offline");
+    let mut bob = server.enter("bob", 1).await;
+    assert_eq!(missed(&mut bob).await[0]["from"], "carol");
+    let mut dave = server.enter("dave", 1).await;
+    assert_eq!(dave.ask(offer("bob")).await["type"], "relayed");
+    assert_eq!(bob.next().await["type"], "offer");
+    // Sent, and never acknowledged; then more than the server keeps.
+    for n in 0..260 {
+        carol.send(json!({"type": "restart", "call": CALL, "to": address("bob", 1), "n": n})).await;
+        assert_eq!(bob.next().await["n"], n);
+    }
+    drop(bob);
+    let mut bob = server.enter("bob", 1).await;
+    let mut callers: Vec<_> = missed(&mut bob).await.iter().map(|call| call["from"].to_string()).collect();
+    callers.sort();
+    assert_eq!(callers, ["\"carol\"", "\"dave\""]);
 }
 
 #[tokio::test]

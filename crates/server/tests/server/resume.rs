@@ -46,6 +46,22 @@ async fn a_session_that_lingers_gets_what_it_missed_once() {
 }
 
 #[tokio::test]
+async fn a_pong_that_waited_is_told_from_one_that_did_not() {
+    let server = Server::start().await;
+    let (mut bob, welcome) = server.welcomed("bob", 1).await;
+    let answer = bob.ask(json!({"type": "ping"})).await;
+    assert_eq!((&answer["type"], answer.get("age_ms")), (&json!("pong"), None));
+    drop(bob);
+    let (mut bob, _) = server.resumed(&welcome, 0).await;
+    bob.send(json!({"type": "ping"})).await;
+    let waited = bob.next().await;
+    assert_eq!((&waited["type"], &waited["seq"]), (&json!("pong"), &json!(1)));
+    assert!(waited["age_ms"].as_u64().is_some_and(|age_ms| age_ms > 0), "{waited}");
+    let answer = bob.next().await;
+    assert_eq!((&answer["type"], &answer["seq"], answer.get("age_ms")), (&json!("pong"), &json!(2), None));
+}
+
+#[tokio::test]
 async fn what_the_server_took_is_not_sent_again() {
     let server = Server::start().await;
     let mut alice = server.enter("guest-alice", 1).await;

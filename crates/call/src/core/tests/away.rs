@@ -165,6 +165,9 @@ fn calls_missed_while_away_are_told_and_their_number_is_bounded() {
     assert_eq!(bench.events(), [&Event::MissedWhileAway(calls[..100].to_vec())]);
     bench.receive(ServerMessage::Missed(MissedCalls { calls: vec![missed("alice".into())] }));
     assert_eq!(bench.events(), [] as [&Event; 0], "nobody misses his own call");
+    bench.command(Command::SetBlocked([name("mallory")].into()));
+    bench.receive(ServerMessage::Missed(MissedCalls { calls: vec![missed("mallory".into())] }));
+    assert_eq!(bench.events(), [] as [&Event; 0], "nor one of whoever is blocked");
     bench.offered("bob", id(1), 1);
     bench.receive(ServerMessage::Missed(MissedCalls { calls: vec![missed("bob".into()), missed("carol".into())] }));
     assert_eq!(bench.events(), [&Event::MissedWhileAway(vec![missed("carol".into())])], "Bob's call rings");

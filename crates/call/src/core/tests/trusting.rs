@@ -58,6 +58,16 @@ fn by_another(call: u8) -> ahoy_protocol::signal::Signal {
 }
 
 #[test]
+fn an_offer_that_does_not_ring_makes_nobody_known() {
+    let mut bench = Bench::new();
+    bench.offered_by(&device("bob", 1), opening("bob", id(1)), 1, 90_000);
+    assert!(matches!(bench.events()[..], [Event::Missed { .. }]), "no key is learned from what waited too long");
+    bench.offered("carol", id(2), 1);
+    bench.offered_by(&device("bob", 1), opening("bob", id(3)), 1, 0);
+    assert_eq!(pins(&bench), [], "nor from a call during another");
+}
+
+#[test]
 fn a_stranger_who_calls_and_becomes_a_contact_is_pinned_in_that_call() {
     // Before the user accepts, and after.
     for accepts_first in [false, true] {
