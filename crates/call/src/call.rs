@@ -58,6 +58,8 @@ pub(crate) struct Call {
     control_open: bool,
     negotiation: Negotiation,
     recovery: Recovery,
+    /// The own address of a path that was built before anybody accepted is gone, and there is no other path yet.
+    is_address_gone: bool,
     local_candidates: LocalCandidates,
     tried: Tried,
     remote_candidates: RemoteCandidates,
@@ -248,7 +250,8 @@ impl Call {
             path: PathState::New,
             control_open: false,
             negotiation: Negotiation::new(role, timers),
-            recovery: Recovery::new(timers),
+            recovery: Recovery::new(role, timers),
+            is_address_gone: false,
             local_candidates: LocalCandidates::default(),
             tried: Tried::default(),
             remote_candidates: RemoteCandidates::default(),
@@ -307,6 +310,7 @@ impl Call {
                     }
                     (Standing::Restarting { .. }, None) if path == PathState::Connecting => {}
                     (Standing::Up | Standing::Restarting { .. }, None) => self.path_is_lost(device),
+                    (Standing::Awaited { .. }, None) if path == PathState::Lost => self.recovery.path_lost(device.now),
                     (Standing::Awaited { .. } | Standing::Lost { .. }, Some(_) | None) | (Standing::Up, Some(_)) => {}
                 }
                 if path == PathState::Connecting && !self.is_awaited() {

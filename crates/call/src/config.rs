@@ -48,6 +48,9 @@ pub struct Timers {
     pub stall: Duration,
     /// A lost path may heal by itself once a way to agree on a new one is known.
     pub heal: Duration,
+    /// A caller whose path is lost waits so long for the callee to ask for a new one: that shows that the callee can be
+    /// reached. A callee that misses nothing does not ask.
+    pub unasked: Duration,
     /// A restart of ICE has this long before it is tried again, or what is unanswered of it said again.
     pub restart: Duration,
     /// After `glare` for the own call, until the other user's call is there.
@@ -82,6 +85,7 @@ impl Default for Timers {
             lost: Duration::from_secs(45),
             stall: Duration::from_secs(2),
             heal: Duration::from_secs(1),
+            unasked: Duration::from_secs(30),
             restart: Duration::from_secs(5),
             glare: Duration::from_secs(2),
             work: Duration::from_secs(10),

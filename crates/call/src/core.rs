@@ -208,9 +208,14 @@ impl Core {
                     self.miss_held();
                     self.begin_to_say_again();
                 }
+                // A sign-in brings them, too.
+                self.take_ice_servers();
             }
             LinkNews::Lost => {
                 self.device.contacts.forget_presence();
+                if let Some(call) = &mut self.call {
+                    call.server_lost();
+                }
                 self.hold_until_back();
             }
             LinkNews::Late(message) => match message {
@@ -241,6 +246,13 @@ impl Core {
         }
     }
 
+    fn take_ice_servers(&mut self) {
+        if let Some(call) = &mut self.call {
+            let flow = call.take_ice_servers(&mut self.device);
+            self.go_on_or_end(flow);
+        }
+    }
+
     /// Tells the server whom the user knows; without a link, the next sign-in does.
     fn send_contacts(&mut self) {
         if let (LinkView::SignedIn, Some(message)) = (self.device.link.view(), self.device.contacts.message()) {
@@ -262,17 +274,19 @@ impl Core {
             }
             ServerMessage::IceServers(list) => {
                 self.device.event(Event::IceServers(list.ice_servers));
-                if let Some(call) = &mut self.call {
-                    let flow = call.take_ice_servers(&mut self.device);
-                    self.go_on_or_end(flow);
-                }
+                self.take_ice_servers();
             }
             ServerMessage::Missed(missed) => {
                 let mut calls = missed.calls;
                 // What more there is the server has made up.
                 calls.truncate(MISSED_CALLS_MAX);
+                // Whoever is in the call has been reached, or rings at this moment.
+                let in_call = self.call.as_ref().map(Call::user);
                 let contacts = &self.device.contacts;
-                calls.retain(|call| call.from != self.device.config.me && !contacts.is_blocked(&call.from));
+                calls.retain(|call| {
+                    let from = &call.from;
+                    *from != self.device.config.me && Some(from) != in_call && !contacts.is_blocked(from)
+                });
                 if !calls.is_empty() {
                     self.device.event(Event::MissedWhileAway(calls));
                 }

@@ -2,6 +2,7 @@
 //! numbers (section 5, "Renegotiation"; webrtc-pc §10.7). It says what is to be done; the call does it.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use ahoy_protocol::description::{Hash, ProvenDescription, hash};
 
@@ -10,6 +11,9 @@ use crate::end::Failure;
 use crate::input::Serial;
 use crate::output::PeerCommand;
 use crate::time::Time;
+
+/// An offer comes over the server and over the control channel: copies within this time of the answer are those.
+const COPIES: Duration = Duration::from_secs(2);
 
 /// Which side of the call this device is: the caller is impolite, the callee polite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,12 +60,24 @@ pub(crate) struct Negotiation {
     may_offer: bool,
     /// The newest own offer that was answered: the callee has seen it.
     answered_n: Option<u32>,
+    /// The last answer that was made, for an offer that is said again.
+    answer: Option<MadeAnswer>,
     steps: VecDeque<Step>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Wanted {
     ice_restart: bool,
+}
+
+#[derive(Debug)]
+struct MadeAnswer {
+    n: u32,
+    sdp: String,
+    /// What it answers.
+    offer: Hash,
+    /// When it was said last.
+    said_at: Time,
 }
 
 #[derive(Debug)]
@@ -93,6 +109,7 @@ impl Negotiation {
             wanted: None,
             may_offer: false,
             answered_n: None,
+            answer: None,
             steps: VecDeque::new(),
         }
     }
@@ -187,6 +204,19 @@ impl Negotiation {
     /// Whether an offer with this number is news.
     pub(crate) fn is_new_offer(&self, n: u32) -> bool {
         self.seen_n.is_none_or(|seen| n > seen)
+    }
+
+    /// An offer within the call with a number that is no news. Its maker says it again until it hears an answer, so the answer is said again,
+    /// too, where it still holds and was made for this very offer. Returns whether it is.
+    pub(crate) fn handle_offer_again(&mut self, now: Time, n: u32, sdp: &str) -> bool {
+        let Some(answer) = &mut self.answer else { return false };
+        let is_stable = matches!(self.state, State::Stable);
+        if !is_stable || n == 0 || answer.n != n || now.since(answer.said_at) < COPIES || answer.offer != hash(sdp) {
+            return false;
+        }
+        answer.said_at = now;
+        self.steps.push_back(Step::SendAnswer { n, sdp: answer.sdp.clone(), offer: answer.offer });
+        true
     }
 
     /// The hash of the offer that an answer with this number would answer; `None` when none is awaited.
@@ -361,6 +391,7 @@ impl Negotiation {
             Ok(sdp) => {
                 self.settled = true;
                 self.steps.push_back(Step::RemoteApplied);
+                self.answer = Some(MadeAnswer { n, sdp: sdp.clone(), offer, said_at: now });
                 self.steps.push_back(Step::SendAnswer { n, sdp, offer });
                 self.become_stable(now, next);
             }

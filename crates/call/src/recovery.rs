@@ -1,8 +1,9 @@
 //! When an accepted call looks for a new path: a path that is merely interrupted heals by itself, while an ICE restart
-//! takes the old one away at once. So it waits for a reason and for a way to agree on the new path. Pure; the call does
-//! what this says.
+//! takes the old one away at once. So it waits for a reason and for a way to agree on the new path, at both ends: the
+//! caller, who restarts, for a callee that asks for it. Pure; the call does what this says.
 
 use crate::config::Timers;
+use crate::negotiation::Role;
 use crate::time::Time;
 
 /// What is to be done now.
@@ -17,6 +18,7 @@ pub(crate) enum Act {
 /// The search for a new path of one call.
 #[derive(Debug)]
 pub(crate) struct Recovery {
+    role: Role,
     timers: Timers,
     state: State,
     /// When a path was back that had been lost.
@@ -35,8 +37,8 @@ enum State {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Why {
-    /// Nothing comes through. It may heal.
-    Lost,
+    /// Nothing comes through since then. It may heal.
+    Lost { since: Time, is_asked: bool },
     /// The path's own address is gone, or an earlier restart brought nothing: waiting for it to heal is in vain.
     Hopeless,
 }
@@ -50,8 +52,13 @@ struct Heard {
 }
 
 impl Recovery {
-    pub(crate) fn new(timers: Timers) -> Self {
-        Self { timers, state: State::Well, healed_at: None }
+    pub(crate) fn new(role: Role, timers: Timers) -> Self {
+        Self { role, timers, state: State::Well, healed_at: None }
+    }
+
+    /// Whether there is a path, and nothing is known against it.
+    pub(crate) fn is_well(&self) -> bool {
+        self.state == State::Well
     }
 
     /// There is a path.
@@ -62,22 +69,29 @@ impl Recovery {
         self.state = State::Well;
     }
 
-    /// The other side asks for a new path. Where none is missed here, it is first made sure that there is a signaling path,
-    /// for the restart takes the old one away; and what was asked while the path was lost may come when it is back.
-    /// Returns whether it is heeded.
+    /// The callee asks for a new path, and so can be reached. Where none is missed here, it is first made sure that there is
+    /// a signaling path, for the restart takes the old one away; and what was asked while the path was lost may come when it
+    /// is back. Returns whether it is heeded.
     pub(crate) fn restart_asked(&mut self, now: Time) -> bool {
         let has_just_healed = self.healed_at.is_some_and(|healed| now.since(healed) < self.timers.restart);
-        let is_heeded = self.state == State::Well && !has_just_healed;
-        if is_heeded {
-            self.address_gone(now);
+        match &mut self.state {
+            State::Well if has_just_healed => false,
+            State::Well => {
+                self.address_gone(now);
+                true
+            }
+            State::Wanted { why: Why::Lost { is_asked, .. }, .. } => !std::mem::replace(is_asked, true),
+            State::Wanted { why: Why::Hopeless, .. } | State::Begun { .. } => false,
         }
-        is_heeded
     }
 
     /// Nothing comes through any more.
     pub(crate) fn path_lost(&mut self, now: Time) {
         match self.state {
-            State::Well => self.state = State::Wanted { why: Why::Lost, ask_at: now, heard: None },
+            State::Well => {
+                let why = Why::Lost { since: now, is_asked: false };
+                self.state = State::Wanted { why, ask_at: now, heard: None };
+            }
             State::Wanted { .. } | State::Begun { .. } => {}
         }
     }
@@ -94,6 +108,14 @@ impl Recovery {
                 let heard = heard.get_or_insert(Heard { first: now, has_servers: false });
                 heard.has_servers |= with_servers;
             }
+            State::Well | State::Begun { .. } => {}
+        }
+    }
+
+    /// The way to the server is gone: what was heard says nothing any more.
+    pub(crate) fn server_lost(&mut self) {
+        match &mut self.state {
+            State::Wanted { heard, .. } => *heard = None,
             State::Well | State::Begun { .. } => {}
         }
     }
@@ -144,7 +166,10 @@ impl Recovery {
         let heard = heard?;
         match why {
             Why::Hopeless if heard.has_servers => Some(heard.first),
-            Why::Hopeless | Why::Lost => Some(heard.first + self.timers.heal),
+            Why::Lost { since, is_asked: false } if self.role == Role::Caller => {
+                Some((heard.first + self.timers.heal).max(since + self.timers.unasked))
+            }
+            Why::Hopeless | Why::Lost { .. } => Some(heard.first + self.timers.heal),
         }
     }
 }
@@ -159,15 +184,15 @@ mod tests {
         Time::START + Duration::from_millis(millis)
     }
 
-    fn lost() -> Recovery {
-        let mut recovery = Recovery::new(Timers::default());
+    fn lost(role: Role) -> Recovery {
+        let mut recovery = Recovery::new(role, Timers::default());
         recovery.path_lost(at(0));
         recovery
     }
 
     #[test]
     fn a_lost_path_is_left_alone_until_a_server_was_heard_for_a_second() {
-        let mut recovery = lost();
+        let mut recovery = lost(Role::Callee);
         assert_eq!(recovery.due(at(0)), Some(Act::AskServer));
         assert_eq!(recovery.due(at(4_999)), None, "nobody answers");
         assert_eq!(recovery.due(at(5_000)), Some(Act::AskServer));
@@ -178,8 +203,34 @@ mod tests {
     }
 
     #[test]
+    fn a_caller_restarts_a_lost_path_when_the_callee_asks_and_unasked_after_half_a_minute() {
+        let mut recovery = lost(Role::Caller);
+        recovery.due(at(0));
+        recovery.server_heard(at(50), true);
+        assert_eq!(recovery.due(at(26_000)), None, "the callee may be the one who is cut off");
+        let mut asked = lost(Role::Caller);
+        asked.due(at(0));
+        asked.server_heard(at(50), true);
+        assert!(asked.restart_asked(at(500)) && !asked.restart_asked(at(600)));
+        assert_eq!((asked.due(at(1_049)), asked.due(at(1_050))), (None, Some(Act::Restart)));
+        assert_eq!((recovery.due(at(29_999)), recovery.due(at(30_000))), (None, Some(Act::Restart)));
+    }
+
+    #[test]
+    fn a_server_that_was_heard_before_the_way_to_it_went_does_not_count() {
+        let mut recovery = lost(Role::Caller);
+        recovery.due(at(0));
+        recovery.server_heard(at(50), true);
+        recovery.server_lost();
+        recovery.restart_asked(at(3_000));
+        assert_eq!(recovery.due(at(3_000)), None);
+        recovery.server_heard(at(8_000), true);
+        assert_eq!((recovery.due(at(8_999)), recovery.due(at(9_000))), (None, Some(Act::Restart)));
+    }
+
+    #[test]
     fn a_path_that_heals_is_not_restarted() {
-        let mut recovery = lost();
+        let mut recovery = lost(Role::Caller);
         recovery.due(at(0));
         recovery.server_heard(at(50), true);
         recovery.path_up(at(500));
@@ -194,7 +245,7 @@ mod tests {
 
     #[test]
     fn without_its_own_address_no_path_heals_and_only_fresh_servers_are_waited_for() {
-        let mut recovery = lost();
+        let mut recovery = lost(Role::Caller);
         recovery.due(at(0));
         recovery.server_heard(at(50), true);
         recovery.address_gone(at(100));
@@ -212,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_restart_without_a_path_is_followed_by_another_while_the_server_answers() {
-        let mut recovery = Recovery::new(Timers::default());
+        let mut recovery = Recovery::new(Role::Caller, Timers::default());
         recovery.restart_begun(at(0));
         assert_eq!(recovery.deadline(), None, "there is a path");
         recovery.path_lost(at(0));

@@ -1,12 +1,13 @@
 //! The one loop: brings what happens to the core, and carries out what the core asks for. It decides nothing about calls.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, SystemTime};
 
 use ahoy_call::{
-    Command, Core, Event as CoreEvent, Input, LinkInput, Output, RefusedReason, Resume, Serial, Time, Trust,
+    Command, Core, Event as CoreEvent, Input, LinkInput, LinkView, Output, RefusedReason, Resume, Serial, Time, Trust,
     UnsignedDescription, Via, View,
 };
 use ahoy_protocol::control::ControlMessage;
@@ -26,7 +27,7 @@ use crate::config::{Account, Config};
 use crate::event::{Event, MissedCall, Stamped};
 use crate::known_rates::KnownRates;
 use crate::moment::unix_ms;
-use crate::network::Addresses;
+use crate::network::{Addresses, LinkAddress};
 use crate::signaling::{Link, LinkEvent};
 use crate::storage::Storage;
 
@@ -44,9 +45,6 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(2);
 /// is old by then, and the server may have given it up. No loaded machine holds a task up for so long.
 const SLEPT: Duration = Duration::from_secs(7);
 
-/// How often it is asked whether the machine still has the address that the link was connected from.
-const ADDRESS_CHECK: Duration = Duration::from_secs(1);
-
 /// The longest sentence that is shown, in characters.
 const SENTENCE_MAX: usize = 400;
 
@@ -63,8 +61,9 @@ pub(crate) struct Driver {
     clock: BootClock,
     /// When something was done last.
     awake_at: Time,
-    /// When the link's own address was looked at last.
-    address_checked_at: Time,
+    /// What the link and the calls go by, too.
+    addresses: Addresses,
+    link_address: LinkAddress,
     link: Option<(Serial, Link)>,
     /// A link that was let go because it took nothing any more; the core is about to hear of it.
     broken_link: Option<Serial>,
@@ -90,6 +89,7 @@ enum Step {
     Command(Option<Command>),
     Link(Serial, LinkEvent),
     Peer(PeerReport),
+    Addresses(BTreeSet<IpAddr>),
     Tick,
     /// There is room for an event.
     Room,
@@ -136,7 +136,8 @@ impl Driver {
             certificate: Certificate::generate()?,
             clock: BootClock::start(),
             awake_at: Time::START,
-            address_checked_at: Time::START,
+            addresses: Addresses::watch(),
+            link_address: LinkAddress::default(),
             link: None,
             broken_link: None,
             link_queue,
@@ -169,6 +170,7 @@ impl Driver {
                 command = self.commands.recv() => Step::Command(command),
                 Some(report) = self.peer_reports.recv() => Step::Peer(report),
                 Some((serial, event)) = self.link_events.recv() => Step::Link(serial, event),
+                Ok(now) = self.addresses.changed() => Step::Addresses(now),
                 Ok(permit) = self.events.reserve(), if !self.outbox.is_empty() => {
                     if let Some(event) = self.outbox.pop_front() {
                         permit.send(event);
@@ -178,7 +180,6 @@ impl Driver {
                 () = tokio::time::sleep_until(wake) => Step::Tick,
             };
             self.notice_sleep().await;
-            self.notice_lost_address().await;
             match step {
                 Step::Command(Some(command)) => self.handle(Input::Person(command)).await,
                 Step::Command(None) => break,
@@ -186,6 +187,7 @@ impl Driver {
                 Step::Peer(PeerReport::Input(call, input)) => self.handle(Input::Peer { call, input }).await,
                 Step::Peer(PeerReport::Event(event)) => self.tell(event),
                 Step::Peer(PeerReport::Rate { with, network, bps }) => self.keep_rate(with, network, bps),
+                Step::Addresses(now) => self.addresses_changed(&now).await,
                 Step::Tick => self.handle(Input::Tick).await,
                 Step::Room => {}
             }
@@ -204,14 +206,10 @@ impl Driver {
         self.awake_at = now;
     }
 
-    async fn notice_lost_address(&mut self) {
-        let now = self.now();
-        if now.since(self.address_checked_at) < ADDRESS_CHECK {
-            return;
-        }
-        self.address_checked_at = now;
-        if self.link.as_ref().is_some_and(|(_, link)| link.has_lost_its_address()) {
-            debug!("the link's own address is gone");
+    async fn addresses_changed(&mut self, now: &BTreeSet<IpAddr>) {
+        let is_signed_in = self.core.view().link == LinkView::SignedIn;
+        if self.link_address.changed(now, is_signed_in) {
+            debug!("the network has changed: the link is opened anew");
             self.link_lost_because = Some("the network has changed".into());
             self.handle(Input::NetworkChanged).await;
         }
@@ -250,7 +248,12 @@ impl Driver {
 
     async fn handle_link(&mut self, serial: Serial, event: LinkEvent) {
         let input = match event {
-            LinkEvent::Opened => LinkInput::Opened,
+            LinkEvent::Opened { from } => {
+                if self.link.as_ref().is_some_and(|(open, _)| *open == serial) {
+                    self.link_address.set(from);
+                }
+                LinkInput::Opened
+            }
             LinkEvent::Text(text) => match ServerFrame::from_text(&text) {
                 Ok(ServerFrame { seq, message }) => LinkInput::Received { seq, message: understood(message) },
                 Err(error) => {
@@ -289,6 +292,7 @@ impl Driver {
     async fn carry_out(&mut self, output: Output) {
         match output {
             Output::OpenLink { serial } => {
+                self.link_address.set(None);
                 self.link = Some((serial, Link::open(&self.config.server, serial, self.link_queue.clone())));
             }
             Output::CloseLink { serial } => {
@@ -378,7 +382,7 @@ impl Driver {
                     video_codecs: self.config.media.video_codecs.clone(),
                     known_rates,
                 },
-                addresses: Addresses::watch(),
+                addresses: self.addresses.for_another(),
                 reports: self.peer_queue.clone(),
                 frames: self.config.media.frame_events.then(|| self.events.clone()),
             };

@@ -1,5 +1,6 @@
 //! The addresses of this machine, as they come and go. There is a notice of that in each system, and it is another one in
-//! each; looking once a second costs microseconds and is the same everywhere.
+//! each; looking twice a second costs microseconds and is the same everywhere. The link and the calls go by the same look,
+//! so that they never disagree on which network the machine is in.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -11,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::debug;
 
 /// How often is looked. What hangs on it is to be mended within three seconds.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The addresses of the interfaces that carry something now.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub(crate) struct Addresses {
 }
 
 impl Addresses {
-    /// Looks now, and again until this is dropped. Called within tokio.
+    /// Looks now, and again until this and all that came of it are dropped. Called within tokio.
     pub(crate) fn watch() -> Self {
         let (sender, now) = watch::channel(look().unwrap_or_default());
         tokio::spawn(async move {
@@ -39,10 +40,14 @@ impl Addresses {
                 });
             }
         });
-        // What is there at first is news, too.
-        let mut first = Self { now };
-        first.now.mark_changed();
-        first
+        Self { now }.for_another()
+    }
+
+    /// The same look for somebody else, to whom what is there now is news.
+    pub(crate) fn for_another(&self) -> Self {
+        let mut now = self.now.clone();
+        now.mark_changed();
+        Self { now }
     }
 
     /// The addresses, once they are others than before, and at first. Nothing is lost when the future is dropped.
@@ -97,6 +102,29 @@ impl OwnAddress {
     }
 }
 
+/// The own address that the link was connected from, and when a change of network is a reason to open the link anew.
+#[derive(Debug, Default)]
+pub(crate) struct LinkAddress {
+    own: OwnAddress,
+    /// What the machine has was told once.
+    is_known: bool,
+}
+
+impl LinkAddress {
+    /// The link is connected from there; `None`: another is being opened.
+    pub(crate) fn set(&mut self, address: Option<IpAddr>) {
+        self.own.set(address);
+    }
+
+    /// The machine has these now. Whether the link is to be opened anew: its address is gone, so nothing comes through any
+    /// more, though no error tells; or there is no link and a new address, by which it may be reached at once.
+    pub(crate) fn changed(&mut self, present: &BTreeSet<IpAddr>, is_signed_in: bool) -> bool {
+        let has_appeared = self.is_known && !present.is_subset(&self.own.present);
+        self.is_known = true;
+        self.own.is_gone(present) || (has_appeared && !is_signed_in)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,10 +158,35 @@ mod tests {
         assert!(!own.is_gone(&these(&["192.0.2.1"])));
     }
 
+    #[test]
+    fn a_link_whose_address_goes_is_opened_anew() {
+        let mut link = LinkAddress::default();
+        let (first, both, second) = (these(&["192.0.2.1"]), these(&["192.0.2.1", "192.0.2.2"]), these(&["192.0.2.2"]));
+        link.changed(&first, false);
+        link.set("192.0.2.1".parse().ok());
+        assert!(!link.changed(&both, true), "one that only appears changes nothing");
+        assert!(link.changed(&second, true));
+        link.set(None);
+        link.set("192.0.2.3".parse().ok());
+        assert!(!link.changed(&these(&["192.0.2.2", "192.0.2.3"]), true), "it was connected before it was looked");
+        assert!(link.changed(&second, true));
+    }
+
+    #[test]
+    fn a_link_that_is_not_up_is_opened_when_an_address_appears() {
+        let mut link = LinkAddress::default();
+        let (none, one) = (these(&["127.0.0.1"]), these(&["127.0.0.1", "192.0.2.1"]));
+        assert!(!link.changed(&one, false), "what is there at the start is no news");
+        assert!(!link.changed(&none, false), "nor is there a way when one goes");
+        assert!(link.changed(&one, false));
+        assert!(!link.changed(&one, false));
+    }
+
     #[tokio::test]
-    async fn the_addresses_of_this_machine_are_told_at_first() {
+    async fn the_addresses_of_this_machine_are_told_to_each_at_first() {
         let mut addresses = Addresses::watch();
         let found = addresses.changed().await.unwrap();
         assert!(found.contains(&IpAddr::from([127, 0, 0, 1])), "{found:?}");
+        assert!(addresses.for_another().changed().await.unwrap().contains(&IpAddr::from([127, 0, 0, 1])));
     }
 }

@@ -1,10 +1,8 @@
 //! The link: one WebSocket to the signaling server, in a task of its own. It carries text frames and knows no message;
 //! when to connect and what to say is decided by `ahoy-call`.
 
-use std::io::ErrorKind;
-use std::net::{IpAddr, UdpSocket};
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ahoy_call::Serial;
@@ -33,7 +31,10 @@ const OUTBOX: usize = 512;
 #[derive(Debug)]
 pub(crate) enum LinkEvent {
     /// Connected; the server speaks first.
-    Opened,
+    Opened {
+        /// The own address, if the system tells.
+        from: Option<IpAddr>,
+    },
     /// A text frame.
     Text(String),
     /// Over, or never came about. The last event.
@@ -49,8 +50,6 @@ pub(crate) enum LinkEvent {
 #[derive(Debug)]
 pub(crate) struct Link {
     outbox: mpsc::Sender<String>,
-    /// The own address, once connected.
-    address: Arc<OnceLock<IpAddr>>,
     task: JoinHandle<()>,
 }
 
@@ -62,22 +61,14 @@ impl Link {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (outbox, frames) = mpsc::channel(OUTBOX);
         let server = server.clone();
-        let address = Arc::new(OnceLock::new());
-        let connected_from = Arc::clone(&address);
         let task = tokio::spawn(async move {
-            let work = AssertUnwindSafe(run(&server, serial, frames, &events, &connected_from)).catch_unwind();
+            let work = AssertUnwindSafe(run(&server, serial, frames, &events)).catch_unwind();
             let closed =
                 work.await.unwrap_or_else(|_| closed("this program has a defect in its link; please report it"));
             // The driver may be gone already; then nobody asks why.
             let _ = events.send((serial, closed)).await;
         });
-        Self { outbox, address, task }
-    }
-
-    /// Whether the address that it was connected from is none of this machine's any more: then nothing comes through,
-    /// though no error tells. Asks the system, which does not block.
-    pub(crate) fn has_lost_its_address(&self) -> bool {
-        self.address.get().is_some_and(|address| !is_own(*address))
+        Self { outbox, task }
     }
 
     /// Queues a text frame. `false` when the link is gone or so slow that it counts as gone.
@@ -112,16 +103,13 @@ async fn run(
     serial: Serial,
     mut frames: mpsc::Receiver<String>,
     events: &mpsc::Sender<(Serial, LinkEvent)>,
-    connected_from: &OnceLock<IpAddr>,
 ) -> LinkEvent {
     let mut socket = match connect(server).await {
         Ok(socket) => socket,
         Err(reason) => return closed(reason),
     };
-    if let Some(address) = local_address(&socket) {
-        let _ = connected_from.set(address);
-    }
-    if events.send((serial, LinkEvent::Opened)).await.is_err() {
+    let from = local_address(&socket);
+    if events.send((serial, LinkEvent::Opened { from })).await.is_err() {
         return closed("stopped");
     }
     loop {
@@ -175,11 +163,6 @@ fn local_address(socket: &Socket) -> Option<IpAddr> {
     stream.local_addr().ok().map(|address| address.ip())
 }
 
-/// Whether this machine has the address now. Nothing leaves the machine.
-fn is_own(address: IpAddr) -> bool {
-    UdpSocket::bind((address, 0)).map_err(|error| error.kind()).err() != Some(ErrorKind::AddrNotAvailable)
-}
-
 async fn sign_out(socket: &mut Socket) {
     let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
     let handshake = async {
@@ -201,16 +184,4 @@ fn closed_by_server(frame: Option<CloseFrame>) -> LinkEvent {
         format!("the server closed the connection: {}", frame.reason)
     };
     LinkEvent::Closed { code: Some(frame.code.into()), reason }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_that_this_machine_does_not_have_is_not_its_own() {
-        assert!(is_own("127.0.0.1".parse().unwrap()));
-        // Of a network that is for documents only (RFC 5737).
-        assert!(!is_own("192.0.2.1".parse().unwrap()));
-    }
 }

@@ -110,9 +110,18 @@ impl Call {
             return ControlFlow::Break(self.no_path());
         }
         self.negotiation.allow_offers(device.now);
+        if self.path == PathState::Lost {
+            // It was built early. That the other side was heard from just now shows that it can be reached.
+            self.recovery.path_lost(device.now);
+            self.recovery.restart_asked(device.now);
+        }
+        if std::mem::take(&mut self.is_address_gone) {
+            self.recovery.address_gone(device.now);
+        }
         self.refresh(device);
         self.verify(device);
-        self.run_steps(device)
+        self.run_steps(device)?;
+        self.recover(device)
     }
 
     /// Checks an answer of `from`'s that is awaited; the keys and the trust of the call follow from it.

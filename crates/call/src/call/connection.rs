@@ -102,13 +102,19 @@ impl Call {
         self.recovery.server_heard(device.now, with_servers);
     }
 
-    /// Fresh ICE servers came. A relay goes on only for those who are known to it by the newest.
+    /// The way to the server is gone.
+    pub(crate) fn server_lost(&mut self) {
+        self.recovery.server_lost();
+    }
+
+    /// Fresh ICE servers came. A relay goes on only for those who are known to it by the newest; where a new path is looked
+    /// for, that one takes them.
     pub(crate) fn take_ice_servers(&mut self, device: &mut Device) -> Flow {
-        if self.path == PathState::Connected(PathKind::Relay) && !self.is_awaited() {
+        self.recover(device)?;
+        if self.path == PathState::Connected(PathKind::Relay) && !self.is_awaited() && self.recovery.is_well() {
             self.negotiation.want_offer(device.now, false);
         }
-        self.run_steps(device)?;
-        self.recover(device)
+        self.run_steps(device)
     }
 
     /// Looks for a new path where one is due.
@@ -124,17 +130,15 @@ impl Call {
 
     fn address_gone(&mut self, device: &mut Device) -> Flow {
         match &self.people {
-            People::Accepted {
-                standing: Standing::Up | Standing::Restarting { .. } | Standing::Lost { .. }, ..
-            } => {
+            People::Accepted { .. } => {
                 self.recovery.address_gone(device.now);
                 self.recover(device)
             }
-            // The gathering of candidates is under way, or there will be none of this call.
-            People::Accepted { standing: Standing::Awaited { .. }, .. }
-            | People::Dialling { .. }
-            | People::GivingWay { .. }
-            | People::Ringing { .. } => GOES_ON,
+            // No path is agreed on anew before somebody accepted.
+            People::Dialling { .. } | People::GivingWay { .. } | People::Ringing { .. } => {
+                self.is_address_gone = true;
+                GOES_ON
+            }
         }
     }
 
@@ -203,6 +207,7 @@ impl Call {
         self.path = path;
         if path.kind().is_some() {
             self.recovery.path_up(device.now);
+            self.is_address_gone = false;
         }
         if let (PathState::Failed, People::Accepted { standing, .. }) = (path, &self.people) {
             return ControlFlow::Break(match standing {

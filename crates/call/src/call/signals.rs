@@ -38,8 +38,10 @@ impl Call {
             return GOES_ON;
         }
         if !self.negotiation.is_new_offer(offer.n) {
-            device.counters.passed += 1;
-            return GOES_ON;
+            if !self.negotiation.handle_offer_again(device.now, offer.n, &offer.sdp) {
+                device.counters.passed += 1;
+            }
+            return self.run_steps(device);
         }
         let Offer { call, n, sdp, video: _, name: _, key, signature } = offer;
         let signed = SignedDescription::new(DescriptionKind::Offer, n, sdp, key, signature);

@@ -16,8 +16,10 @@ use crate::time::Time;
 /// After a restart of the server the other side may come back later: so long `offline` says nothing of it. The longest
 /// wait between two attempts is 5 s, and a connection takes its time.
 const GRACE: Duration = Duration::from_secs(10);
-/// How soon it is tried again within that time; not so often that a server would count an opening offer as a nuisance.
+/// How soon it is tried again within that time.
 const AGAIN: Duration = Duration::from_secs(2);
+/// The same for an opening offer: the server lets one user ring another six times a minute.
+const OPENING_AGAIN: Duration = Duration::from_secs(3);
 /// As many local candidates as the other side takes in of one call.
 const CANDIDATES_MAX: usize = 256;
 
@@ -107,9 +109,11 @@ impl Core {
     /// Whether an error only says that the other side is not back yet.
     pub(super) fn is_not_back_yet(&mut self, error: &ErrorMessage, call: CallId) -> bool {
         let now = self.device.now;
+        let is_dialling = self.call.as_ref().is_some_and(Call::is_unaccepted_outgoing);
+        let pause = if is_dialling { OPENING_AGAIN } else { AGAIN };
         match &mut self.again {
             Some(again) if again.call == call && error.code == ErrorCode::Offline && now < again.until => {
-                again.at.get_or_insert(now + AGAIN);
+                again.at.get_or_insert(now + pause);
                 true
             }
             Some(_) | None => false,

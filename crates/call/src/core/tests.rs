@@ -7,6 +7,7 @@ mod bench;
 mod both;
 mod calling;
 mod connected;
+mod early_path;
 mod knowing;
 mod recovering;
 mod trusting;

@@ -35,9 +35,10 @@ impl World {
         }
         let is_once = |signal: &Signal| {
             let is_once_in_a_session = match signal {
-                // A restart stands until it is answered, and is said again meanwhile.
+                // A restart stands until it is answered, and is said again meanwhile; what is said again is answered again.
                 Signal::Offer(offer) => offer.n == 0,
-                Signal::Answer(_) | Signal::Candidate(_) => true,
+                Signal::Answer(answer) => answer.n == 0,
+                Signal::Candidate(_) => true,
                 Signal::Progress(_) | Signal::Restart(_) | Signal::Close(_) => false,
             };
             is_once_in_a_session && Some(signal.call()) != self.devices[device].counted.again

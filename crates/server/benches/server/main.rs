@@ -12,8 +12,10 @@ mod wire;
 // Its tests come along, without what runs them; and what it tells whom is not asked here.
 #[allow(dead_code, unused_imports, clippy::unwrap_used)]
 mod server {
+    pub(crate) mod limits;
     pub(crate) mod registry;
 }
+use server::limits;
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();

@@ -41,7 +41,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
 
 impl House {
     fn new() -> Self {
-        let mut registry = Registry::new();
+        let mut registry = Registry::new(0);
         let mut enter = |number: usize| {
             let address = DeviceAddress { username: name(number), session: SessionId::from_u64(number as u64) };
             registry.sign_in(address, None, String::new(), None, Arc::new(())).expect("a name for each").who

@@ -28,11 +28,17 @@ fn asks_for_restart(bench: &Bench) -> usize {
     bench.sent().iter().filter(|(_, signal)| matches!(signal, Signal::Restart(_))).count()
 }
 
+/// Bob asks for a restart: he has seen the offers up to that one.
+fn asked(bench: &mut Bench, n: u32) {
+    bench.signal(&device("bob", 1), Signal::Restart(Restart { call: id(1), n }));
+}
+
 /// A caller whose path is lost, and that has sent an offer to restart ICE.
 fn restarting() -> Bench {
     let mut bench = Bench::in_own_call(id(1));
     bench.peer(id(1), LOST);
     fresh_servers(&mut bench);
+    asked(&mut bench, 0);
     bench.pass(1);
     assert!(makes_restart(&bench));
     bench.made(id(1), "again");
@@ -73,13 +79,53 @@ fn a_cut_of_8_or_25_s_that_takes_the_server_along_leaves_the_path_to_heal() {
 }
 
 #[test]
-fn a_path_that_stays_lost_is_restarted_by_the_caller_after_fresh_servers_were_asked_for() {
+fn a_path_that_both_miss_is_restarted_by_the_caller_after_fresh_servers_were_asked_for() {
     let mut bench = Bench::in_own_call(id(1));
     bench.peer(id(1), LOST);
     assert!(asks_for_servers(&bench));
     fresh_servers(&mut bench);
     assert!(matches!(bench.events()[..], [Event::IceServers(_)]), "the driver sets them before the offer is made");
+    asked(&mut bench, 0);
     assert_eq!(bench.commands(), Vec::<&PeerCommand>::new());
+    bench.pass(1);
+    assert!(makes_restart(&bench));
+}
+
+#[test]
+fn a_cut_of_8_or_25_s_at_the_callee_leaves_the_path_to_heal_though_the_callers_server_answers() {
+    for seconds in [8, 25] {
+        let mut bench = Bench::in_own_call(id(1));
+        bench.peer(id(1), LOST);
+        for _ in 0..seconds {
+            fresh_servers(&mut bench);
+            bench.pass(1);
+            assert_eq!((bench.commands(), bench.ended()), (Vec::new(), None));
+        }
+        bench.peer(id(1), PeerInput::Path(CONNECTED));
+        bench.pass(60);
+        assert!(bench.ended().is_none() && bench.commands().is_empty());
+    }
+}
+
+#[test]
+fn a_path_that_only_the_caller_misses_is_restarted_after_half_a_minute() {
+    let mut bench = Bench::in_own_call(id(1));
+    bench.peer(id(1), LOST);
+    fresh_servers(&mut bench);
+    bench.pass(29);
+    assert_eq!(bench.commands(), Vec::<&PeerCommand>::new());
+    bench.pass(1);
+    assert!(makes_restart(&bench));
+}
+
+#[test]
+fn what_the_server_said_before_the_link_broke_does_not_count() {
+    let mut bench = Bench::in_own_call(id(1));
+    bench.peer(id(1), LOST);
+    fresh_servers(&mut bench);
+    bench.sign_in_again(true);
+    asked(&mut bench, 0);
+    assert_eq!(bench.commands(), Vec::<&PeerCommand>::new(), "it may heal now");
     bench.pass(1);
     assert!(makes_restart(&bench));
 }
@@ -180,18 +226,17 @@ fn a_lost_call_ends_at_once_when_the_server_says_that_the_other_side_is_gone() {
 #[test]
 fn a_restart_that_was_asked_for_before_the_last_one_is_not_made_again() {
     let mut bench = restarting();
-    let asked = |n| Signal::Restart(Restart { call: id(1), n });
-    bench.signal(&device("bob", 1), asked(0));
+    asked(&mut bench, 0);
     assert_eq!(bench.out, [], "it is under way");
     answer_to_restart(&mut bench, 1);
     bench.applied(id(1));
     bench.peer(id(1), PeerInput::Path(CONNECTED));
-    bench.signal(&device("bob", 1), asked(0));
+    asked(&mut bench, 0);
     assert_eq!(bench.out, [], "the answer shows that it crossed the offer");
-    bench.signal(&device("bob", 1), asked(1));
+    asked(&mut bench, 1);
     assert_eq!(bench.out, [], "the path has just come back");
     bench.pass(5);
-    bench.signal(&device("bob", 1), asked(1));
+    asked(&mut bench, 1);
     fresh_servers(&mut bench);
     assert!(makes_restart(&bench));
 }
@@ -204,7 +249,7 @@ fn a_restart_is_heeded_though_the_last_offer_never_arrived() {
     bench.pass(15);
     assert!(bench.commands().iter().any(|command| matches!(command, PeerCommand::Rollback { .. })));
     bench.applied(id(1));
-    bench.signal(&device("bob", 1), Signal::Restart(Restart { call: id(1), n: 0 }));
+    asked(&mut bench, 0);
     fresh_servers(&mut bench);
     assert!(makes_restart(&bench));
 }
@@ -215,7 +260,63 @@ fn a_relay_in_use_is_told_of_fresh_servers_by_a_plain_offer() {
         let mut bench = Bench::in_own_call(id(1));
         bench.peer(id(1), PeerInput::Path(PathState::Connected(path)));
         fresh_servers(&mut bench);
-        let plain = |command: &&PeerCommand| matches!(command, PeerCommand::MakeOffer { ice_restart: false, .. });
-        assert_eq!(bench.commands().into_iter().filter(plain).count(), offers, "{path:?}");
+        assert_eq!(plain_offers(&bench), offers, "{path:?}");
     }
+}
+
+#[test]
+fn a_relay_in_use_is_told_of_the_servers_that_a_sign_in_brought() {
+    for resumed in [true, false] {
+        let mut bench = Bench::in_own_call(id(1));
+        bench.peer(id(1), PeerInput::Path(PathState::Connected(PathKind::Relay)));
+        bench.sign_in_again(resumed);
+        assert_eq!(plain_offers(&bench), 1, "resumed: {resumed}");
+    }
+}
+
+#[test]
+fn servers_that_a_restart_waits_for_bring_no_other_offer() {
+    let mut caller = Bench::in_own_call(id(1));
+    caller.peer(id(1), PeerInput::Path(PathState::Connected(PathKind::Relay)));
+    caller.peer(id(1), PeerInput::AddressGone);
+    fresh_servers(&mut caller);
+    assert!(makes_restart(&caller));
+    let mut callee = Bench::in_call(id(1));
+    callee.peer(id(1), PeerInput::Path(PathState::Connected(PathKind::Relay)));
+    callee.peer(id(1), PeerInput::AddressGone);
+    fresh_servers(&mut callee);
+    assert_eq!((asks_for_restart(&callee), callee.commands().len()), (1, 1), "over the control channel, too");
+    assert!(matches!(callee.commands()[..], [PeerCommand::SendControl(_)]));
+}
+
+#[test]
+fn a_restart_that_is_said_again_is_answered_again() {
+    let mut bench = Bench::in_call(id(1));
+    let bob = device("bob", 1);
+    bench.signal(&bob, renegotiating(id(1), 1, "theirs again"));
+    bench.signal(&bob, renegotiating(id(1), 1, "theirs again"));
+    assert_eq!(bench.out, [], "it is being answered");
+    bench.made(id(1), "ours again");
+    let answers = |bench: &Bench| {
+        let descriptions = bench.descriptions().into_iter().map(|(_, one)| one.clone());
+        descriptions.collect::<Vec<_>>()
+    };
+    let first = answers(&bench);
+    assert!(!first.is_empty() && first.iter().all(|answer| answer.kind == DescriptionKind::Answer && answer.n == 1));
+    bench.signal(&bob, renegotiating(id(1), 1, "theirs again"));
+    assert_eq!(bench.out, [], "a copy that came another way");
+    bench.pass(5);
+    bench.signal(&bob, renegotiating(id(1), 1, "theirs again"));
+    assert_eq!(answers(&bench), first);
+    bench.pass(5);
+    bench.signal(&bob, renegotiating(id(1), 1, "another"));
+    assert_eq!(bench.out, [], "it was not that offer that was answered");
+    bench.signal(&device("bob", 2), renegotiating(id(1), 1, "theirs again"));
+    assert_eq!(answers(&bench), []);
+}
+
+/// How many offers are made that restart nothing.
+fn plain_offers(bench: &Bench) -> usize {
+    let plain = |command: &&PeerCommand| matches!(command, PeerCommand::MakeOffer { ice_restart: false, .. });
+    bench.commands().into_iter().filter(plain).count()
 }
