@@ -47,7 +47,7 @@ impl Core {
         for Received { from, devices, signal, .. } in signals {
             let call = signal.call();
             match (devices, signal) {
-                (Some(_), Signal::Offer(offer)) => {
+                (Some(_), Signal::Offer(offer)) if !self.device.contacts.is_blocked(&from.username) => {
                     let is_over = closed.contains(&call) || self.device.ended.contains(self.device.now, call);
                     self.miss(from, offer);
                     if !is_over {
