@@ -84,7 +84,16 @@ mod tests {
     fn missed_calls_are_counted_in_the_title_at_rest() {
         let mut home = view(Screen::Home);
         assert_eq!(title(&home), "Ahoy");
-        let person = |missed| PersonView { username: "bob".into(), online: None, known: true, last: None, missed };
+        let person = |missed| PersonView {
+            username: "bob".into(),
+            online: None,
+            known: true,
+            last: None,
+            missed,
+            blocked: false,
+            verified: false,
+            new_key: None,
+        };
         home.people = vec![person(2), person(1)];
         assert_eq!(title(&home), "(3) Ahoy");
     }

@@ -168,7 +168,7 @@ impl Meeting {
         let incoming = cli.wait_for("incoming");
         assert!(incoming.text("from").starts_with(guest.username()));
         assert_eq!(incoming.flag("video"), video);
-        assert!(!incoming.flag("verified"), "nobody vouches for a guest");
+        assert!(!incoming.flag("proven"), "nobody vouches for a guest");
         Some(Self { making, codec, guest, bob, cli, _server: server, _turn: turn }.connected())
     }
 

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use ahoy_media::FrameRate;
 use ahoy_rtp::{FramePacketizer, PictureFormat, RtpPacket};
-use ahoy_tests::harness::cli::{Cli, Running};
+use ahoy_tests::harness::cli::{Cli, Event, Running};
+use ahoy_tests::harness::datagrams::{Fire, Meddler, Whose, address_in};
 use ahoy_tests::harness::media::access_units;
 use ahoy_tests::harness::peer::{new_call, text};
 use ahoy_tests::harness::{DEADLINE, Peer, Server, skipped};
@@ -43,6 +44,9 @@ fn garbage_on_the_control_channel_is_ignored() {
         r#"{"type":"media","type":"close"}"#,
         r#"{"type":"offer","call":"no"}"#,
         r#"{"type":"verify","commit":7}"#,
+        r#"{"type":"verify"}"#,
+        // The callee's word, but zoe is the caller and has not committed herself.
+        r#"{"type":"verify","nonce":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#,
         &nested,
         &long,
         &json!({"type": "close", "call": other, "reason": "hangup"}).to_string(),
@@ -220,6 +224,96 @@ fn a_certificate_other_than_the_announced_one_is_not_talked_to() {
     echo.takes_the_next_call(&server);
 }
 
+#[test]
+fn hellos_and_other_dtls_of_a_stranger_do_not_keep_a_call_from_being_set_up() {
+    let server = Server::start();
+    let mut echo = Cli::new(&server, "echo").start_signed_in("echo");
+    let fire = Fire::begin();
+    // At both ends, from before either has heard of the other.
+    let mut zoe = Wired::call_by(
+        &server,
+        "guest-zoe",
+        "echo",
+        VideoCodec::H264,
+        |offer| offer,
+        |_, candidate| {
+            address_in(&candidate).into_iter().for_each(|address| fire.at(address));
+            Some(candidate)
+        },
+    );
+    zoe.wait_for(|event| *event == PeerEvent::ControlOpen);
+    echo.wait_for("connected");
+    assert!(fire.shots() > 100, "{} datagrams", fire.shots());
+    // Nor does it end one that is.
+    zoe.say(&json!({"type": "media", "audio": true, "video": false, "screen": false}).to_string());
+    assert!(echo.wait_for("remote_sending").flag("audio"));
+    assert!(echo.all("ended").is_empty());
+    zoe.hang_up();
+    echo.wait_for("ended");
+    drop(fire);
+    echo.takes_the_next_call(&server);
+}
+
+#[test]
+fn media_that_come_twice_or_under_a_wrong_tag_are_dropped() {
+    const PACKETS: u16 = 400;
+    let server = Server::start();
+    let mut echo = Cli::new(&server, "echo").start_signed_in("echo");
+    let meddler = Meddler::begin();
+    let way = |whose, candidate: String| meddler.between(whose, &candidate);
+    let mut zoe = Wired::call_by(&server, "guest-zoe", "echo", VideoCodec::H264, |offer| offer, way);
+    echo.wait_for("connected");
+    zoe.wait_for(|event| *event == PeerEvent::ControlOpen);
+    for sequence in 0..PACKETS {
+        // Opus, 20 ms of hybrid fullband.
+        let payload = [&[15 << 3][..], &[sequence as u8; 60]].concat().into();
+        zoe.send(
+            Track::Microphone,
+            RtpPacket { sequence, timestamp: u32::from(sequence) * 960, marker: false, payload },
+        );
+    }
+    let received = |event: &Event| event.number("packets_received");
+    let deadline = Instant::now() + DEADLINE;
+    let mut stats = echo.wait_for_nth("stats", echo.all("stats").len());
+    while received(&stats) == 0 {
+        assert!(Instant::now() < deadline, "nothing comes through");
+        stats = echo.wait_for_nth("stats", echo.all("stats").len());
+    }
+    let settled = echo.wait_for_nth("stats", echo.all("stats").len());
+    assert!(meddler.spoilt() > u64::from(PACKETS), "{} were added", meddler.spoilt());
+    assert!(received(&settled) <= u64::from(PACKETS), "{} of {PACKETS} came", received(&settled));
+    assert!(echo.all("ended").is_empty(), "the call goes on");
+    zoe.hang_up();
+    echo.wait_for("ended");
+    echo.takes_the_next_call(&server);
+}
+
+#[test]
+fn opus_that_is_garbage_does_no_harm() {
+    let seed = rand::random();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let server = Server::start();
+    let mut echo = Cli::new(&server, "echo").start_signed_in("echo");
+    let mut zoe = Wired::call(&server, "guest-zoe", "echo", |offer| offer);
+    echo.wait_for("connected");
+    // In order and in time, so that all of it comes as far as the decoder: each configuration and frame count, and noise.
+    for sequence in 0..500_u16 {
+        let length = random.random_range(1..400);
+        let mut payload: Vec<u8> = (0..length).map(|_| random.random()).collect();
+        payload[0] = (sequence % 256) as u8;
+        let packet =
+            RtpPacket { sequence, timestamp: u32::from(sequence) * 960, marker: false, payload: payload.into() };
+        zoe.send(Track::Microphone, packet);
+        thread::sleep(Duration::from_millis(4));
+    }
+    echo.wait_for_nth("stats", echo.all("stats").len());
+    assert!(echo.all("ended").is_empty(), "the call goes on");
+    zoe.hang_up();
+    echo.wait_for("ended");
+    echo.takes_the_next_call(&server);
+}
+
 fn clip() -> Vec<u8> {
     std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/media/signer-480p30.h264")).expect("the clip")
 }
@@ -246,6 +340,18 @@ impl Wired {
 
     /// The same, in a codec.
     fn call_in(server: &Server, name: &str, callee: &str, codec: VideoCodec, spoil: impl Fn(String) -> String) -> Self {
+        Self::call_by(server, name, callee, codec, spoil, |_, candidate| Some(candidate))
+    }
+
+    /// The same, where each side is told what `way` makes of the other's candidates.
+    fn call_by(
+        server: &Server,
+        name: &str,
+        callee: &str,
+        codec: VideoCodec,
+        spoil: impl Fn(String) -> String,
+        way: impl Fn(Whose, String) -> Option<String>,
+    ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("there are threads");
         let config = PeerConfig {
@@ -264,16 +370,18 @@ impl Wired {
         wired.peer.dial(callee, &wired.call, &spoil(offer));
         let answer = wired.peer.expect_about("answer", &wired.call);
         wired.runtime.block_on(wired.wire.apply_answer(text(&answer, "sdp"))).expect("the answer is good");
-        wired.exchange_candidates(text(&answer, "from"));
+        wired.exchange_candidates(text(&answer, "from"), way);
         wired
     }
 
-    fn exchange_candidates(&mut self, callee: &str) {
+    fn exchange_candidates(&mut self, callee: &str, way: impl Fn(Whose, String) -> Option<String>) {
         loop {
             match self.runtime.block_on(self.events.next()) {
                 Some(PeerEvent::Candidate(own)) => {
                     let ufrag = own.ufrag.as_deref().unwrap_or_default();
-                    self.peer.candidate(&self.call, callee, &own.candidate, ufrag);
+                    if let Some(candidate) = way(Whose::Own, own.candidate) {
+                        self.peer.candidate(&self.call, callee, &candidate, ufrag);
+                    }
                 }
                 Some(PeerEvent::EndOfCandidates { .. }) => break,
                 Some(_) => {}
@@ -286,8 +394,9 @@ impl Wired {
             if text(candidate, "candidate").is_empty() {
                 break;
             }
+            let Some(theirs) = way(Whose::Theirs, text(candidate, "candidate").into()) else { continue };
             let theirs = Candidate {
-                candidate: text(candidate, "candidate").into(),
+                candidate: theirs,
                 mid: candidate["sdpMid"].as_str().map(Into::into),
                 line_index: None,
                 ufrag: candidate["usernameFragment"].as_str().map(Into::into),

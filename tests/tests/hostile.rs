@@ -8,6 +8,9 @@ use ahoy_tests::harness::sdp::{Endpoint, host};
 use ahoy_tests::harness::{Peer, Server};
 use serde_json::{Value, json};
 
+#[path = "hostile/tls.rs"]
+mod tls;
+
 #[test]
 fn an_offer_that_proves_nothing_does_not_ring() {
     let server = Server::start();
@@ -198,6 +201,7 @@ fn an_answer_to_nothing_is_refused_once() {
         json!({"type": "answer", "n": 0, "sdp": end.offer()}),
         json!({"type": "progress", "state": "accepted", "video": true}),
         json!({"type": "offer", "n": 1, "sdp": end.offer()}),
+        json!({"type": "restart", "n": 0}),
     ];
     for mut message in messages {
         let call = new_call();
@@ -208,16 +212,38 @@ fn an_answer_to_nothing_is_refused_once() {
         zoe.send(&message);
     }
     // What needs no reply gets none.
-    for mut message in [json!({"type": "close", "reason": "hangup"}), json!({"type": "restart", "n": 0})] {
-        message["call"] = new_call().into();
-        message["to"] = address.as_str().into();
-        zoe.send(&message);
-    }
+    let close = json!({"type": "close", "reason": "hangup", "call": new_call(), "to": address.as_str()});
+    zoe.send(&close);
     zoe.settle("bob");
     assert!(zoe.unread("close").is_empty(), "each was refused once");
     bob.process().interrupt();
     bob.ends_with(4);
     assert!(bob.all("incoming").is_empty());
+}
+
+#[test]
+fn whoever_is_blocked_rings_nowhere_and_hears_nothing() {
+    let server = Server::start();
+    let mut echo = Cli::new(&server, "echo").and(&["--block", "guest-mallory"]).start_signed_in("echo");
+    let address = address_of("echo", &echo);
+    let mut mallory = Peer::guest(&server, "guest-mallory");
+    let call = new_call();
+    mallory.dial("echo", &call, &Endpoint::new().offer());
+    mallory.expect_about("relayed", &call);
+    // What anybody else would be told has failed.
+    mallory.send(&json!({"type": "answer", "call": new_call(), "to": address, "n": 0, "sdp": Endpoint::new().offer()}));
+    mallory.dial("echo", &new_call(), "v=0\r\n");
+    mallory.send(&json!({"type": "ping"}));
+    mallory.expect("pong");
+    // What was handed over before is dealt with before.
+    Peer::guest(&server, "guest-zoe").settle("echo");
+    mallory.send(&json!({"type": "ping"}));
+    mallory.expect("pong");
+    for kind in ["close", "progress", "answer"] {
+        assert!(mallory.unread(kind).is_empty(), "not a word: {:?}", mallory.unread(kind));
+    }
+    assert!(echo.all("incoming").is_empty(), "it does not ring");
+    echo.takes_the_next_call(&server);
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn a_guest_of_another_making_calls_and_is_answered() {
     assert_candidates(&mut zoe, &answer);
     let incoming = bob.wait_for("incoming");
     assert_eq!((incoming.text("call"), incoming.text("from")), (call.as_str(), zoe.address().as_str()));
-    assert!(incoming.flag("video") && !incoming.flag("verified"));
+    assert!(incoming.flag("video") && !incoming.flag("proven"));
     zoe.close(&call, "bob", "hangup");
     bob.ends_with(4);
 }
@@ -68,7 +68,7 @@ fn an_owner_of_a_name_is_verified_both_ways() {
     let mut bob = Cli::new(&server, "bob").start_signed_in("answer");
     let call = new_call();
     carol.dial("bob", &call, &Endpoint::new().offer());
-    assert!(bob.wait_for("incoming").flag("verified"));
+    assert!(bob.wait_for("incoming").flag("proven"));
     carol.expect_about("answer", &call);
     carol.close(&call, "bob", "hangup");
     bob.ends_with(4);

@@ -212,14 +212,14 @@ fn guests_call_and_are_called_unverified() {
     let zoe = Cli::new(&server, "guest-zoe").and(&["--guest"]);
     let mut answering = zoe.start_signed_in("answer");
     let mut alice = Cli::new(&server, "alice").start("call guest-zoe --seconds 0.5");
-    assert!(answering.wait_for("incoming").flag("verified"), "an owner of a name proves it, to guests too");
+    assert!(answering.wait_for("incoming").flag("proven"), "an owner of a name proves it, to guests too");
     alice.ends_with(0);
     answering.ends_with(0);
 
     let mut bob = Cli::new(&server, "bob").start_signed_in("answer");
     let mut calling = zoe.start("call bob --seconds 0.5");
     let incoming = bob.wait_for("incoming");
-    assert!(incoming.text("from").starts_with("guest-zoe/") && !incoming.flag("verified"));
+    assert!(incoming.text("from").starts_with("guest-zoe/") && !incoming.flag("proven"));
     calling.ends_with(0);
     bob.ends_with(0);
 }

@@ -129,6 +129,26 @@ function obey(command: Command, view: AppView, show: Show, later: Later, stop: (
       stop();
       show((v) => (v.screen = { kind: "home" }));
       return null;
+    case "compareCode":
+      if (screen.kind !== "call" || screen.code === null) return outOfPlace("There is no code to compare yet.");
+      if (command.same) {
+        show((v) => {
+          if (v.screen.kind !== "call" || v.screen.code === null) return;
+          v.screen.code.verified = v.screen.code.lasts;
+          if (v.screen.code.lasts) v.screen.party.trust = "verified";
+        });
+      } else {
+        stop();
+        show((v) => (v.screen = { kind: "home" }));
+      }
+      return null;
+    case "trustNewKey":
+      show((v) =>
+        v.people.forEach((person) => {
+          if (person.username === command.username && person.newKey === command.key) person.newKey = null;
+        }),
+      );
+      return null;
     case "setMuted":
       if (screen.kind !== "call") return outOfPlace("There is no call.");
       show((v) => v.screen.kind === "call" && (v.screen.muted = command.muted));
@@ -165,6 +185,13 @@ function obey(command: Command, view: AppView, show: Show, later: Later, stop: (
     case "removePerson":
       show((v) => (v.people = v.people.filter(({ username }) => username !== command.username)));
       return null;
+    case "setBlocked":
+      show((v) => {
+        const known = v.people.find(({ username }) => username === command.username);
+        if (known !== undefined) known.blocked = command.blocked;
+        if (screen.kind === "incoming" && command.blocked) v.screen = { kind: "home" };
+      });
+      return null;
     case "seenMissed":
       show((v) => v.people.forEach((person) => person.username === command.username && (person.missed = 0)));
       return null;
@@ -187,6 +214,7 @@ function dial(username: string, video: boolean, show: Show, later: Later, stop: 
 function connecting(party: PartyView, video: boolean): CallView {
   return {
     party,
+    code: null,
     stage: { kind: "connecting" },
     connectedAtMs: null,
     muted: false,
@@ -202,6 +230,7 @@ function connect(view: AppView): void {
   if (view.screen.kind !== "call") return;
   view.screen.stage = { kind: "connected", relayed: false };
   view.screen.connectedAtMs = Date.now();
+  view.screen.code = { digits: "095255", verified: false, lasts: true };
   view.screen.remote = { audio: true, video: true };
   view.screen.remotePicture = true;
   view.screen.quality = goodQuality;

@@ -39,7 +39,12 @@ export const words = {
     online: "Online",
     offline: "Not online",
     known: "Same key as in earlier calls",
+    verified: "Verified: you compared the code",
     remove: "Remove from list",
+    block: "Block",
+    unblock: "Unblock",
+    blocked: "Blocked",
+    blockedLead: "Their calls do not ring here, and they are not told. They do not see when you are here.",
     missed: (count: number): string => plural(count, "1 missed call", `${count} missed calls`),
     settings: "Settings",
     signedIn: "Calls ring here",
@@ -75,12 +80,33 @@ export const words = {
     voiceOnly: "Voice only",
     video: "Answer with picture",
     answer: "Answer",
+    block: (username: string): string => `Block ${username}`,
   },
 
   trust: {
     known: (name: string): string => `The ${name} you know: same key as before`,
+    verified: (name: string): string => `Verified: you compared the code with ${name}`,
     firstTime: "First call with this person from this computer",
     guest: "A guest: nobody vouches for this name",
+  },
+
+  code: {
+    title: "Verification code",
+    spelled: (digits: string): string => `Code ${digits.split("").join(" ")}`,
+    lead: (name: string): string => `Read it to ${name}. If they see the same six digits, nobody sits between you.`,
+    same: "They match",
+    differ: "They differ",
+    verified: (name: string): string => `You compared it: this is ${name}.`,
+    matched: "You compared it: nobody sits between you.",
+  },
+
+  newKey: {
+    title: "Another key was shown",
+    look: "Look at it",
+    lead: (name: string): string =>
+      `Calls under this name come with a key that is not the one you know, and are refused. It may be a new computer, or somebody else. Ask ${name} in another way, by letter or in person, before you take it.`,
+    trust: "It is theirs: trust it",
+    leave: "Leave it refused",
   },
 
   outgoing: {

@@ -93,6 +93,29 @@ export const behaviours = {
     assert.deepEqual(await sent(page), [{ kind: "dial", username: "erin", video: false }]);
   }),
 
+  "a person is blocked, which takes the calls away, and unblocked": on("screen=home", async (page) => {
+    await page.getByRole("button", { name: /^dave/ }).click();
+    await page.getByRole("button", { name: "Block", exact: true }).click();
+    assert.deepEqual(await sent(page), [{ kind: "setBlocked", username: "dave", blocked: true }]);
+    await page.getByText("Their calls do not ring here").waitFor();
+    assert.equal(await page.getByRole("button", { name: "Call with picture", exact: true }).count(), 0);
+    assert.equal(await page.getByRole("button", { name: "Call dave with picture" }).count(), 0);
+    await forget(page);
+    await page.getByRole("button", { name: "Unblock" }).click();
+    assert.deepEqual(await sent(page), [{ kind: "setBlocked", username: "dave", blocked: false }]);
+    await page.getByRole("button", { name: "Call with picture", exact: true }).waitFor();
+  }),
+
+  "whoever calls can be blocked, and then nobody calls": on("screen=incoming", async (page) => {
+    const party = await page.evaluate(() => document.querySelector("main")?.dataset.screen);
+    assert.equal(party, "incoming");
+    await page.getByRole("button", { name: /^Block / }).click();
+    const [command] = await sent(page);
+    assert.equal(command.kind, "setBlocked");
+    assert.equal(command.blocked, true);
+    await page.getByRole("heading", { name: "Call a person by name" }).waitFor();
+  }),
+
   "in a narrow window a person takes the place of the list, and gives it back with the focus": on(
     "screen=home",
     async (page) => {
@@ -554,6 +577,34 @@ export const behaviours = {
     await page.getByText("<b>bob</b>").first().waitFor();
     assert.equal(await page.evaluate(() => window.hacked), undefined);
     assert.equal(await page.locator("[data-screen] img, .toasts img").count(), 0);
+  }),
+
+  "a code is compared in the call, and the person is verified from then on": each(
+    on("screen=call", async (page) => {
+      await page.getByRole("button", { name: "Direct" }).click();
+      await page.getByText("Code 0 9 5 2 5 5").waitFor();
+      await page.getByRole("button", { name: "They match" }).click();
+      assert.deepEqual(await sent(page), [{ kind: "compareCode", same: true }]);
+      await page.getByText("You compared it: this is bob.").waitFor();
+      await page.getByText("Verified: you compared the code with bob").waitFor();
+      assert.equal(await page.getByRole("button", { name: "They match" }).count(), 0);
+    }),
+    on("screen=call", async (page) => {
+      await page.getByRole("button", { name: "Direct" }).click();
+      await page.getByRole("button", { name: "They differ" }).click();
+      assert.deepEqual(await sent(page), [{ kind: "compareCode", same: false }]);
+    }),
+  ),
+
+  "a new key is looked at before it can be trusted": on("screen=home&with=newkey", async (page) => {
+    await page.getByRole("button", { name: /^bob/ }).click();
+    assert.equal(await page.getByRole("button", { name: "It is theirs: trust it" }).count(), 0);
+    await page.getByRole("button", { name: "Look at it" }).click();
+    await page.getByText("p_bfr4 84uJuo").waitFor();
+    await page.getByRole("button", { name: "It is theirs: trust it" }).click();
+    const key = "p_bfr484uJuozmSbWU-R5NAf3Ff5yUk99DteUKmYc2c";
+    assert.deepEqual(await sent(page), [{ kind: "trustNewKey", username: "bob", key }]);
+    await page.getByText("Another key was shown").waitFor({ state: "detached" });
   }),
 
   "a notice is taken away by its button": on("screen=home&with=notice", async (page) => {

@@ -15,6 +15,16 @@ export const scenes = [
   { name: "home", kept: true, query: "screen=home" },
   { name: "home-empty", query: "screen=home&with=empty" },
   { name: "home-person", kept: true, query: "screen=home", act: person("bob") },
+  {
+    name: "home-new-key",
+    kept: true,
+    query: "screen=home&with=newkey",
+    act: async (page) => {
+      await person("bob")(page);
+      await page.getByRole("button", { name: "Look at it" }).click();
+    },
+  },
+  { name: "home-verified", query: "screen=home&with=verified", act: person("bob") },
   { name: "home-long", query: "screen=home&with=long,many,offline,preview,notice", act: person("wilhelmina") },
   { name: "home-preview", kept: true, query: "screen=home&with=preview" },
   { name: "home-no-camera", query: "screen=home&with=preview,nocamera" },
@@ -51,8 +61,20 @@ export const scenes = [
   },
   {
     name: "call-details",
+    kept: true,
     query: "screen=call&with=relayed",
     act: (page) => page.getByRole("button", { name: "Relayed" }).click(),
+  },
+  {
+    name: "call-verified",
+    kept: true,
+    query: "screen=call&with=verified",
+    act: (page) => page.getByRole("button", { name: "Direct" }).click(),
+  },
+  {
+    name: "call-guest-details",
+    query: "screen=call&with=guest",
+    act: (page) => page.getByRole("button", { name: "Direct" }).click(),
   },
   { name: "call-settings", query: "screen=call", act: settings },
   { name: "ended", kept: true, query: "screen=ended" },

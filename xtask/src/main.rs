@@ -11,6 +11,8 @@ mod cargo;
 mod children;
 mod clocks;
 mod deny;
+mod endure;
+mod fuzz;
 mod import_rule;
 mod node;
 mod package;
@@ -26,12 +28,14 @@ usage: cargo xtask TASK
   run [--two] [-- ARGUMENTS]   set up what building needs, build, and start a server, an echo to call, and the app;
                                --two: two windows, alice and bob. ARGUMENTS go to the app
   test                         set up, then check everything: format, imports, licences, clippy, the page, all tests
+  fuzz [SECONDS]               run each fuzz target for so long on its corpus; 60 s if nothing is said
   setup                        install what building and testing need and this machine lacks (Debian, Ubuntu;
                                elsewhere: say what)
   page                         build the page, ui/dist
   package [--dev]              make the .deb and the .rpm; --dev: of the quickly built program, for tests
   bench [NAME …] [--against chromium] [--minutes N] [--trace UP DOWN] [--smoke]
                                measure, print tables, and write docs/benchmarks; --help says more
+  endure [--times N] [ROW …]   run the tests of docs/reliability.md at full length, and write there which rows passed
   screens                      picture every screen into docs/screens
   icons                        make the icons anew, from icons/ahoy.svg";
 
@@ -46,11 +50,16 @@ fn main() -> ExitCode {
         ["run"] => run::run(false, extra),
         ["run", "--two"] => run::run(true, extra),
         ["test"] if extra.is_empty() => test::run(),
+        ["fuzz"] if extra.is_empty() => fuzz_for(60),
+        ["fuzz", seconds] if extra.is_empty() && fuzz::seconds(seconds).is_some() => {
+            fuzz_for(fuzz::seconds(seconds).unwrap_or_default())
+        }
         ["setup"] if extra.is_empty() => setup::run().map(|()| true),
         ["page"] if extra.is_empty() => page::build().map(|()| true),
         ["package"] if extra.is_empty() => package::run(package::Build::Release).map(|()| true),
         ["package", "--dev"] if extra.is_empty() => package::run(package::Build::Dev).map(|()| true),
         ["bench", ref arguments @ ..] if extra.is_empty() => bench::run(arguments),
+        ["endure", ref arguments @ ..] if extra.is_empty() => endure::run(arguments),
         ["screens"] if extra.is_empty() => page::screens(),
         ["icons"] if extra.is_empty() => page::icons(),
         _ => {
@@ -66,6 +75,14 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Sets cargo-fuzz up and runs it; what failed is listed at the end.
+fn fuzz_for(seconds: u32) -> anyhow::Result<bool> {
+    fuzz::install()?;
+    let mut steps = report::Report::default();
+    steps.step("fuzz targets", || fuzz::run(seconds));
+    Ok(steps.finish())
 }
 
 /// What is for this program, and what comes after `--`.

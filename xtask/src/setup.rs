@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail, ensure};
 
 use crate::cargo::{cargo, command};
-use crate::{deny, node};
+use crate::{deny, fuzz, node};
 
 /// Something that must be on the machine, and the Debian package that brings it.
 struct Need {
@@ -73,11 +73,17 @@ const NEEDS: &[Need] = &[
     #[cfg(target_os = "linux")]
     Need::to_test(Sign::Program("gio"), "libglib2.0-bin", "starts the installed app from its entry in the menu"),
     #[cfg(target_os = "linux")]
-    Need::to_test(Sign::Program("ip"), "iproute2", "sets up the two ends of the emulated link"),
+    Need::to_test(Sign::Program("ip"), "iproute2", "sets up the networks of the tests, emulated and the kernel's own"),
+    #[cfg(target_os = "linux")]
+    Need::to_test(Sign::Program("nft"), "nftables", "makes routers of them that translate addresses"),
+    #[cfg(target_os = "linux")]
+    Need::to_test(Sign::Program("faketime"), "faketime", "turns the wall clock of a peer"),
     #[cfg(target_os = "linux")]
     Need::to_test(Sign::Program("pulseaudio"), "pulseaudio", "is the sound card of the tests"),
     #[cfg(target_os = "linux")]
     Need::to_test(Sign::Program("pactl"), "pulseaudio-utils", "plugs and unplugs it, speaks into it and listens to it"),
+    #[cfg(target_os = "linux")]
+    Need::to_test(Sign::Program("turnserver"), "coturn", "is a TURN server that somebody else wrote"),
     #[cfg(target_os = "linux")]
     Need::to_test(Sign::Program("chromium"), "chromium", "is a peer that somebody else wrote"),
     #[cfg(target_os = "linux")]
@@ -115,6 +121,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     node::install()?;
     install_components()?;
     deny::install()?;
+    fuzz::install()?;
     println!("set-up: everything needed is here");
     Ok(())
 }

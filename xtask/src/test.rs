@@ -2,7 +2,7 @@
 
 use crate::cargo::{cargo, root};
 use crate::report::{self, Outcome, Report};
-use crate::{bench, clocks, deny, import_rule, page, setup};
+use crate::{bench, clocks, deny, fuzz, import_rule, page, setup};
 
 /// Sets up, then runs every check, quick ones first, and says whether all passed. An error: the set-up failed, nothing was checked.
 pub(crate) fn run() -> anyhow::Result<bool> {
@@ -30,6 +30,7 @@ pub(crate) fn run() -> anyhow::Result<bool> {
             Ok(Outcome::Skipped("the build failed".to_owned()))
         }
     });
+    steps.step("fuzz targets: 10 s each", || fuzz::run(10));
     steps.step("benchmarks: each for a few seconds, to see that it runs", || {
         if built { bench::smoke() } else { Ok(Outcome::Skipped("the build failed".to_owned())) }
     });

@@ -39,6 +39,18 @@ pub enum Command {
     },
     /// End the call, or stop dialling.
     HangUp,
+    /// Both people have read the verification code of the call to each other.
+    CompareCode {
+        /// Both read the same.
+        same: bool,
+    },
+    /// Know somebody by the other key that they showed, from now on.
+    TrustNewKey {
+        /// Who.
+        username: String,
+        /// The key, as the screen shows it.
+        key: String,
+    },
     /// Mute or unmute the microphone.
     SetMuted {
         /// Muted from now on.
@@ -96,6 +108,13 @@ pub enum Command {
     RemovePerson {
         /// Who.
         username: String,
+    },
+    /// Hear nothing of somebody from now on, or again: their calls do not ring, and they do not learn when this user is here.
+    SetBlocked {
+        /// Who.
+        username: String,
+        /// They are.
+        blocked: bool,
     },
     /// The missed calls of somebody were seen.
     SeenMissed {

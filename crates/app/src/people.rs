@@ -38,7 +38,22 @@ pub(crate) struct Person {
     /// Calls of theirs that were missed since the user last looked.
     #[serde(default)]
     pub(crate) missed: u32,
+    /// The user wants to hear nothing of them.
+    #[serde(default)]
+    pub(crate) blocked: bool,
 }
+
+impl Person {
+    /// The user knows them or blocked them: no stranger's calls push them off the list.
+    fn stays(&self) -> bool {
+        self.contact || self.blocked
+    }
+}
+
+/// The list is full of people that the user knows or blocked.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("Your list holds {PEOPLE_MAX} people whom you know or blocked; remove one of them first.")]
+pub(crate) struct ListFull;
 
 impl From<Kept> for People {
     fn from(kept: Kept) -> Self {
@@ -63,7 +78,33 @@ impl People {
 
     /// Whom the user called or accepted.
     pub(crate) fn contacts(&self) -> BTreeSet<Username> {
-        self.people.iter().filter(|person| person.contact).map(|person| person.username.clone()).collect()
+        let contacts = self.people.iter().filter(|person| person.contact && !person.blocked);
+        contacts.map(|person| person.username.clone()).collect()
+    }
+
+    /// Of whom the user wants to hear nothing.
+    pub(crate) fn blocked(&self) -> BTreeSet<Username> {
+        self.people.iter().filter(|person| person.blocked).map(|person| person.username.clone()).collect()
+    }
+
+    pub(crate) fn is_blocked(&self, username: &Username) -> bool {
+        self.find(username).is_some_and(|person| person.blocked)
+    }
+
+    /// The user wants to hear nothing of them, or again. Returns whether that is new.
+    pub(crate) fn block(&mut self, username: &Username, blocked: bool) -> Result<bool, ListFull> {
+        if self.is_blocked(username) == blocked {
+            return Ok(false);
+        }
+        // Nobody who is blocked may be forgotten for another.
+        let is_full = self.people.len() >= PEOPLE_MAX && self.people.iter().all(Person::stays);
+        if is_full && self.find(username).is_none() {
+            return Err(ListFull);
+        }
+        let person = self.entry(username);
+        person.blocked = blocked;
+        person.missed = 0;
+        Ok(true)
     }
 
     pub(crate) fn find(&self, username: &Username) -> Option<&Person> {
@@ -82,14 +123,29 @@ impl People {
     /// A call with them is over, or was missed.
     pub(crate) fn record(&mut self, username: &Username, last: LastCall) {
         // A list full of contacts has no room for a stranger.
-        let is_full = self.people.len() >= PEOPLE_MAX && self.people.iter().all(|person| person.contact);
+        let is_full = self.people.len() >= PEOPLE_MAX && self.people.iter().all(Person::stays);
         if is_full && !self.people.iter().any(|person| person.username == *username) {
             return;
         }
         let missed = last.direction == Direction::Missed;
+        if missed && self.is_blocked(username) {
+            return;
+        }
         let person = self.entry(username);
         person.missed = if missed { person.missed.saturating_add(1) } else { 0 };
         person.last = Some(last);
+    }
+
+    /// So many calls of theirs were missed, the last of them as said; one that is older than the last known changes only
+    /// the count.
+    pub(crate) fn record_missed(&mut self, username: &Username, last: LastCall, count: u32) {
+        let known = self.find(username).and_then(|person| person.last.clone());
+        let earlier = self.find(username).map_or(0, |person| person.missed);
+        self.record(username, last.clone());
+        if let Some(person) = self.people.iter_mut().find(|person| person.username == *username && !person.blocked) {
+            person.missed = earlier.saturating_add(count);
+            person.last = known.filter(|known| known.at_ms > last.at_ms).or(Some(last));
+        }
     }
 
     /// The user looked at what they missed. Returns whether there was anything.
@@ -109,7 +165,13 @@ impl People {
         let place = match self.people.iter().position(|person| person.username == *username) {
             Some(place) => place,
             None => {
-                self.people.push(Person { username: username.clone(), contact: false, last: None, missed: 0 });
+                self.people.push(Person {
+                    username: username.clone(),
+                    contact: false,
+                    last: None,
+                    missed: 0,
+                    blocked: false,
+                });
                 self.make_room();
                 // The newest is last, and is never the one that goes.
                 self.people.len() - 1
@@ -124,7 +186,8 @@ impl People {
             return;
         }
         let older = self.people.iter().take(self.people.len() - 1).enumerate();
-        let oldest = older.min_by_key(|(_, person)| (person.contact, at_ms(person))).map(|(place, _)| place);
+        let oldest =
+            older.min_by_key(|(_, person)| (person.blocked, person.contact, at_ms(person))).map(|(place, _)| place);
         if let Some(place) = oldest {
             self.people.remove(place);
         }
@@ -176,6 +239,21 @@ mod tests {
     }
 
     #[test]
+    fn what_was_missed_while_away_counts_and_is_put_in_its_place_in_time() {
+        let mut people = People::default();
+        people.record(&name("bob"), call(Direction::Outgoing, 5));
+        people.record(&name("carol"), call(Direction::Missed, 5));
+        people.record_missed(&name("bob"), call(Direction::Missed, 3), 2);
+        people.record_missed(&name("carol"), call(Direction::Missed, 9), 3);
+        people.record_missed(&name("dave"), call(Direction::Missed, 7), 1);
+        assert_eq!(names(&people), ["carol", "dave", "bob"]);
+        let of = |user: &str| people.find(&name(user)).map(|person| (person.missed, person.last.clone().unwrap()));
+        assert_eq!(of("bob"), Some((2, call(Direction::Outgoing, 5))));
+        assert_eq!(of("carol"), Some((4, call(Direction::Missed, 9))));
+        assert_eq!(of("dave"), Some((1, call(Direction::Missed, 7))));
+    }
+
+    #[test]
     fn only_whom_the_user_called_or_accepted_is_a_contact_and_no_guest_ever() {
         let mut people = People::default();
         people.record(&name("mallory"), call(Direction::Missed, 1));
@@ -196,6 +274,40 @@ mod tests {
         assert!(people.find(&name("bob")).is_some());
         assert!(people.find(&name("stranger999")).is_some(), "the newest stays");
         assert!(people.find(&name("stranger0")).is_none());
+    }
+
+    #[test]
+    fn whoever_is_blocked_is_no_contact_misses_nothing_and_is_not_pushed_out() {
+        let mut people = People::default();
+        people.befriend(&name("bob"));
+        assert_eq!(people.block(&name("bob"), true), Ok(true));
+        assert_eq!(people.block(&name("bob"), true), Ok(false), "blocked already");
+        assert_eq!(people.block(&name("mallory"), true), Ok(true));
+        assert_eq!((people.contacts(), people.blocked()), ([].into(), [name("bob"), name("mallory")].into()));
+        people.record(&name("mallory"), call(Direction::Missed, 1));
+        people.record_missed(&name("mallory"), call(Direction::Missed, 2), 3);
+        assert_eq!(people.find(&name("mallory")).unwrap().missed, 0);
+        assert_eq!(people.find(&name("mallory")).unwrap().last, None);
+        for number in 0..1_000 {
+            people.record(&name(&format!("stranger{number}")), call(Direction::Missed, 1_000 + number));
+        }
+        let people: People = serde_json::from_slice(&crate::files::to_text(&people)).unwrap();
+        assert_eq!(people.blocked(), [name("bob"), name("mallory")].into());
+        let mut people = people;
+        assert_eq!(people.block(&name("bob"), false), Ok(true));
+        assert_eq!(people.contacts(), [name("bob")].into(), "what they were before");
+    }
+
+    #[test]
+    fn a_list_full_of_blocked_people_takes_no_further_one_instead_of_forgetting_one() {
+        let mut people = People::default();
+        for number in 0..PEOPLE_MAX {
+            assert_eq!(people.block(&name(&format!("u{number}")), true), Ok(true));
+        }
+        assert_eq!(people.block(&name("one-more"), true), Err(ListFull));
+        assert_eq!(people.blocked().len(), PEOPLE_MAX);
+        assert_eq!(people.block(&name("u7"), false), Ok(true));
+        assert_eq!(people.block(&name("one-more"), true), Ok(true));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod commands;
 mod devices;
 mod effect;
 mod ending;
+mod keys;
 mod notices;
 mod ongoing;
 mod quality;
@@ -288,8 +289,11 @@ impl State {
             username: person.username.to_string(),
             online: contact.and_then(|contact| contact.online),
             known: contact.is_some_and(|contact| contact.pinned),
+            verified: contact.is_some_and(|contact| contact.verified),
+            new_key: contact.and_then(|contact| contact.shown_key).map(|key| key.to_string()),
             last: person.last.clone(),
             missed: person.missed,
+            blocked: person.blocked,
         }
     }
 

@@ -98,6 +98,8 @@ pub struct PartyView {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum TrustView {
+    /// Their key is known, and a verification code was compared under it.
+    Verified,
     /// Their key is the one known from an earlier call.
     Known,
     /// They proved to own the name; this machine has not met the key before.
@@ -125,6 +127,8 @@ pub enum OutgoingStage {
 pub struct CallView {
     /// The other side.
     pub party: PartyView,
+    /// What both people can read to each other, once both sides know it.
+    pub code: Option<CodeView>,
     /// The state of the path.
     pub stage: CallStage,
     /// When it first connected, in milliseconds since 1970; the clock that the page counts from.
@@ -142,6 +146,18 @@ pub struct CallView {
     pub remote_picture: bool,
     /// How the call does, once a second, while there is something to say.
     pub quality: Option<QualityView>,
+}
+
+/// The verification code of a call: both screens show the same, unless somebody sits between them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct CodeView {
+    /// Six digits.
+    pub digits: String,
+    /// A code was compared under the same key, in this call or an earlier one.
+    pub verified: bool,
+    /// That is remembered: there is a key to remember it for.
+    pub lasts: bool,
 }
 
 /// Whether media can flow.
@@ -226,10 +242,16 @@ pub struct PersonView {
     pub online: Option<bool>,
     /// Their key is known from an earlier call.
     pub known: bool,
+    /// A verification code was compared under that key.
+    pub verified: bool,
+    /// Another key that they showed last; what it signed was refused.
+    pub new_key: Option<String>,
     /// The last call with them.
     pub last: Option<LastCall>,
     /// Calls of theirs that were missed since the person last looked.
     pub missed: u32,
+    /// Their calls do not ring.
+    pub blocked: bool,
 }
 
 /// The last call with somebody.

@@ -7,6 +7,7 @@ use ahoy_protocol::control::{ControlMessage, Sending};
 use ahoy_protocol::id::{Address, CallId, DeviceAddress, Username};
 use ahoy_protocol::identity::PublicKey;
 use ahoy_protocol::signal::{Close, CloseReason, Signal};
+use ahoy_protocol::verification::Code;
 
 pub(crate) use crate::call::callee::OpeningOffer;
 use crate::call::callee::Preparation;
@@ -19,7 +20,10 @@ use crate::gate::{Consent, Gate, gate};
 use crate::input::PathState;
 use crate::negotiation::{Negotiation, Role};
 use crate::output::{Event, Output, PeerCommand, Trust};
+use crate::recovery::Recovery;
 use crate::time::Time;
+use crate::tried::Tried;
+use crate::verification::Verification;
 use crate::view::{CallView, PeopleView};
 
 mod callee;
@@ -27,6 +31,7 @@ mod caller;
 mod connection;
 mod legs;
 mod signals;
+mod verifying;
 
 /// A live call.
 #[derive(Debug)]
@@ -52,8 +57,15 @@ pub(crate) struct Call {
     path: PathState,
     control_open: bool,
     negotiation: Negotiation,
+    recovery: Recovery,
+    /// The own address of a path that was built before anybody accepted is gone, and there is no other path yet.
+    is_address_gone: bool,
     local_candidates: LocalCandidates,
+    tried: Tried,
     remote_candidates: RemoteCandidates,
+    verification: Verification,
+    /// What both people can read to each other, once it is known.
+    code: Option<Code>,
 }
 
 /// What the people have said.
@@ -76,6 +88,8 @@ enum Standing {
     Awaited { until: Time },
     /// The call goes on.
     Up,
+    /// The old path was given up for a new one, which is to come before anybody misses it.
+    Restarting { until: Time },
     /// The path is gone and may come back.
     Lost { until: Time },
 }
@@ -155,17 +169,22 @@ impl Call {
     }
 
     pub(crate) fn deadline(&self) -> Option<Time> {
-        self.patience().into_iter().chain(self.negotiation.deadline()).min()
+        [self.patience(), self.negotiation.deadline(), self.recovery.deadline()].into_iter().flatten().min()
     }
 
     /// Acts on deadlines that have come.
     pub(crate) fn handle_deadline(&mut self, device: &mut Device) -> Flow {
         self.negotiation.handle_deadline(device.now);
         self.run_steps(device)?;
+        self.recover(device)?;
         if self.patience().is_none_or(|until| until > device.now) {
             return GOES_ON;
         }
         ControlFlow::Break(match &self.people {
+            People::Accepted { standing: Standing::Restarting { .. }, .. } => {
+                self.path_is_lost(device);
+                return self.recover(device);
+            }
             People::Dialling { .. } => Ending::telling(EndReason::NoAnswer(Side::Remote), CloseReason::Cancelled),
             People::GivingWay { .. } => Ending::silent(EndReason::CallingYouElsewhere),
             People::Ringing { .. } => Ending::telling(EndReason::NoAnswer(Side::Local), CloseReason::Timeout),
@@ -211,6 +230,7 @@ impl Call {
             wanted: self.wanted,
             remote: self.remote,
             trust: self.trust,
+            code: self.code,
         }
     }
 
@@ -230,8 +250,13 @@ impl Call {
             path: PathState::New,
             control_open: false,
             negotiation: Negotiation::new(role, timers),
+            recovery: Recovery::new(role, timers),
+            is_address_gone: false,
             local_candidates: LocalCandidates::default(),
+            tried: Tried::default(),
             remote_candidates: RemoteCandidates::default(),
+            verification: Verification::new(role),
+            code: None,
         }
     }
 
@@ -241,7 +266,10 @@ impl Call {
             People::Dialling { until, .. } | People::GivingWay { until } | People::Ringing { until, .. } => {
                 Some(*until)
             }
-            People::Accepted { standing: Standing::Awaited { until } | Standing::Lost { until }, .. } => Some(*until),
+            People::Accepted {
+                standing: Standing::Awaited { until } | Standing::Restarting { until } | Standing::Lost { until },
+                ..
+            } => Some(*until),
             People::Accepted { standing: Standing::Up, .. } => None,
         }
     }
@@ -265,29 +293,52 @@ impl Call {
 
     /// What the path machine and the people together allow; says what has changed.
     fn refresh(&mut self, device: &mut Device) {
-        let now = device.now;
+        let mut path = self.path;
         let consent = match &mut self.people {
             People::Dialling { .. } | People::GivingWay { .. } | People::Ringing { .. } => Consent::Missing,
             People::Accepted { consent, standing, .. } => {
-                match (&standing, self.path.kind()) {
-                    (Standing::Awaited { .. } | Standing::Lost { .. }, Some(path)) if *consent == Consent::Given => {
+                let consent = *consent;
+                match (&standing, path.kind()) {
+                    (Standing::Awaited { .. } | Standing::Lost { .. }, Some(path)) if consent == Consent::Given => {
                         *standing = Standing::Up;
                         device.event(Event::Connected { call: self.id, path });
                     }
-                    (Standing::Up, None) => {
-                        *standing = Standing::Lost { until: now + device.config.timers.lost };
-                        device.event(Event::PathLost { call: self.id });
+                    // It was not missed yet.
+                    (Standing::Restarting { .. }, Some(_)) => *standing = Standing::Up,
+                    (Standing::Up, None) if path == PathState::Connecting => {
+                        *standing = Standing::Restarting { until: device.now + device.config.timers.stall };
                     }
-                    (Standing::Awaited { .. } | Standing::Lost { .. } | Standing::Up, Some(_) | None) => {}
+                    (Standing::Restarting { .. }, None) if path == PathState::Connecting => {}
+                    (Standing::Up | Standing::Restarting { .. }, None) => self.path_is_lost(device),
+                    (Standing::Awaited { .. }, None) if path == PathState::Lost => self.recovery.path_lost(device.now),
+                    (Standing::Awaited { .. } | Standing::Lost { .. }, Some(_) | None) | (Standing::Up, Some(_)) => {}
                 }
-                *consent
+                if path == PathState::Connecting && !self.is_awaited() {
+                    // There was a path, and there is another in a moment.
+                    path = PathState::Lost;
+                }
+                consent
             }
         };
-        self.set_gate(device, gate(consent, self.path, self.wanted));
+        self.set_gate(device, gate(consent, path, self.wanted));
         if self.control_open && consent == Consent::Given && self.told != Some(self.gate.send) {
             self.told = Some(self.gate.send);
             device.peer(self.id, PeerCommand::SendControl(ControlMessage::Media(self.gate.send)));
         }
+    }
+
+    /// Media have stalled: the user is told, and a new path is looked for.
+    fn path_is_lost(&mut self, device: &mut Device) {
+        if let People::Accepted { standing, .. } = &mut self.people {
+            *standing = Standing::Lost { until: device.now + device.config.timers.lost };
+            self.recovery.path_lost(device.now);
+            device.event(Event::PathLost { call: self.id });
+        }
+    }
+
+    /// Whether an accepted call has never had a path.
+    fn is_awaited(&self) -> bool {
+        matches!(self.people, People::Accepted { standing: Standing::Awaited { .. }, .. })
     }
 
     fn set_gate(&mut self, device: &mut Device, gate: Gate) {
@@ -303,6 +354,7 @@ impl Call {
             Failure::NoPath {
                 local_candidates: self.local_candidates.sent_count(),
                 remote_candidates: self.remote_candidates.handed_on(),
+                tried: self.tried.clone(),
             }
         } else {
             Failure::NoConfirmation

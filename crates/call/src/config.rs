@@ -6,6 +6,8 @@ use std::time::Duration;
 use ahoy_protocol::id::{SessionId, Username};
 use ahoy_protocol::identity::PublicKey;
 
+use crate::contacts::Pin;
+
 /// Who this device is, whom it knows, and how patient it is.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -22,11 +24,13 @@ pub struct Config {
     /// Whom the user knows; a guest has no contacts (section 4), so this is ignored for one.
     pub contacts: BTreeSet<Username>,
     /// The keys that names are known by.
-    pub pins: BTreeMap<Username, PublicKey>,
+    pub pins: BTreeMap<Username, Pin>,
     /// How patient to be.
     pub timers: Timers,
     /// Any number; it spreads out the attempts to sign in again.
     pub seed: u64,
+    /// 32 bytes of a cryptographic random source, new at each start: nobody may foresee the nonces of verification codes.
+    pub secret: [u8; 32],
 }
 
 /// How long each thing may take. The default is the contract (section 5, "Timers"); tests shorten it.
@@ -40,6 +44,15 @@ pub struct Timers {
     pub path: Duration,
     /// A lost path may come back.
     pub lost: Duration,
+    /// A restart of ICE takes the old path away; it is called lost if no new one is there after this.
+    pub stall: Duration,
+    /// A lost path may heal by itself once a way to agree on a new one is known.
+    pub heal: Duration,
+    /// A caller whose path is lost waits so long for the callee to ask for a new one: that shows that the callee can be
+    /// reached. A callee that misses nothing does not ask.
+    pub unasked: Duration,
+    /// A restart of ICE has this long before it is tried again, or what is unanswered of it said again.
+    pub restart: Duration,
     /// After `glare` for the own call, until the other user's call is there.
     pub glare: Duration,
     /// The transport makes, applies or rolls back a description.
@@ -52,6 +65,9 @@ pub struct Timers {
     pub ping_idle: Duration,
     /// Between two `ping`s while there is one (section 1).
     pub ping_call: Duration,
+    /// A `ping` may wait for its `pong`, or for any other sign of life. With the 4 s between two in a call a server that
+    /// stands still is noticed within 4 s and twice this.
+    pub ping_answer: Duration,
     /// The shortest wait before the link is opened again.
     pub back_off_min: Duration,
     /// The longest wait before the link is opened again.
@@ -66,13 +82,18 @@ impl Default for Timers {
             ring: Duration::from_secs(60),
             dial: Duration::from_secs(65),
             path: Duration::from_secs(20),
-            lost: Duration::from_secs(30),
+            lost: Duration::from_secs(45),
+            stall: Duration::from_secs(2),
+            heal: Duration::from_secs(1),
+            unasked: Duration::from_secs(30),
+            restart: Duration::from_secs(5),
             glare: Duration::from_secs(2),
             work: Duration::from_secs(10),
             negotiation: Duration::from_secs(15),
             link: Duration::from_secs(10),
             ping_idle: Duration::from_secs(15),
             ping_call: Duration::from_secs(4),
+            ping_answer: Duration::from_millis(2_500),
             back_off_min: Duration::from_millis(250),
             back_off_max: Duration::from_secs(5),
             ended: Duration::from_mins(10),

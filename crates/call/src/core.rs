@@ -1,7 +1,9 @@
 //! The whole machine: the link and the one call that a device may have, joined.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
+use ahoy_protocol::MISSED_CALLS_MAX;
 use ahoy_protocol::error::ErrorMessage;
 use ahoy_protocol::id::{CallId, Username};
 use ahoy_protocol::message::{Received, ServerMessage};
@@ -17,20 +19,26 @@ use crate::output::{Event, Output};
 use crate::time::Time;
 use crate::view::{LinkView, View};
 
+mod again;
+mod held;
 mod opening;
+
+pub(crate) use again::Said;
 
 /// The rules of a call.
 #[derive(Debug)]
 pub struct Core {
     device: Device,
     call: Option<Call>,
+    again: Option<again::Again>,
+    held: held::Held,
 }
 
 impl Core {
     /// Signed out, without a call.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { device: Device::new(config), call: None }
+        Self { device: Device::new(config), call: None, again: None, held: held::Held::default() }
     }
 
     /// Takes in what happened at `now`. Deadlines that have come by then are acted on first.
@@ -40,6 +48,10 @@ impl Core {
         match input {
             Input::Tick => {}
             Input::Person(command) => self.handle_command(command),
+            Input::Woke | Input::NetworkChanged => {
+                let news = self.device.link.open_again(self.device.now, &mut self.device.outputs);
+                self.handle_link_news(news);
+            }
             Input::Link { serial, input } => {
                 let now = self.device.now;
                 let news = self.device.link.handle(now, serial, input, &mut self.device.outputs);
@@ -59,7 +71,7 @@ impl Core {
     pub fn poll_timeout(&self) -> Option<Time> {
         let link = self.device.link.deadline(self.call.is_some());
         let call = self.call.as_ref().and_then(Call::deadline);
-        link.into_iter().chain(call).min()
+        link.into_iter().chain(call).chain(self.again_at()).chain(self.held_until()).min()
     }
 
     /// A snapshot for the screen.
@@ -77,6 +89,10 @@ impl Core {
         let (now, in_call) = (self.device.now, self.call.is_some());
         let news = self.device.link.handle_deadline(now, in_call, &mut self.device.outputs);
         self.handle_link_news(news);
+        if self.held_until().is_some_and(|until| until <= now) {
+            self.release_held();
+        }
+        self.handle_again_deadline();
         if let Some(call) = &mut self.call {
             let flow = call.handle_deadline(&mut self.device);
             self.go_on_or_end(flow);
@@ -91,13 +107,18 @@ impl Core {
                     let ending = call.hang_up();
                     self.go_on_or_end(ControlFlow::Break(ending));
                 }
-                self.device.link.sign_out(&mut self.device.outputs);
+                self.device.link.sign_out(self.device.now, &mut self.device.outputs);
                 self.device.contacts.forget_presence();
+                self.miss_held();
             }
             Command::SetContacts(usernames) => {
                 self.device.contacts.replace(usernames);
+                if let Some(call) = &mut self.call {
+                    call.contacts_changed(&mut self.device);
+                }
                 self.send_contacts();
             }
+            Command::SetBlocked(usernames) => self.block(usernames),
             Command::Dial { call, to, video } => self.dial(call, to, video),
             Command::Accept { call, video } => self.in_call(call, |call, device| call.accept(device, video)),
             Command::Decline { call } => self.in_call(call, |call, device| {
@@ -112,7 +133,28 @@ impl Core {
                 call.set_sending(device, sending);
                 ControlFlow::Continue(())
             }),
+            Command::CodeCompared { call, same } => {
+                self.in_call(call, |call, device| call.code_compared(device, same));
+            }
+            Command::TrustNewKey { username, key } => {
+                if self.device.contacts.trust_new_key(&username, key) {
+                    self.device.tell_pin(&username);
+                } else {
+                    self.device.counters.out_of_place += 1;
+                }
+            }
             Command::RestartIce { call } => self.in_call(call, Call::restart_ice),
+        }
+    }
+
+    fn block(&mut self, usernames: BTreeSet<Username>) {
+        if self.device.contacts.block(usernames) {
+            self.send_contacts();
+        }
+        let blocked = |call: &&Call| call.is_ringing_here() && self.device.contacts.is_blocked(call.user());
+        if let Some(call) = self.call.as_ref().filter(blocked) {
+            let ending = call.hang_up();
+            self.go_on_or_end(ControlFlow::Break(ending));
         }
     }
 
@@ -154,22 +196,67 @@ impl Core {
 
     fn handle_link_news(&mut self, news: LinkNews) {
         match news {
-            LinkNews::SignedIn => {
+            LinkNews::SignedIn { resumed } => {
+                self.server_heard(true);
+                // Also when nothing was lost: the answer says who is here now.
                 if !self.device.contacts.view().is_empty() {
                     self.send_contacts();
                 }
+                if resumed {
+                    self.begin_to_hold();
+                } else {
+                    self.miss_held();
+                    self.begin_to_say_again();
+                }
+                // A sign-in brings them, too.
+                self.take_ice_servers();
             }
-            LinkNews::Lost => self.device.contacts.forget_presence(),
-            LinkNews::Message(message) => self.handle_message(message),
+            LinkNews::Lost => {
+                self.device.contacts.forget_presence();
+                if let Some(call) = &mut self.call {
+                    call.server_lost();
+                }
+                self.hold_until_back();
+            }
+            LinkNews::Late(message) => match message {
+                ServerMessage::Signal(_)
+                | ServerMessage::Relayed(_)
+                | ServerMessage::Error(_)
+                | ServerMessage::Missed(_) => self.handle_message(message),
+                // True at the time; the next sign-in says what is true then.
+                ServerMessage::Hello(_)
+                | ServerMessage::Welcome(_)
+                | ServerMessage::Presence(_)
+                | ServerMessage::IceServers(_)
+                | ServerMessage::Pong { .. } => {}
+            },
+            LinkNews::Message(message) => {
+                self.server_heard(matches!(message, ServerMessage::IceServers(_)));
+                self.handle_message(message);
+            }
             LinkNews::Nothing => {}
             LinkNews::Stale => self.device.counters.stale += 1,
+        }
+    }
+
+    /// The link is up: what a call waits for that looks for a new path.
+    fn server_heard(&mut self, with_servers: bool) {
+        if let Some(call) = &mut self.call {
+            call.server_heard(&self.device, with_servers);
+        }
+    }
+
+    fn take_ice_servers(&mut self) {
+        if let Some(call) = &mut self.call {
+            let flow = call.take_ice_servers(&mut self.device);
+            self.go_on_or_end(flow);
         }
     }
 
     /// Tells the server whom the user knows; without a link, the next sign-in does.
     fn send_contacts(&mut self) {
         if let (LinkView::SignedIn, Some(message)) = (self.device.link.view(), self.device.contacts.message()) {
-            self.device.outputs.push_back(Output::Send(message));
+            self.device.through_link(Output::Send(message));
         }
     }
 
@@ -185,20 +272,51 @@ impl Core {
                     self.device.event(Event::Presence { username: presence.username, online: presence.online });
                 }
             }
-            ServerMessage::IceServers(list) => self.device.event(Event::IceServers(list.ice_servers)),
-            // A sign of life, and what has no place after the sign-in.
-            ServerMessage::Missed(_) | ServerMessage::Pong | ServerMessage::Hello(_) | ServerMessage::Welcome(_) => {}
+            ServerMessage::IceServers(list) => {
+                self.device.event(Event::IceServers(list.ice_servers));
+                self.take_ice_servers();
+            }
+            ServerMessage::Missed(missed) => {
+                let mut calls = missed.calls;
+                // What more there is the server has made up.
+                calls.truncate(MISSED_CALLS_MAX);
+                // Whoever is in the call has been reached, or rings at this moment.
+                let in_call = self.call.as_ref().map(Call::user);
+                let contacts = &self.device.contacts;
+                calls.retain(|call| {
+                    let from = &call.from;
+                    *from != self.device.config.me && Some(from) != in_call && !contacts.is_blocked(from)
+                });
+                if !calls.is_empty() {
+                    self.device.event(Event::MissedWhileAway(calls));
+                }
+            }
+            // It comes behind all that waited.
+            ServerMessage::Pong { waited } => {
+                if !waited {
+                    self.release_held();
+                }
+            }
+            // What has no place after the sign-in.
+            ServerMessage::Hello(_) | ServerMessage::Welcome(_) => {}
         }
     }
 
     fn handle_error(&mut self, error: ErrorMessage) {
         match error.call.as_deref().map(str::parse::<CallId>) {
+            Some(Ok(id)) if self.is_not_back_yet(&error, id) => {}
             Some(Ok(id)) => self.in_call(id, |call, device| call.server_error(device, error)),
             Some(Err(_)) | None => self.device.counters.unknown_call += 1,
         }
     }
 
     fn handle_signal(&mut self, received: Received) {
+        if let Some(received) = self.hold(received) {
+            self.handle_signal_now(received);
+        }
+    }
+
+    fn handle_signal_now(&mut self, received: Received) {
         let Received { from, devices, age_ms, signal } = received;
         let id = signal.call();
         if let Some(call) = &mut self.call
@@ -211,6 +329,11 @@ impl Core {
             }
             let flow = call.handle_signal(&mut self.device, &from, signal);
             self.go_on_or_end(flow);
+            return;
+        }
+        // Not a word to whoever is blocked, as if nobody were here: a refusal would tell that somebody is.
+        if self.device.contacts.is_blocked(&from.username) {
+            self.device.counters.blocked += 1;
             return;
         }
         if self.device.ended.contains(self.device.now, id) {
@@ -249,6 +372,7 @@ impl Core {
     fn end_call(&mut self, ending: Ending) {
         if let Some(call) = self.call.take() {
             call.end(&mut self.device, ending);
+            self.forget_what_was_said();
         }
     }
 }
@@ -256,9 +380,9 @@ impl Core {
 /// Whether the sender believes in a call that must be told to be over (section 5, "close").
 fn expects_a_call(signal: &Signal) -> bool {
     match signal {
-        Signal::Offer(_) | Signal::Answer(_) => true,
+        Signal::Offer(_) | Signal::Answer(_) | Signal::Restart(_) => true,
         Signal::Progress(progress) => progress.state == ProgressState::Accepted,
-        Signal::Candidate(_) | Signal::Restart(_) | Signal::Close(_) => false,
+        Signal::Candidate(_) | Signal::Close(_) => false,
     }
 }
 

@@ -8,15 +8,17 @@ use ahoy_protocol::id::{Address, CallId, DeviceAddress, Username};
 use ahoy_protocol::identity::PublicKey;
 use ahoy_protocol::message::{ClientMessage, Relay};
 use ahoy_protocol::signal::{Close, CloseReason, Signal};
+use ahoy_protocol::verification::Nonces;
 
 use crate::config::Config;
 use crate::contacts::Contacts;
+use crate::core::Said;
 use crate::ended::EndedCalls;
 use crate::link::Link;
 use crate::output::{Event, Output, PeerCommand, Trust, UnsignedDescription, Via};
 use crate::rings::Rings;
 use crate::time::Time;
-use crate::view::Counters;
+use crate::view::{Counters, LinkView};
 
 /// This device, apart from its call.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub(crate) struct Device {
     pub(crate) contacts: Contacts,
     pub(crate) ended: EndedCalls,
     pub(crate) rings: Rings,
+    pub(crate) said: Said,
+    pub(crate) nonces: Nonces,
     pub(crate) counters: Counters,
     pub(crate) outputs: VecDeque<Output>,
 }
@@ -38,10 +42,12 @@ impl Device {
         let keys = std::mem::take(&mut config.pins);
         Self {
             now: Time::START,
-            link: Link::new(config.timers, config.seed),
+            link: Link::new(config.timers, config.seed, config.me.is_guest()),
             contacts: Contacts::new(&config.me, usernames, keys),
             ended: EndedCalls::new(config.timers.ended),
             rings: Rings::default(),
+            said: Said::default(),
+            nonces: Nonces::new(std::mem::take(&mut config.secret)),
             counters: Counters::default(),
             outputs: VecDeque::new(),
             config,
@@ -62,6 +68,7 @@ impl Device {
 
     /// Sends through the server, now or when the link is back.
     pub(crate) fn send(&mut self, to: Address, signal: Signal) {
+        self.said.note_signal(&to, &signal);
         self.through_link(Output::Send(ClientMessage::Relay(Relay::new(to, signal))));
     }
 
@@ -69,8 +76,16 @@ impl Device {
         self.send(to, Signal::Close(Close { call, reason, by: None }));
     }
 
+    /// Asks the server for fresh ICE servers, unless the link is away: then the next sign-in brings them.
+    pub(crate) fn ask_ice_servers(&mut self) {
+        if self.link.view() == LinkView::SignedIn {
+            self.through_link(Output::Send(ClientMessage::IceServers));
+        }
+    }
+
     /// Sends through the server, now or when the link is back.
     pub(crate) fn send_description(&mut self, to: Address, description: UnsignedDescription) {
+        self.said.note_description(&to, &description);
         self.through_link(Output::SendDescription { via: Via::Server(to), description });
     }
 
@@ -83,6 +98,7 @@ impl Device {
         offer: Option<Hash>,
         met: Option<PublicKey>,
     ) -> Result<ProvenDescription, ProofError> {
+        let shown = description.key();
         let proven = description.prove(&Expectation {
             call,
             maker,
@@ -90,13 +106,29 @@ impl Device {
             offer,
             own_key: self.config.own_key,
             pinned: self.contacts.key(maker).or(met),
-        })?;
-        if let Proof::Key(key) = proven.proof()
-            && self.contacts.pin(maker, key)
+        });
+        if proven == Err(ProofError::KeyChanged)
+            && let (Some(known), Some(shown)) = (self.contacts.key(maker), shown)
         {
-            self.event(Event::Pin { username: maker.clone(), key });
+            self.contacts.key_changed(maker, shown);
+            self.event(Event::KeyChanged { username: maker.clone(), known, shown });
         }
-        Ok(proven)
+        proven
+    }
+
+    /// A contact is known by this key from the first call on. Called only for calls that the user sees: an offer that
+    /// does not ring makes nobody known.
+    pub(crate) fn pin(&mut self, username: &Username, key: PublicKey) {
+        if self.contacts.pin(username, key) {
+            self.tell_pin(username);
+        }
+    }
+
+    /// What the store keeps of a name changed.
+    pub(crate) fn tell_pin(&mut self, username: &Username) {
+        if let Some(pin) = self.contacts.known_by(username) {
+            self.event(Event::Pin { username: username.clone(), pin });
+        }
     }
 
     /// Who vouches for the maker of a proven description.
@@ -108,7 +140,8 @@ impl Device {
         }
     }
 
-    fn through_link(&mut self, output: Output) {
+    /// Sends through the server, now or when the link is back. One that finds no room is counted.
+    pub(crate) fn through_link(&mut self, output: Output) {
         if !self.link.send(output, &mut self.outputs) {
             self.counters.refused += 1;
         }

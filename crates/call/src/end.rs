@@ -4,6 +4,8 @@ use std::fmt;
 
 use ahoy_protocol::description::ProofError;
 
+use crate::tried::Tried;
+
 /// Which of the two people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -58,6 +60,10 @@ pub enum EndReason {
     },
     /// The other side's description is not proven to be theirs.
     NotProven(ProofError),
+    /// The other side's nonce is not the one that it was bound to: somebody tries to choose the verification code.
+    CodeBroken,
+    /// The people read different verification codes to each other.
+    CodesDiffer,
     /// Something went wrong on the way.
     Failed(Failure),
 }
@@ -71,11 +77,15 @@ pub enum Failure {
         local_candidates: u32,
         /// The other side's candidates that were tried.
         remote_candidates: u32,
+        /// The servers that were to help.
+        tried: Tried,
     },
     /// Accepted, but the other side's answer or word never came.
     NoConfirmation,
     /// The path of a connected call is gone and did not come back.
     PathLost,
+    /// The path is gone, and the server says that so is the other device.
+    PeerGone,
     /// The peer connection could not do its part.
     Transport(String),
     /// The peer connection never reported back.
@@ -108,6 +118,8 @@ impl EndReason {
             Self::Refused { .. } => "refused",
             Self::NotProven(ProofError::KeyChanged) => "key_changed",
             Self::NotProven(_) => "not_proven",
+            Self::CodeBroken => "code_broken",
+            Self::CodesDiffer => "codes_differ",
             Self::Failed(_) => "failed",
         }
     }
@@ -146,6 +158,14 @@ impl fmt::Display for EndReason {
             Self::NotProven(error) => {
                 return write!(f, "The call could not be proven to come from them ({error}); call again.");
             }
+            Self::CodeBroken => {
+                "Somebody may sit between you and them: their side changed its word while the code was made. Call again \
+                 over another network, and compare the code."
+            }
+            Self::CodesDiffer => {
+                "Your codes differ, so somebody may sit between you and them. Say nothing that must stay between you, and \
+                 call again over another network or server."
+            }
             Self::Failed(failure) => return failure.fmt(f),
         };
         f.write_str(sentence)
@@ -155,13 +175,17 @@ impl fmt::Display for EndReason {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoPath { local_candidates, remote_candidates } => write!(
-                f,
-                "No path between you was found ({local_candidates} of your addresses and {remote_candidates} of theirs \
-                 were tried); check the network, then call again."
-            ),
+            Self::NoPath { local_candidates, remote_candidates, tried } => match tried.obstacle() {
+                Some(obstacle) => obstacle.fmt(f),
+                None => write!(
+                    f,
+                    "No path between you was found ({local_candidates} of your addresses and {remote_candidates} of \
+                     theirs were tried); check the network, then call again."
+                ),
+            },
             Self::NoConfirmation => f.write_str("They accepted, but nothing more came from them; call again."),
             Self::PathLost => f.write_str("The connection was lost and did not come back; call again."),
+            Self::PeerGone => f.write_str("They are gone; call again when they are back."),
             Self::Transport(detail) => write!(f, "The connection could not be set up ({detail}); call again."),
             Self::TransportSilent => f.write_str("The connection could not be set up in time; call again."),
             Self::Remote => f.write_str("The call failed on their side; call again."),

@@ -39,6 +39,13 @@ impl EndedCalls {
         self.ids.contains(&call)
     }
 
+    /// It may begin again after all.
+    pub(crate) fn forget(&mut self, call: CallId) {
+        if self.ids.remove(&call) {
+            self.order.retain(|(_, ended)| *ended != call);
+        }
+    }
+
     fn forget_old(&mut self, now: Time) {
         while self.order.front().is_some_and(|(at, _)| now.since(*at) > self.remember) {
             self.forget_first();
@@ -71,6 +78,14 @@ mod tests {
         assert!(ended.contains(at(10), id(1)));
         assert!(!ended.contains(at(11), id(1)));
         assert!(ended.contains(at(11), id(2)));
+    }
+
+    #[test]
+    fn a_forgotten_id_leaves_nothing_behind() {
+        let mut ended = EndedCalls::new(Duration::from_mins(10));
+        ended.insert(Time::START, id(1));
+        ended.forget(id(1));
+        assert!(!ended.contains(Time::START, id(1)) && ended.order.is_empty());
     }
 
     #[test]

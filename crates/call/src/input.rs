@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 
 use ahoy_protocol::control::{ControlMessage, Sending};
 use ahoy_protocol::id::{CallId, Username};
+use ahoy_protocol::identity::PublicKey;
 use ahoy_protocol::message::ServerMessage;
 use ahoy_protocol::signal::Candidate;
+
+use crate::tried::Tried;
 
 /// One thing that happened.
 #[derive(Debug, Clone)]
@@ -14,6 +17,10 @@ pub enum Input {
     Tick,
     /// The person did something.
     Person(Command),
+    /// The machine slept, or this program stood still, for longer than a server waits for a sign of life.
+    Woke,
+    /// The machine is in another network, or has another address in it.
+    NetworkChanged,
     /// The link that was opened with this serial; a stale one is dropped.
     Link {
         /// From [`crate::Output::OpenLink`].
@@ -43,6 +50,10 @@ pub enum Command {
     SignOut,
     /// Replaces whom the user knows.
     SetContacts(BTreeSet<Username>),
+    /// Replaces whom the user wants to hear nothing of. Their calls do not ring and are not answered by a word; they are no
+    /// contacts while they are blocked, so they do not learn when this user is here. One that rings is declined; one that was
+    /// accepted goes on.
+    SetBlocked(BTreeSet<Username>),
     /// Call somebody. A call of theirs that rings here is accepted instead (`Event::GaveWay`); what cannot begin at
     /// all ends at once (`Event::Ended` without `Event::Dialling`).
     Dial {
@@ -77,6 +88,21 @@ pub enum Command {
         /// What to send.
         sending: Sending,
     },
+    /// Both people have read the code of the call to each other. The same: a contact's key is verified from now on.
+    /// Another: the call ends, and the key is verified no more.
+    CodeCompared {
+        /// Which call.
+        call: CallId,
+        /// Whether both read the same.
+        same: bool,
+    },
+    /// Know somebody by another key from now on. Only the last one that was shown ([`crate::Event::KeyChanged`]) is taken.
+    TrustNewKey {
+        /// Who.
+        username: Username,
+        /// The key that was shown.
+        key: PublicKey,
+    },
     /// The network has changed: find a new path. A callee asks the caller to.
     RestartIce {
         /// Which call.
@@ -90,8 +116,13 @@ pub enum Command {
 pub enum LinkInput {
     /// The WebSocket is open.
     Opened,
-    /// A message came. What does not parse the driver logs and drops.
-    Received(ServerMessage),
+    /// A frame came.
+    Received {
+        /// Its number in the session, if it has one.
+        seq: Option<u64>,
+        /// What it says; `None` for what does not parse or is of an unknown type, which the driver logs.
+        message: Option<ServerMessage>,
+    },
     /// It could not be opened, broke, or was closed; also after [`crate::Output::CloseLink`].
     Closed {
         /// The WebSocket close code, if the server gave one.
@@ -120,8 +151,12 @@ pub enum PeerInput {
     Candidate(Candidate),
     /// The state of the path.
     Path(PathState),
+    /// The own address that the path leaves by is no longer one of this machine's.
+    AddressGone,
     /// The transport needs a new offer and answer (`negotiationneeded`, webrtc-pc §4.7.3), the opening one excepted.
     NegotiationNeeded,
+    /// What came of the servers so far that are to help find a path; each time it is all of it.
+    Tried(Tried),
     /// The control channel is open.
     ControlOpened,
     /// A message came over the control channel.

@@ -2,6 +2,7 @@
 //! numbers (section 5, "Renegotiation"; webrtc-pc §10.7). It says what is to be done; the call does it.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use ahoy_protocol::description::{Hash, ProvenDescription, hash};
 
@@ -10,6 +11,9 @@ use crate::end::Failure;
 use crate::input::Serial;
 use crate::output::PeerCommand;
 use crate::time::Time;
+
+/// An offer comes over the server and over the control channel: copies within this time of the answer are those.
+const COPIES: Duration = Duration::from_secs(2);
 
 /// Which side of the call this device is: the caller is impolite, the callee polite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +58,10 @@ pub(crate) struct Negotiation {
     wanted: Option<Wanted>,
     /// Whether own offers beyond the opening one may be made yet.
     may_offer: bool,
-    /// The own offer that the callee asked to restart ICE after.
-    restarted_after: Option<u32>,
+    /// The newest own offer that was answered: the callee has seen it.
+    answered_n: Option<u32>,
+    /// The last answer that was made, for an offer that is said again.
+    answer: Option<MadeAnswer>,
     steps: VecDeque<Step>,
 }
 
@@ -65,13 +71,23 @@ struct Wanted {
 }
 
 #[derive(Debug)]
+struct MadeAnswer {
+    n: u32,
+    sdp: String,
+    /// What it answers.
+    offer: Hash,
+    /// When it was said last.
+    said_at: Time,
+}
+
+#[derive(Debug)]
 enum State {
     /// Nothing is pending.
     Stable,
     /// The peer connection makes an offer; it is to be taken back for `yield_to`.
     Offering { serial: Serial, until: Time, wanted: Wanted, yield_to: Option<ProvenDescription> },
-    /// The offer was sent. The opening one waits as long as its call.
-    Offered { n: u32, hash: Hash, until: Option<Time>, wanted: Wanted },
+    /// The offer was sent. The opening one waits as long as its call, and so does one that restarts ICE.
+    Offered { n: u32, sdp: String, until: Option<Time>, wanted: Wanted },
     /// The peer connection applies the answer; `next` is the offer to answer then.
     Applying { serial: Serial, until: Time, next: Option<ProvenDescription> },
     /// The peer connection takes back its offer; `next` is the offer to answer then.
@@ -92,7 +108,8 @@ impl Negotiation {
             settled: false,
             wanted: None,
             may_offer: false,
-            restarted_after: None,
+            answered_n: None,
+            answer: None,
             steps: VecDeque::new(),
         }
     }
@@ -150,15 +167,33 @@ impl Negotiation {
         self.proceed(now);
     }
 
-    /// The callee asks for an ICE restart. Returns whether that is news.
-    pub(crate) fn restart_asked(&mut self, now: Time, n: u32) -> bool {
-        let is_last = self.next_n.checked_sub(1) == Some(n);
-        let is_news = self.role == Role::Caller && is_last && self.restarted_after != Some(n);
-        if is_news {
-            self.restarted_after = Some(n);
-            self.want_offer(now, true);
+    /// Whether it is news that the callee, who has seen the own offers up to `n`, asks for an ICE restart. It is not while one
+    /// is under way, nor when it was asked before the last answer, for then it was asked before the last restart.
+    pub(crate) fn is_restart_asked(&self, n: u32) -> bool {
+        let is_current = n < self.next_n && self.answered_n.is_none_or(|answered| n >= answered);
+        self.role == Role::Caller && is_current && !self.restarts()
+    }
+
+    /// Whether an own offer that restarts ICE is wanted, in the making, or unanswered.
+    fn restarts(&self) -> bool {
+        let pending = match self.state {
+            State::Offering { wanted, .. } | State::Offered { wanted, .. } => Some(wanted),
+            State::Stable | State::Applying { .. } | State::RollingBack { .. } | State::Answering { .. } => None,
+        };
+        [self.wanted, pending].into_iter().flatten().any(|wanted| wanted.ice_restart)
+    }
+
+    /// The own offer that restarts ICE and was sent, but not answered, with its number.
+    pub(crate) fn unanswered_restart(&self) -> Option<(u32, String)> {
+        match &self.state {
+            State::Offered { n, sdp, wanted: Wanted { ice_restart: true }, .. } => Some((*n, sdp.clone())),
+            State::Offered { .. }
+            | State::Stable
+            | State::Offering { .. }
+            | State::Applying { .. }
+            | State::RollingBack { .. }
+            | State::Answering { .. } => None,
         }
-        is_news
     }
 
     /// The number that a `restart` carries; `None` before an offer came.
@@ -171,10 +206,23 @@ impl Negotiation {
         self.seen_n.is_none_or(|seen| n > seen)
     }
 
+    /// An offer within the call with a number that is no news. Its maker says it again until it hears an answer, so the answer is said again,
+    /// too, where it still holds and was made for this very offer. Returns whether it is.
+    pub(crate) fn handle_offer_again(&mut self, now: Time, n: u32, sdp: &str) -> bool {
+        let Some(answer) = &mut self.answer else { return false };
+        let is_stable = matches!(self.state, State::Stable);
+        if !is_stable || n == 0 || answer.n != n || now.since(answer.said_at) < COPIES || answer.offer != hash(sdp) {
+            return false;
+        }
+        answer.said_at = now;
+        self.steps.push_back(Step::SendAnswer { n, sdp: answer.sdp.clone(), offer: answer.offer });
+        true
+    }
+
     /// The hash of the offer that an answer with this number would answer; `None` when none is awaited.
     pub(crate) fn awaited_answer(&self, n: u32) -> Option<Hash> {
-        match self.state {
-            State::Offered { n: offered, hash, .. } if offered == n => Some(hash),
+        match &self.state {
+            State::Offered { n: offered, sdp, .. } if *offered == n => Some(hash(sdp)),
             State::Offered { .. }
             | State::Stable
             | State::Offering { .. }
@@ -209,6 +257,7 @@ impl Negotiation {
 
     /// A proven answer to the offer that [`Self::awaited_answer`] named.
     pub(crate) fn handle_answer(&mut self, now: Time, answer: ProvenDescription) {
+        self.answered_n = Some(answer.n());
         let serial = self.next_serial();
         self.state = State::Applying { serial, until: now + self.timers.work, next: None };
         let sdp = answer.sdp().to_owned();
@@ -318,10 +367,11 @@ impl Negotiation {
                 self.roll_back(now, Some(offer));
             }
             (Ok(sdp), None) => {
-                let until = self.settled.then(|| now + self.timers.negotiation);
+                // What the offer of a restart took away, no rollback brings back; so it stands.
+                let until = (self.settled && !wanted.ice_restart).then(|| now + self.timers.negotiation);
                 let n = self.next_n;
                 self.next_n = n.saturating_add(1);
-                self.state = State::Offered { n, hash: hash(&sdp), until, wanted };
+                self.state = State::Offered { n, sdp: sdp.clone(), until, wanted };
                 self.steps.push_back(Step::SendOffer { n, sdp });
             }
             (Err(detail), None) if !self.settled => self.steps.push_back(Step::Fail(Failure::Transport(detail))),
@@ -341,6 +391,7 @@ impl Negotiation {
             Ok(sdp) => {
                 self.settled = true;
                 self.steps.push_back(Step::RemoteApplied);
+                self.answer = Some(MadeAnswer { n, sdp: sdp.clone(), offer, said_at: now });
                 self.steps.push_back(Step::SendAnswer { n, sdp, offer });
                 self.become_stable(now, next);
             }

@@ -5,9 +5,11 @@ use ahoy_protocol::description::{DescriptionKind, Hash, ProofError, ProvenDescri
 use ahoy_protocol::error::ErrorCode;
 use ahoy_protocol::id::{Address, CallId, DeviceAddress, Username};
 use ahoy_protocol::identity::{Challenge, IdentityKey, PublicKey};
-use ahoy_protocol::message::{ClientMessage, IceServer};
+use ahoy_protocol::message::{ClientMessage, IceServer, MissedCall};
 use ahoy_protocol::signal::{Answer, Candidate, Offer, Signal};
+use ahoy_protocol::verification::Code;
 
+use crate::contacts::Pin;
 use crate::end::EndReason;
 use crate::gate::Gate;
 use crate::input::{PathKind, Serial};
@@ -25,12 +27,19 @@ pub enum Output {
         /// Which link.
         serial: Serial,
     },
+    /// Let it go without a goodbye, so that the server keeps the session for whoever comes back into it.
+    DropLink {
+        /// Which link.
+        serial: Serial,
+    },
     /// Sign in: fill in host, key and signature (`identity::login_statement`) and send `login`.
     Login {
         /// Which link.
         serial: Serial,
         /// To be signed.
         challenge: Challenge,
+        /// To come back into the session of an earlier link.
+        resume: Option<Resume>,
     },
     /// Send this through the server. When the link just broke, drop it.
     Send(ClientMessage),
@@ -57,6 +66,22 @@ pub enum Output {
     },
     /// Tell the person, the log, or the store.
     Event(Event),
+}
+
+/// What brings a client back into its session (section 3, "Coming back").
+#[derive(Clone, PartialEq, Eq)]
+pub struct Resume {
+    /// `resume` of the last `welcome`.
+    pub token: String,
+    /// The last `seq` seen.
+    pub seq: u64,
+}
+
+impl std::fmt::Debug for Resume {
+    /// Without what gives access.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Resume").field("seq", &self.seq).finish_non_exhaustive()
+    }
 }
 
 /// Which way a description goes.
@@ -219,6 +244,8 @@ pub enum Event {
         /// Whether with picture.
         video: bool,
     },
+    /// Calls came while no device of the user was signed in.
+    MissedWhileAway(Vec<MissedCall>),
     /// A call was refused without ringing.
     Refused {
         /// Which call.
@@ -271,12 +298,30 @@ pub enum Event {
         /// Why.
         reason: EndReason,
     },
-    /// Keep this key: the name is known by it from now on.
+    /// The verification code of a call is known: both people may read it to each other.
+    Code {
+        /// Which call.
+        call: CallId,
+        /// What both screens show.
+        code: Code,
+        /// Whether it was compared in an earlier call under the same keys.
+        verified: bool,
+    },
+    /// A description of somebody's was good, but under another key than the one known; it was refused.
+    KeyChanged {
+        /// Who.
+        username: Username,
+        /// What they are known by.
+        known: PublicKey,
+        /// What they signed with.
+        shown: PublicKey,
+    },
+    /// Keep this: the name is known by it from now on, in place of what it was known by before.
     Pin {
         /// The name.
         username: Username,
-        /// Its key.
-        key: PublicKey,
+        /// What it is known by.
+        pin: Pin,
     },
 }
 

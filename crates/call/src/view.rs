@@ -2,6 +2,8 @@
 
 use ahoy_protocol::control::Sending;
 use ahoy_protocol::id::{CallId, Username};
+use ahoy_protocol::identity::PublicKey;
+use ahoy_protocol::verification::Code;
 
 use crate::gate::Gate;
 use crate::input::PathState;
@@ -54,6 +56,8 @@ pub struct CallView {
     pub remote: Option<Sending>,
     /// Who vouches for the other side; `None` until a description of theirs was proven.
     pub trust: Option<Trust>,
+    /// The verification code, once both sides know it.
+    pub code: Option<Code>,
 }
 
 /// What the people have said.
@@ -80,6 +84,10 @@ pub struct ContactView {
     pub online: Option<bool>,
     /// Whether their key is known.
     pub pinned: bool,
+    /// Whether the user has compared a verification code made with that key.
+    pub verified: bool,
+    /// Another key that they showed last, and that was refused.
+    pub shown_key: Option<PublicKey>,
 }
 
 /// What was ignored, and why. For logs; a person never sees it.
@@ -95,6 +103,8 @@ pub struct Counters {
     pub out_of_place: u64,
     /// Too long, too many, or not proven.
     pub refused: u64,
+    /// From somebody who is blocked.
+    pub blocked: u64,
     /// Reports of work that is no longer wanted.
     pub stale: u64,
 }

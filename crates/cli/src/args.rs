@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ahoy_client::{
-    Account, ChosenDevices, Config, IceServer, MediaConfig, MediaDevices, ServerUrl, Shown, SinkSpec, SourceSpec,
-    Timers, Username, VideoCodec,
+    Account, ChosenDevices, Config, IceServer, MediaConfig, MediaDevices, PublicKey, ServerUrl, Shown, SinkSpec,
+    SourceSpec, Timers, Username, VideoCodec,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -46,7 +46,14 @@ pub(crate) struct Options {
     /// Somebody you know: calls from them connect at once. Repeatable.
     #[arg(long = "contact", value_name = "NAME", value_parser = typed_username)]
     contacts: Vec<Username>,
-    /// A STUN or TURN server beside the ones that the signaling server names: stun:HOST, turn:USER:PASSWORD@HOST. Repeatable.
+    /// Know somebody by another key from now on, if they show it in this run. The key is told when it is refused. Repeatable.
+    #[arg(long = "trust-key", value_name = "NAME=KEY", value_parser = trusted_key)]
+    pub(crate) trusted: Vec<(Username, PublicKey)>,
+    /// Somebody you want to hear nothing of: their calls do not ring here, and nothing tells them so. Repeatable.
+    #[arg(long = "block", value_name = "NAME", value_parser = typed_username)]
+    blocked: Vec<Username>,
+    /// A STUN or TURN server beside the ones that the signaling server names: stun:HOST,
+    /// turn:USER:PASSWORD@HOST (with ?transport=tcp at its end over TCP), turns:USER:PASSWORD@HOST over TLS. Repeatable.
     #[arg(long = "ice-server", value_name = "URL", value_parser = ice_server)]
     ice_servers: Vec<IceServer>,
     /// Send media through a TURN server only, so that the other side does not see your address.
@@ -84,7 +91,7 @@ pub(crate) struct Options {
     #[arg(long, requires = "events")]
     frame_events: bool,
     /// Read commands for a call from standard input, one a line: mute, unmute, camera-off, camera-on, use-camera SRC,
-    /// use-microphone SRC, use-speaker SINK, noise-suppression on|off, hang-up.
+    /// use-microphone SRC, use-speaker SINK, noise-suppression on|off, codes-match, codes-differ, hang-up.
     #[arg(long)]
     pub(crate) commands: bool,
     /// How long this device rings, in milliseconds.
@@ -148,6 +155,12 @@ pub(crate) enum Command {
     },
     /// Accept every call and send back what comes in, until stopped.
     Echo,
+    /// Your key as 24 words for paper, and back.
+    Identity {
+        /// Which way.
+        #[command(subcommand)]
+        what: IdentityCommand,
+    },
     /// List what --camera, --microphone, --speaker and --display take on this machine.
     Devices {
         /// As JSON.
@@ -156,7 +169,30 @@ pub(crate) enum Command {
     },
 }
 
+/// What can be done with a key.
+#[derive(Debug, Subcommand)]
+pub(crate) enum IdentityCommand {
+    /// Write the recovery phrase of --user to standard output. Whoever reads it has the name.
+    Export,
+    /// Read a recovery phrase from standard input, and keep its key for --user. Another key that is there stays.
+    Restore,
+}
+
 impl Options {
+    /// Where the keys are, and whose is meant.
+    ///
+    /// # Errors
+    /// Without a name, or for a guest, who has no key.
+    pub(crate) fn folder_and_name(&self) -> anyhow::Result<(PathBuf, Username)> {
+        anyhow::ensure!(!self.guest, "a guest has no key; leave --guest out");
+        let account = Account::from_typed(self.user.as_deref(), false)?;
+        let data_dir = match &self.data_dir {
+            Some(dir) => dir.clone(),
+            None => ahoy_client::default_data_dir()?,
+        };
+        Ok((data_dir, account.username().clone()))
+    }
+
     /// The client's configuration.
     ///
     /// # Errors
@@ -187,6 +223,7 @@ impl Options {
                 None => ahoy_client::default_data_dir()?,
             },
             contacts: self.contacts,
+            blocked: self.blocked,
             ice_servers: self.ice_servers,
             relay_only: self.relay_only,
             loopback: self.loopback,
@@ -202,13 +239,19 @@ fn typed_username(text: &str) -> Result<Username, String> {
     Username::from_typed(text).map_err(|e| e.to_string())
 }
 
+fn trusted_key(text: &str) -> Result<(Username, PublicKey), String> {
+    let form = "a name and a key look like bob=KEY, where KEY is told when it is refused";
+    let (name, key) = text.split_once('=').ok_or(form)?;
+    Ok((typed_username(name)?, key.parse().map_err(|_| form)?))
+}
+
 fn ice_server(text: &str) -> Result<IceServer, String> {
-    let form = "a STUN or TURN server looks like stun:HOST:3478 or turn:USER:PASSWORD@HOST:3478";
+    let form = "a STUN or TURN server looks like stun:HOST:3478, turn:USER:PASSWORD@HOST:3478, the same with \
+                ?transport=tcp, or turns:USER:PASSWORD@HOST:5349";
     let (scheme, rest) = text.split_once(':').ok_or(form)?;
     let (username, credential, host) = match (scheme, rest.rsplit_once('@')) {
         ("stun", None) => ("", "", rest),
-        ("turns", _) => return Err("this version reaches TURN servers over UDP only; use turn:".into()),
-        ("turn", Some((login, host))) => {
+        ("turn" | "turns", Some((login, host))) => {
             let (username, credential) = login.split_once(':').ok_or(form)?;
             (username, credential, host)
         }
@@ -257,13 +300,17 @@ mod tests {
             "--user bob --commands answer",
             "--user bob --shown 640x480 answer",
             "--user bob --noise-suppression off answer",
+            "--user bob --trust-key carol=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA answer",
             "devices --json",
+            "--user bob --data-dir /tmp/x identity export",
+            "--user bob identity restore",
         ] {
             assert!(parse(good).is_ok(), "{good}: {:?}", parse(good).err());
         }
         for bad in [
             "",
             "call",
+            "identity",
             "call Bob!",
             "answer --calls 0",
             "--codec h265 echo",
@@ -274,6 +321,8 @@ mod tests {
             "answer --delay-ms 18446744073709551615",
             "--frame-events echo",
             "--shown 640 echo",
+            "--trust-key carol=AAAA echo",
+            "--trust-key carol echo",
             "--shown 640x-1 echo",
             "--shown 65536x1 echo",
         ] {
@@ -286,7 +335,11 @@ mod tests {
         let turn = ice_server("turn:alice:se:cret@127.0.0.1:3478?transport=udp").unwrap();
         assert_eq!(turn.urls, ["turn:127.0.0.1:3478?transport=udp"]);
         assert_eq!((turn.username.as_str(), turn.credential.as_str()), ("alice", "se:cret"));
-        for bad in ["", "stun", "stun:", "turn:host", "turn:user@host", "turns:a:b@host", "http:host"] {
+        let turns = ice_server("turns:alice:secret@turn.example.org:443").unwrap();
+        assert_eq!(turns.urls, ["turns:turn.example.org:443"]);
+        let over_tcp = ice_server("turn:alice:secret@[::1]?transport=tcp").unwrap();
+        assert_eq!(over_tcp.urls, ["turn:[::1]?transport=tcp"]);
+        for bad in ["", "stun", "stun:", "turn:host", "turn:user@host", "turns:host", "turns:a:b@", "http:host"] {
             assert!(ice_server(bad).is_err(), "{bad}");
         }
     }

@@ -28,8 +28,13 @@ pub(crate) enum LiveCommand {
     Use(Device),
     /// `noise-suppression on` or `noise-suppression off`
     NoiseSuppression(bool),
+    /// `codes-match` or `codes-differ`: the two have read the verification code to each other.
+    CodeCompared { same: bool },
     /// `hang-up`
     HangUp,
+    /// `panic task`, `panic encoder`, `panic decoder` or `panic audio`, in builds for tests: a bug in that part.
+    #[cfg(debug_assertions)]
+    Panic(ahoy_client::Part),
 }
 
 /// A device in place of the one before.
@@ -63,12 +68,28 @@ impl FromStr for LiveCommand {
             ("camera-off", "") => Self::CameraOff,
             ("camera-on", "") => Self::CameraOn,
             ("hang-up", "") => Self::HangUp,
+            ("codes-match", "") => Self::CodeCompared { same: true },
+            ("codes-differ", "") => Self::CodeCompared { same: false },
             ("noise-suppression", "on") => Self::NoiseSuppression(true),
             ("noise-suppression", "off") => Self::NoiseSuppression(false),
+            #[cfg(debug_assertions)]
+            ("panic", part) => Self::Panic(part_of(part).ok_or_else(|| no_command(line))?),
             (device, id) if !id.is_empty() => Self::Use(device_of(device, id).ok_or_else(|| no_command(line))?),
             _ => return Err(no_command(line)),
         })
     }
+}
+
+#[cfg(debug_assertions)]
+fn part_of(word: &str) -> Option<ahoy_client::Part> {
+    use ahoy_client::Part;
+    Some(match word {
+        "task" => Part::Task,
+        "encoder" => Part::Encoder,
+        "decoder" => Part::Decoder,
+        "audio" => Part::Audio,
+        _ => return None,
+    })
 }
 
 fn device_of(word: &str, id: &str) -> Option<Device> {
@@ -85,7 +106,7 @@ fn no_command(line: &str) -> String {
     let line = line.escape_debug();
     format!(
         "\"{line}\" is no command; there are mute, unmute, camera-off, camera-on, use-camera SRC, use-microphone SRC, \
-         use-speaker SINK, noise-suppression on|off and hang-up"
+         use-speaker SINK, noise-suppression on|off, codes-match, codes-differ and hang-up"
     )
 }
 
@@ -122,6 +143,7 @@ mod tests {
     fn a_line_is_a_command_or_is_told_what_commands_there_are() {
         assert_eq!(" mute\r".parse(), Ok(LiveCommand::Mute));
         assert_eq!("hang-up".parse(), Ok(LiveCommand::HangUp));
+        assert_eq!("codes-match".parse(), Ok(LiveCommand::CodeCompared { same: true }));
         let device = Device::Speaker(SinkSpec::File("a b.wav".into()));
         assert_eq!("use-speaker file:a b.wav\n".parse(), Ok(LiveCommand::Use(device)));
         assert_eq!("noise-suppression off".parse(), Ok(LiveCommand::NoiseSuppression(false)));

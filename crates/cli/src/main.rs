@@ -6,6 +6,7 @@
 mod args;
 mod commands;
 mod devices;
+mod identity;
 mod report;
 mod screen;
 mod session;
@@ -29,6 +30,20 @@ fn main() -> ExitCode {
         // A reader that went away has what it wanted.
         let _ = devices::print(json);
         return ExitCode::SUCCESS;
+    }
+    if let args::Command::Identity { what } = &cli.command {
+        let done = cli.options.folder_and_name().map(|(data_dir, username)| identity::run(what, &data_dir, &username));
+        return match done {
+            Ok(Ok(())) => ExitCode::SUCCESS,
+            Ok(Err(error)) => {
+                eprintln!("ahoy-cli: {error:#}");
+                ExitCode::from(1)
+            }
+            Err(error) => {
+                eprintln!("ahoy-cli: {error:#}");
+                ExitCode::from(2)
+            }
+        };
     }
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ahoy_client::{CallId, Client, Event, MediaDevices, Sending, StartError, Username};
+use ahoy_client::{CallId, Client, Event, MediaDevices, PublicKey, Sending, StartError, Username};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -37,6 +37,7 @@ pub(crate) enum Outcome {
 pub(crate) async fn run(cli: Cli) -> anyhow::Result<Outcome> {
     let events = cli.options.events.clone();
     let reads_commands = cli.options.commands;
+    let trusted = cli.options.trusted.clone();
     let plan = match Plan::of(cli.command) {
         Some(plan) => plan,
         None => return Ok(Outcome::Done),
@@ -66,8 +67,17 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Outcome> {
     };
     let commands = if reads_commands { Some(commands::read()?) } else { None };
     let sending = Sending { audio: true, video: plan.video, screen: false };
-    let mut run =
-        Run { plan, phase: Phase::SigningIn, sending, devices, commands, stopping: false, last_link_error: None };
+    let mut run = Run {
+        plan,
+        phase: Phase::SigningIn,
+        sending,
+        devices,
+        commands,
+        stopping: false,
+        last_link_error: None,
+        trusted,
+        tells_code: events.is_none(),
+    };
     let outcome = run.until_over(&mut client, &mut report).await;
     client.stop().await;
     outcome
@@ -112,7 +122,7 @@ impl Plan {
                 ..answer
             }),
             Command::Echo => Some(Self { echo: true, ..answer }),
-            Command::Devices { .. } => None,
+            Command::Devices { .. } | Command::Identity { .. } => None,
         }
     }
 }
@@ -147,6 +157,10 @@ struct Run {
     commands: Option<mpsc::Receiver<LiveCommand>>,
     stopping: bool,
     last_link_error: Option<String>,
+    /// The new keys that the user takes for somebody's.
+    trusted: Vec<(Username, PublicKey)>,
+    /// Whether a person is told the code: a program has the event.
+    tells_code: bool,
 }
 
 enum Step {
@@ -230,8 +244,11 @@ impl Run {
             LiveCommand::CameraOn => self.sending.video = true,
             LiveCommand::Use(device) => return self.devices.choose(device.among(self.devices.chosen())),
             LiveCommand::NoiseSuppression(on) => return self.devices.set_noise_suppression(on),
+            LiveCommand::CodeCompared { same } => return client.code_compared(call, same).await,
             LiveCommand::HangUp if matches!(self.phase, Phase::Ringing { .. }) => return client.decline(call).await,
             LiveCommand::HangUp => return client.hang_up(call).await,
+            #[cfg(debug_assertions)]
+            LiveCommand::Panic(part) => return ahoy_client::panic_in(part),
         }
         client.set_sending(call, self.sending).await;
     }
@@ -337,8 +354,33 @@ impl Run {
                 eprintln!("ahoy-cli: {from} called while this device was away");
                 None
             }
+            Event::MissedWhileAway { calls } => {
+                for call in calls {
+                    eprintln!("ahoy-cli: {} called while you were away, {} times in all", call.from, call.count);
+                }
+                None
+            }
             Event::Refused { from, message, .. } => {
                 eprintln!("ahoy-cli: a call from {from} was refused: {message}");
+                None
+            }
+            Event::Code { code, verified, .. } if self.tells_code => {
+                let known = if verified { ", compared in an earlier call" } else { "" };
+                eprintln!(
+                    "ahoy-cli: both sides see the code {code}{known}; another one there means that somebody listens"
+                );
+                None
+            }
+            Event::KeyChanged { username, shown, .. } => {
+                if self.trusted.contains(&(username.clone(), shown)) {
+                    client.trust_new_key(username.clone(), shown).await;
+                    eprintln!("ahoy-cli: {username} is known by the new key from now on; call again");
+                } else {
+                    eprintln!(
+                        "ahoy-cli: {username} shows another key than the one you know. Ask them in another way; if it is \
+                         theirs, run this again with --trust-key {username}={shown}"
+                    );
+                }
                 None
             }
             Event::Presence { .. }
@@ -350,7 +392,8 @@ impl Run {
             | Event::RemoteSending { .. }
             | Event::Stats(_)
             | Event::FrameCaptured { .. }
-            | Event::FrameShown { .. } => None,
+            | Event::FrameShown { .. }
+            | Event::Code { .. } => None,
         })
     }
 

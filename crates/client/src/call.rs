@@ -3,6 +3,8 @@
 
 mod audio;
 mod codec;
+pub(crate) mod fault;
+mod guarded;
 mod lip_sync;
 mod media;
 mod meters;
@@ -21,13 +23,14 @@ use std::sync::atomic::AtomicU32;
 use ahoy_call::{Gate, PathState, PeerCommand, PeerInput};
 use ahoy_media::{PictureSource, SinkSpec, SoundSource, SourceSpec};
 use ahoy_protocol::id::{CallId, Username};
-use ahoy_transport::{Network, PeerConfig, ReceivedPacket, VideoCodec};
+use ahoy_transport::{IceServer, Network, PeerConfig, ReceivedPacket, VideoCodec};
 use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, watch};
 use tracing::{Instrument as _, error, info_span};
 
 use crate::config::MediaConfig;
 use crate::event::{Event, Stamped};
+use crate::network::Addresses;
 pub(crate) use send::PictureInput;
 
 /// Commands waiting for a call's task. A call takes some tens in all, and 64 candidates.
@@ -56,6 +59,8 @@ pub(crate) struct Surroundings {
     pub(crate) recordings: Arc<AtomicU32>,
     pub(crate) media: MediaConfig,
     pub(crate) peer: PeerConfig,
+    /// The addresses of this machine, as they change.
+    pub(crate) addresses: Addresses,
     /// The driver. The task waits for room.
     pub(crate) reports: mpsc::Sender<PeerReport>,
     /// Where pictures' events go, if anywhere.
@@ -66,6 +71,7 @@ pub(crate) struct Surroundings {
 pub(crate) struct CallTask {
     commands: mpsc::Sender<PeerCommand>,
     gate: watch::Sender<Gate>,
+    ice_servers: watch::Sender<Vec<IceServer>>,
 }
 
 impl CallTask {
@@ -73,8 +79,9 @@ impl CallTask {
     pub(crate) fn new(surroundings: Surroundings) -> (Self, impl Future<Output = ()> + Send) {
         let (commands, queue) = mpsc::channel(COMMANDS);
         let (gate, gate_reader) = watch::channel(Gate::SHUT);
+        let (ice_servers, server_reader) = watch::channel(surroundings.peer.ice_servers.clone());
         let (call, reports) = (surroundings.call, surroundings.reports.clone());
-        let work = AssertUnwindSafe(task::run(surroundings, queue, gate_reader)).catch_unwind();
+        let work = AssertUnwindSafe(task::run(surroundings, queue, gate_reader, server_reader)).catch_unwind();
         let work = async move {
             if work.await.is_err() {
                 // A bug of ours or of a library's ends this call in words, and nothing else.
@@ -82,13 +89,18 @@ impl CallTask {
                 let _ = reports.send(PeerReport::Input(call, PeerInput::Path(PathState::Failed))).await;
             }
         };
-        (Self { commands, gate }, work.instrument(info_span!("call", %call)))
+        (Self { commands, gate, ice_servers }, work.instrument(info_span!("call", %call)))
     }
 
     /// Queues a command; `false` when the task is stuck or gone.
     #[must_use]
     pub(crate) fn command(&self, command: PeerCommand) -> bool {
         self.commands.try_send(command).is_ok()
+    }
+
+    /// The STUN and TURN servers that descriptions made from this moment on are to use.
+    pub(crate) fn set_ice_servers(&self, servers: Vec<IceServer>) {
+        self.ice_servers.send_replace(servers);
     }
 
     /// What may be sent, played and shown from this moment on: overtakes every queued command.

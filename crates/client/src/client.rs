@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use ahoy_call::{Command, View};
 use ahoy_protocol::control::Sending;
 use ahoy_protocol::id::{CallId, Username};
+use ahoy_protocol::identity::PublicKey;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -77,7 +78,7 @@ impl Client {
     /// # Errors
     /// When the system has no randomness to name the call.
     pub async fn dial(&self, to: Username, video: bool) -> Result<CallId, RandomError> {
-        let call = CallId::from_random_bytes(crate::random::bytes16()?);
+        let call = CallId::from_random_bytes(crate::random::bytes()?);
         self.command(Command::Dial { call, to, video }).await;
         Ok(call)
     }
@@ -106,6 +107,22 @@ impl Client {
     /// come and go.
     pub async fn set_contacts(&self, contacts: BTreeSet<Username>) {
         self.command(Command::SetContacts(contacts)).await;
+    }
+
+    /// Both people have read the verification code of the call to each other. The same: the key of a contact is verified from
+    /// now on. Another: the call ends.
+    pub async fn code_compared(&self, call: CallId, same: bool) {
+        self.command(Command::CodeCompared { call, same }).await;
+    }
+
+    /// Knows somebody by another key from now on: the one that [`crate::Event::KeyChanged`] showed last, or nothing happens.
+    pub async fn trust_new_key(&self, username: Username, key: PublicKey) {
+        self.command(Command::TrustNewKey { username, key }).await;
+    }
+
+    /// Replaces whom the user wants to hear nothing of: their calls do not ring, and they learn nothing.
+    pub async fn set_blocked(&self, blocked: BTreeSet<Username>) {
+        self.command(Command::SetBlocked(blocked)).await;
     }
 
     /// Hangs up, signs out, closes files and devices. Waits at most a few seconds.

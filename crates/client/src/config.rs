@@ -21,6 +21,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Usernames whose devices may prepare the path while this one rings, and may know its name.
     pub contacts: Vec<Username>,
+    /// Usernames of whom nothing is to be heard: their calls do not ring, and are not answered by a word.
+    pub blocked: Vec<Username>,
     /// STUN and TURN servers beside those that the server names.
     pub ice_servers: Vec<IceServer>,
     /// Never show this machine's addresses to a peer: media through TURN only (RFC 8828 mode 4).

@@ -1,18 +1,19 @@
 //! The one loop: brings what happens to the core, and carries out what the core asks for. It decides nothing about calls.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, SystemTime};
 
 use ahoy_call::{
-    Command, Core, Event as CoreEvent, Input, LinkInput, Output, RefusedReason, Serial, Time, Trust,
+    Command, Core, Event as CoreEvent, Input, LinkInput, LinkView, Output, RefusedReason, Resume, Serial, Time, Trust,
     UnsignedDescription, Via, View,
 };
 use ahoy_protocol::control::ControlMessage;
 use ahoy_protocol::id::{CallId, SessionId, Username, shown_text};
 use ahoy_protocol::identity::{Challenge, IdentityKey, login_statement};
-use ahoy_protocol::message::{ClientMessage, Login, MessageError, Relay, ServerMessage};
+use ahoy_protocol::message::{ClientMessage, Login, MessageError, Relay, ServerFrame, ServerMessage};
 use ahoy_transport::{Certificate, IceServer, Network};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -23,8 +24,10 @@ use crate::call::{CallTask, PeerReport, Surroundings};
 use crate::client::StartError;
 use crate::clock::BootClock;
 use crate::config::{Account, Config};
-use crate::event::{Event, Stamped};
+use crate::event::{Event, MissedCall, Stamped};
 use crate::known_rates::KnownRates;
+use crate::moment::unix_ms;
+use crate::network::{Addresses, LinkAddress};
 use crate::signaling::{Link, LinkEvent};
 use crate::storage::Storage;
 
@@ -38,6 +41,9 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(3);
 const OUTBOX: usize = 4_096;
 /// Timers are looked at this often at least: the system's timers stand still while the machine sleeps.
 const LONGEST_SLEEP: Duration = Duration::from_secs(2);
+/// Who looks at the clock each 2 s and finds this much gone slept in between, or was stopped: what the link still holds
+/// is old by then, and the server may have given it up. No loaded machine holds a task up for so long.
+const SLEPT: Duration = Duration::from_secs(7);
 
 /// The longest sentence that is shown, in characters.
 const SENTENCE_MAX: usize = 400;
@@ -53,6 +59,11 @@ pub(crate) struct Driver {
     rates: KnownRates,
     certificate: Certificate,
     clock: BootClock,
+    /// When something was done last.
+    awake_at: Time,
+    /// What the link and the calls go by, too.
+    addresses: Addresses,
+    link_address: LinkAddress,
     link: Option<(Serial, Link)>,
     /// A link that was let go because it took nothing any more; the core is about to hear of it.
     broken_link: Option<Serial>,
@@ -78,6 +89,7 @@ enum Step {
     Command(Option<Command>),
     Link(Serial, LinkEvent),
     Peer(PeerReport),
+    Addresses(BTreeSet<IpAddr>),
     Tick,
     /// There is room for an event.
     Room,
@@ -109,6 +121,7 @@ impl Driver {
             pins,
             timers: config.timers,
             seed: crate::random::number()?,
+            secret: crate::random::bytes()?,
         });
         let (link_queue, link_events) = mpsc::channel(LINK_EVENTS);
         let (peer_queue, peer_reports) = mpsc::channel(PEER_REPORTS);
@@ -122,6 +135,9 @@ impl Driver {
             storage,
             certificate: Certificate::generate()?,
             clock: BootClock::start(),
+            awake_at: Time::START,
+            addresses: Addresses::watch(),
+            link_address: LinkAddress::default(),
             link: None,
             broken_link: None,
             link_queue,
@@ -144,6 +160,8 @@ impl Driver {
 
     /// Runs until nobody can command it any more, then closes everything in order.
     pub(crate) async fn run(mut self) {
+        let blocked = self.config.blocked.iter().cloned().collect();
+        self.handle(Input::Person(Command::SetBlocked(blocked))).await;
         self.handle(Input::Person(Command::SignIn)).await;
         loop {
             let wake = self.next_wake();
@@ -152,6 +170,7 @@ impl Driver {
                 command = self.commands.recv() => Step::Command(command),
                 Some(report) = self.peer_reports.recv() => Step::Peer(report),
                 Some((serial, event)) = self.link_events.recv() => Step::Link(serial, event),
+                Ok(now) = self.addresses.changed() => Step::Addresses(now),
                 Ok(permit) = self.events.reserve(), if !self.outbox.is_empty() => {
                     if let Some(event) = self.outbox.pop_front() {
                         permit.send(event);
@@ -160,6 +179,7 @@ impl Driver {
                 }
                 () = tokio::time::sleep_until(wake) => Step::Tick,
             };
+            self.notice_sleep().await;
             match step {
                 Step::Command(Some(command)) => self.handle(Input::Person(command)).await,
                 Step::Command(None) => break,
@@ -167,11 +187,32 @@ impl Driver {
                 Step::Peer(PeerReport::Input(call, input)) => self.handle(Input::Peer { call, input }).await,
                 Step::Peer(PeerReport::Event(event)) => self.tell(event),
                 Step::Peer(PeerReport::Rate { with, network, bps }) => self.keep_rate(with, network, bps),
+                Step::Addresses(now) => self.addresses_changed(&now).await,
                 Step::Tick => self.handle(Input::Tick).await,
                 Step::Room => {}
             }
         }
         self.close().await;
+    }
+
+    /// Before anything else is done: what the link brought before the sleep must not be taken for news.
+    async fn notice_sleep(&mut self) {
+        let now = self.now();
+        if now.since(self.awake_at) > SLEPT {
+            debug!("the machine slept, or this program was stopped");
+            self.link_lost_because = Some("this computer was asleep".into());
+            self.handle(Input::Woke).await;
+        }
+        self.awake_at = now;
+    }
+
+    async fn addresses_changed(&mut self, now: &BTreeSet<IpAddr>) {
+        let is_signed_in = self.core.view().link == LinkView::SignedIn;
+        if self.link_address.changed(now, is_signed_in) {
+            debug!("the network has changed: the link is opened anew");
+            self.link_lost_because = Some("the network has changed".into());
+            self.handle(Input::NetworkChanged).await;
+        }
     }
 
     fn next_wake(&self) -> Instant {
@@ -207,15 +248,15 @@ impl Driver {
 
     async fn handle_link(&mut self, serial: Serial, event: LinkEvent) {
         let input = match event {
-            LinkEvent::Opened => LinkInput::Opened,
-            LinkEvent::Text(text) => match ServerMessage::from_text(&text) {
-                Ok(message) => LinkInput::Received(message),
-                Err(MessageError::UnknownType(kind)) => {
-                    debug!(kind, "the server said something that this version does not know");
-                    return;
+            LinkEvent::Opened { from } => {
+                if self.link.as_ref().is_some_and(|(open, _)| *open == serial) {
+                    self.link_address.set(from);
                 }
+                LinkInput::Opened
+            }
+            LinkEvent::Text(text) => match ServerFrame::from_text(&text) {
+                Ok(ServerFrame { seq, message }) => LinkInput::Received { seq, message: understood(message) },
                 Err(error) => {
-                    // Only debug: the error quotes what was said.
                     debug!(%error, "the server said something that is no message");
                     return;
                 }
@@ -251,6 +292,7 @@ impl Driver {
     async fn carry_out(&mut self, output: Output) {
         match output {
             Output::OpenLink { serial } => {
+                self.link_address.set(None);
                 self.link = Some((serial, Link::open(&self.config.server, serial, self.link_queue.clone())));
             }
             Output::CloseLink { serial } => {
@@ -259,7 +301,9 @@ impl Driver {
                     self.tasks.spawn(link.close());
                 }
             }
-            Output::Login { serial, challenge } => self.log_in(serial, &challenge),
+            // Dropped, it is gone without a goodbye.
+            Output::DropLink { serial } => drop(self.link.take_if(|(open, _)| *open == serial)),
+            Output::Login { serial, challenge, resume } => self.log_in(serial, &challenge, resume),
             Output::Send(message) => self.send(&message),
             Output::SendDescription { via, description } => self.send_description(via, description),
             Output::Peer { call, command } => self.command_peer(call, command),
@@ -272,7 +316,7 @@ impl Driver {
         }
     }
 
-    fn log_in(&mut self, serial: Serial, challenge: &Challenge) {
+    fn log_in(&mut self, serial: Serial, challenge: &Challenge, resume: Option<Resume>) {
         if self.link.as_ref().is_none_or(|(open, _)| *open != serial) {
             return;
         }
@@ -291,8 +335,8 @@ impl Driver {
             host: self.identity.is_some().then_some(host),
             key: self.identity.as_ref().map(IdentityKey::public),
             signature,
-            resume: None,
-            seq: None,
+            seq: resume.as_ref().map(|resume| resume.seq),
+            resume: resume.map(|resume| resume.token),
             invite: None,
         };
         self.send(&ClientMessage::Login(login));
@@ -338,6 +382,7 @@ impl Driver {
                     video_codecs: self.config.media.video_codecs.clone(),
                     known_rates,
                 },
+                addresses: self.addresses.for_another(),
                 reports: self.peer_queue.clone(),
                 frames: self.config.media.frame_events.then(|| self.events.clone()),
             };
@@ -386,13 +431,14 @@ impl Driver {
             }
             CoreEvent::Ringing { call, device } => Event::Ringing { call, device },
             CoreEvent::Incoming { call, from, name, video, trust } => {
-                let verified = match trust {
+                let proven = match trust {
                     Trust::Contact | Trust::Stranger => true,
                     Trust::Guest => false,
                 };
-                Event::Incoming { call, from, name, video, verified }
+                Event::Incoming { call, from, name, video, proven }
             }
             CoreEvent::Missed { call, from, video } => Event::Missed { call, from, video },
+            CoreEvent::MissedWhileAway(calls) => Event::MissedWhileAway { calls: missed(calls) },
             CoreEvent::Refused { call, from, reason } => {
                 Event::Refused { call, from, message: refusal(reason), why: reason }
             }
@@ -411,7 +457,9 @@ impl Driver {
                 let message = shown(&reason.to_string());
                 Event::Ended { call, reason: reason.code(), message, connected, why: reason }
             }
-            CoreEvent::Pin { username, key } => return self.pin(&username, key),
+            CoreEvent::Code { call, code, verified } => Event::Code { call, code, verified },
+            CoreEvent::KeyChanged { username, known, shown } => Event::KeyChanged { username, known, shown },
+            CoreEvent::Pin { username, pin } => return self.pin(&username, pin),
         };
         self.tell(event);
     }
@@ -423,11 +471,14 @@ impl Driver {
             credential: server.credential.unwrap_or_default(),
         });
         self.ice_servers = self.config.ice_servers.iter().cloned().chain(theirs).collect();
+        for task in self.calls.values() {
+            task.set_ice_servers(self.ice_servers.clone());
+        }
     }
 
-    fn pin(&mut self, username: &Username, key: ahoy_protocol::identity::PublicKey) {
+    fn pin(&mut self, username: &Username, pin: ahoy_call::Pin) {
         if let Some(storage) = &self.storage
-            && let Err(error) = storage.pin(username, key)
+            && let Err(error) = storage.pin(username, pin)
         {
             warn!(%error, "the key of a contact could not be kept; it will be learnt anew at the next call");
         }
@@ -460,6 +511,29 @@ fn unix_time() -> Duration {
 /// A sentence that may hold words of the server's, made safe to show.
 fn shown(sentence: &str) -> String {
     shown_text(sentence, SENTENCE_MAX).unwrap_or_default()
+}
+
+/// What a frame says; what is no message is only logged.
+fn understood(message: Result<ServerMessage, MessageError>) -> Option<ServerMessage> {
+    match message {
+        Ok(message) => return Some(message),
+        Err(MessageError::UnknownType(kind)) => {
+            debug!(kind, "the server said something that this version does not know");
+        }
+        // Only debug: the error quotes what was said.
+        Err(error) => debug!(%error, "the server said something that is no message"),
+    }
+    None
+}
+
+fn missed(calls: Vec<ahoy_protocol::message::MissedCall>) -> Vec<MissedCall> {
+    let calls = calls.into_iter().map(|call| MissedCall {
+        from: call.from,
+        at_ms: unix_ms(&call.at),
+        video: call.video,
+        count: call.count.max(1),
+    });
+    calls.collect()
 }
 
 fn refusal(reason: RefusedReason) -> String {

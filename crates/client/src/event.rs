@@ -2,6 +2,8 @@
 
 use ahoy_call::{EndReason, RefusedReason};
 use ahoy_protocol::id::{CallId, DeviceAddress, SessionId, Username};
+use ahoy_protocol::identity::PublicKey;
+use ahoy_protocol::verification::Code;
 use serde::Serialize;
 use tracing::{info, trace};
 
@@ -75,7 +77,7 @@ pub enum Event {
         /// With picture.
         video: bool,
         /// Whether the caller proved to own the name; guests cannot.
-        verified: bool,
+        proven: bool,
     },
     /// Somebody called while this device could not ring for it in time.
     Missed {
@@ -85,6 +87,11 @@ pub enum Event {
         from: Username,
         /// With picture.
         video: bool,
+    },
+    /// People called while no device of this user was signed in.
+    MissedWhileAway {
+        /// One entry a caller.
+        calls: Vec<MissedCall>,
     },
     /// A call was refused without ringing.
     Refused {
@@ -120,6 +127,24 @@ pub enum Event {
         call: CallId,
         /// How: host, srflx, prflx or relay, the less direct of the two ends (RFC 8445 §4).
         path: &'static str,
+    },
+    /// The verification code of a call: both screens show the same, unless somebody sits between them.
+    Code {
+        /// Which call.
+        call: CallId,
+        /// Six digits.
+        code: Code,
+        /// Whether it was compared in an earlier call under the same key.
+        verified: bool,
+    },
+    /// Somebody known signed with another key than the known one; what was signed was refused.
+    KeyChanged {
+        /// Who.
+        username: Username,
+        /// What they are known by.
+        known: PublicKey,
+        /// What they signed with.
+        shown: PublicKey,
     },
     /// Nothing comes through any more; it may come back.
     PathLost {
@@ -203,12 +228,16 @@ impl Event {
             Self::LinkLost { .. } => info!("link lost"),
             Self::Dialling { call, .. } => info!(%call, "dialling"),
             Self::Ringing { call, .. } => info!(%call, "ringing"),
-            Self::Incoming { call, verified, .. } => info!(%call, verified, "incoming"),
+            Self::Incoming { call, proven, .. } => info!(%call, proven, "incoming"),
             Self::Missed { call, .. } => info!(%call, "missed"),
+            Self::MissedWhileAway { calls } => info!(callers = calls.len(), "missed while away"),
             Self::Refused { call, .. } => info!(%call, "refused"),
             Self::GaveWay { dialled, to } => info!(call = %dialled, %to, "gave way"),
             Self::Accepted { call, .. } => info!(%call, "accepted"),
             Self::Connected { call, path } => info!(%call, path, "connected"),
+            // The code is the people's: a log that is passed on must not help whoever sits between them.
+            Self::Code { call, verified, .. } => info!(%call, verified, "verification code"),
+            Self::KeyChanged { .. } => info!("key changed"),
             Self::PathLost { call } => info!(%call, "path lost"),
             Self::FirstFrame { call, width, height, .. } => info!(%call, width, height, "first picture"),
             Self::MediaFailed { call, .. } => info!(%call, "media failed"),
@@ -219,6 +248,19 @@ impl Event {
             Self::FrameShown { rtp, .. } => trace!(rtp, "shown"),
         }
     }
+}
+
+/// What was missed from one caller, as the server tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MissedCall {
+    /// Who.
+    pub from: Username,
+    /// When last, in milliseconds since 1970 by the server's clock; `None` where it says no time.
+    pub at_ms: Option<u64>,
+    /// Whether the last one was with picture.
+    pub video: bool,
+    /// How many times, 1 or more.
+    pub count: u32,
 }
 
 /// Figures of a call, counted from its beginning.

@@ -10,9 +10,9 @@ pub(crate) fn number() -> Result<u64, RandomError> {
     Ok(getrandom::u64()?)
 }
 
-/// 16 random bytes.
-pub(crate) fn bytes16() -> Result<[u8; 16], RandomError> {
-    let mut bytes = [0; 16];
+/// Random bytes.
+pub(crate) fn bytes<const N: usize>() -> Result<[u8; N], RandomError> {
+    let mut bytes = [0; N];
     getrandom::fill(&mut bytes)?;
     Ok(bytes)
 }

@@ -1,6 +1,7 @@
 //! The link: one WebSocket to the signaling server, in a task of its own. It carries text frames and knows no message;
 //! when to connect and what to say is decided by `ahoy-call`.
 
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -30,7 +31,10 @@ const OUTBOX: usize = 512;
 #[derive(Debug)]
 pub(crate) enum LinkEvent {
     /// Connected; the server speaks first.
-    Opened,
+    Opened {
+        /// The own address, if the system tells.
+        from: Option<IpAddr>,
+    },
     /// A text frame.
     Text(String),
     /// Over, or never came about. The last event.
@@ -104,7 +108,8 @@ async fn run(
         Ok(socket) => socket,
         Err(reason) => return closed(reason),
     };
-    if events.send((serial, LinkEvent::Opened)).await.is_err() {
+    let from = local_address(&socket);
+    if events.send((serial, LinkEvent::Opened { from })).await.is_err() {
         return closed("stopped");
     }
     loop {
@@ -146,6 +151,16 @@ async fn connect(server: &ServerUrl) -> Result<Socket, String> {
         Ok(Err(error)) => Err(format!("cannot reach {}: {error}", server.as_str())),
         Err(_) => Err(format!("{} does not answer", server.as_str())),
     }
+}
+
+fn local_address(socket: &Socket) -> Option<IpAddr> {
+    let stream = match socket.get_ref() {
+        MaybeTlsStream::Plain(stream) => stream,
+        MaybeTlsStream::Rustls(stream) => stream.get_ref().0,
+        // No other kind is built in.
+        _ => return None,
+    };
+    stream.local_addr().ok().map(|address| address.ip())
 }
 
 async fn sign_out(socket: &mut Socket) {

@@ -6,11 +6,38 @@ use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use ahoy_call::Pin;
 use ahoy_protocol::id::{SessionId, Username};
 use ahoy_protocol::identity::{IdentityKey, PublicKey};
+use serde::{Deserialize, Serialize};
 use tracing::debug;
 
 use crate::known_rates::{self, KnownRates};
+
+/// A pin as `pins.json` has it.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum KeptPin {
+    /// As the first versions wrote it, which knew of no verification.
+    KeyAlone(PublicKey),
+    /// With what the user found out about it.
+    Pin { key: PublicKey, verified: bool },
+}
+
+impl From<KeptPin> for Pin {
+    fn from(kept: KeptPin) -> Self {
+        match kept {
+            KeptPin::KeyAlone(key) => Self::unverified(key),
+            KeptPin::Pin { key, verified } => Self { key, verified },
+        }
+    }
+}
+
+impl From<Pin> for KeptPin {
+    fn from(Pin { key, verified }: Pin) -> Self {
+        Self::Pin { key, verified }
+    }
+}
 
 /// The folder of one username.
 #[derive(Debug)]
@@ -37,6 +64,12 @@ pub enum StorageError {
         path: PathBuf,
         /// What is wrong.
         what: &'static str,
+    },
+    /// Somebody's key is there, and it is not the one to be kept.
+    #[error("{path} is another key, which would be lost; move it away first if it is not needed any more")]
+    OtherKey {
+        /// Which file.
+        path: PathBuf,
     },
     /// The system names no folder for a user's data.
     #[error("this system names no folder for your data; give --data-dir")]
@@ -65,19 +98,34 @@ impl Storage {
 
     /// The account's key; a new one at the first sign-in.
     pub(crate) fn identity(&self) -> Result<IdentityKey, StorageError> {
-        let path = self.folder.join("identity.key");
-        match self.read(&path)? {
-            Some(bytes) => {
-                let secret: [u8; 32] =
-                    bytes.try_into().map_err(|_| StorageError::Damaged { path, what: "a key has 32 bytes" })?;
-                Ok(IdentityKey::from_secret(&secret))
-            }
-            None => {
-                let key = IdentityKey::generate().map_err(crate::random::RandomError::from)?;
-                self.write(&path, key.secret())?;
-                Ok(key)
-            }
+        if let Some(key) = self.existing_identity()? {
+            return Ok(key);
         }
+        let key = IdentityKey::generate().map_err(crate::random::RandomError::from)?;
+        self.write(&self.identity_path(), key.secret())?;
+        Ok(key)
+    }
+
+    /// The account's key, if there is one.
+    pub(crate) fn existing_identity(&self) -> Result<Option<IdentityKey>, StorageError> {
+        let path = self.identity_path();
+        let Some(bytes) = self.read(&path)? else { return Ok(None) };
+        let secret: [u8; 32] =
+            bytes.try_into().map_err(|_| StorageError::Damaged { path, what: "a key has 32 bytes" })?;
+        Ok(Some(IdentityKey::from_secret(&secret)))
+    }
+
+    /// Keeps `key` as the account's. Another one that is there stays.
+    pub(crate) fn restore(&self, key: &IdentityKey) -> Result<(), StorageError> {
+        match self.existing_identity()? {
+            Some(there) if there.public() == key.public() => Ok(()),
+            Some(_) => Err(StorageError::OtherKey { path: self.identity_path() }),
+            None => self.write(&self.identity_path(), key.secret()),
+        }
+    }
+
+    fn identity_path(&self) -> PathBuf {
+        self.folder.join("identity.key")
     }
 
     /// The device's session id, made once.
@@ -97,16 +145,19 @@ impl Storage {
     }
 
     /// The keys that others are known by.
-    pub(crate) fn pins(&self) -> Result<BTreeMap<Username, PublicKey>, StorageError> {
+    pub(crate) fn pins(&self) -> Result<BTreeMap<Username, Pin>, StorageError> {
         let path = self.folder.join("pins.json");
         let Some(bytes) = self.read(&path)? else { return Ok(BTreeMap::new()) };
-        serde_json::from_slice(&bytes).map_err(|_| StorageError::Damaged { path, what: "not a list of names and keys" })
+        let kept: BTreeMap<Username, KeptPin> = serde_json::from_slice(&bytes)
+            .map_err(|_| StorageError::Damaged { path, what: "not a list of names and keys" })?;
+        Ok(kept.into_iter().map(|(username, pin)| (username, pin.into())).collect())
     }
 
-    /// Remembers the key that somebody is known by from now on.
-    pub(crate) fn pin(&self, username: &Username, key: PublicKey) -> Result<(), StorageError> {
+    /// Remembers what somebody is known by from now on.
+    pub(crate) fn pin(&self, username: &Username, pin: Pin) -> Result<(), StorageError> {
         let mut pins = self.pins()?;
-        pins.insert(username.clone(), key);
+        pins.insert(username.clone(), pin);
+        let pins: BTreeMap<_, _> = pins.into_iter().map(|(username, pin)| (username, KeptPin::from(pin))).collect();
         let text = serde_json::to_vec_pretty(&pins).expect("names and keys serialise as text");
         self.write(&self.folder.join("pins.json"), &text)
     }
@@ -192,11 +243,24 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let first = storage(&folder);
         let (key, session) = (first.identity().unwrap().public(), first.session().unwrap());
-        first.pin(&"bob".parse().unwrap(), key).unwrap();
+        let pin = Pin { key, verified: true };
+        first.pin(&"bob".parse().unwrap(), pin).unwrap();
         let second = storage(&folder);
         assert_eq!(second.identity().unwrap().public(), key);
         assert_eq!(second.session().unwrap(), session);
-        assert_eq!(second.pins().unwrap().get(&"bob".parse().unwrap()), Some(&key));
+        assert_eq!(second.pins().unwrap().get(&"bob".parse().unwrap()), Some(&pin));
+    }
+
+    #[test]
+    fn pins_of_the_first_versions_are_read_as_not_verified() {
+        let folder = tempfile::tempdir().unwrap();
+        let (storage, key) = (storage(&folder), IdentityKey::from_secret(&[1; 32]).public());
+        let [bob, carol]: [Username; 2] = ["bob", "carol"].map(|name| name.parse().unwrap());
+        fs::write(storage.folder.join("pins.json"), format!(r#"{{"bob":"{key}"}}"#)).unwrap();
+        assert_eq!(storage.pins().unwrap(), [(bob.clone(), Pin::unverified(key))].into());
+        let verified = Pin { key, verified: true };
+        storage.pin(&carol, verified).unwrap();
+        assert_eq!(storage.pins().unwrap(), [(bob, Pin::unverified(key)), (carol, verified)].into());
     }
 
     #[test]

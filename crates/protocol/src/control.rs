@@ -1,5 +1,5 @@
-//! What two clients say over the `control` data channel (section 8): the signals of a call without the server, and
-//! what each sends and shows now.
+//! What two clients say over the `control` data channel (section 8): the signals of a call without the server, what each
+//! sends and shows now, and the words of the verification code (section 9).
 
 use serde::{Deserialize, Serialize};
 
@@ -7,6 +7,7 @@ use crate::id::CallId;
 use crate::json::parse_object;
 use crate::message::MessageError;
 use crate::signal::Signal;
+use crate::verification::Verify;
 
 /// One text frame of the control channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub enum ControlMessage {
     Accepted(Accepted),
     /// A message about the call, as through the server.
     Signal(Signal),
+    /// A word towards the verification code (section 9).
+    Verify(Verify),
 }
 
 /// The `media` message: which of its tracks the sender feeds. A hint for the screen, no promise.
@@ -79,6 +82,7 @@ impl ControlMessage {
             "shown" => Self::Shown(serde_json::from_value(value)?),
             "accepted" => Self::Accepted(serde_json::from_value(value)?),
             "offer" | "answer" | "candidate" | "restart" | "close" => Self::Signal(serde_json::from_value(value)?),
+            "verify" => Self::Verify(serde_json::from_value(value)?),
             _ => return Err(MessageError::UnknownType(kind)),
         })
     }
@@ -91,6 +95,7 @@ impl ControlMessage {
             Self::Shown(m) => serde_json::to_string(m),
             Self::Accepted(m) => serde_json::to_string(m),
             Self::Signal(m) => serde_json::to_string(m),
+            Self::Verify(m) => serde_json::to_string(m),
         };
         text.expect("plain structs with string keys always serialise")
     }
@@ -108,6 +113,7 @@ mod tests {
             ControlMessage::Shown(Shown { width: 640, height: u16::MAX }),
             ControlMessage::Accepted(Accepted { call, video: true }),
             ControlMessage::Signal(Signal::Restart(crate::signal::Restart { call, n: 3 })),
+            ControlMessage::Verify(Verify::Commit(crate::identity::Binary([7; 32]))),
         ] {
             assert_eq!(ControlMessage::from_text(&message.to_text()).unwrap(), message);
         }

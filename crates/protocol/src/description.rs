@@ -168,6 +168,12 @@ impl SignedDescription {
         self.n
     }
 
+    /// The key that it shows; nothing is proven of it yet.
+    #[must_use]
+    pub fn key(&self) -> Option<PublicKey> {
+        self.key
+    }
+
     /// Checks who made it.
     ///
     /// # Errors
@@ -180,9 +186,6 @@ impl SignedDescription {
 
     fn proven_key(&self, expected: &Expectation<'_>) -> Result<PublicKey, ProofError> {
         let (Some(key), Some(signature)) = (self.key, self.signature) else { return Err(ProofError::Unsigned) };
-        if expected.pinned.is_some_and(|pinned| pinned != key) {
-            return Err(ProofError::KeyChanged);
-        }
         let sdp = hash(&self.sdp);
         // The maker may not have this user's key pinned yet; then it signs zeros in its place.
         let receiver_keys = [expected.own_key, None];
@@ -198,7 +201,11 @@ impl SignedDescription {
             };
             key.verifies(&statement.bytes(&sdp), &signature)
         });
-        if good { Ok(key) } else { Err(ProofError::BadSignature) }
+        if !good {
+            return Err(ProofError::BadSignature);
+        }
+        // Last: a changed key is shown to the user, so whoever shows it must have it.
+        if expected.pinned.is_some_and(|pinned| pinned != key) { Err(ProofError::KeyChanged) } else { Ok(key) }
     }
 }
 

@@ -47,6 +47,20 @@ impl<'de, const N: usize> Deserialize<'de> for Binary<N> {
     }
 }
 
+impl<const N: usize> std::str::FromStr for Binary<N> {
+    type Err = WrongBinary;
+
+    fn from_str(text: &str) -> Result<Self, WrongBinary> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| WrongBinary)?;
+        bytes.try_into().map(Self).map_err(|_| WrongBinary)
+    }
+}
+
+/// Not base64url without padding, or of another length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not the right number of bytes in base64url without padding")]
+pub struct WrongBinary;
+
 impl PublicKey {
     /// Whether `signature` over `statement` was made by the owner of this key. Strict: small-order keys and
     /// non-canonical signatures fail (`ed25519-dalek` `verify_strict`).

@@ -12,6 +12,7 @@ pub mod identity;
 pub mod json;
 pub mod message;
 pub mod signal;
+pub mod verification;
 
 /// The protocol version that `hello` and `login` carry (section 3).
 pub const VERSION: u32 = 1;

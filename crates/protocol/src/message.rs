@@ -127,12 +127,13 @@ impl ClientMessage {
             "ice_servers" => Self::IceServers,
             "ping" => Self::Ping,
             "offer" | "progress" | "answer" | "candidate" | "restart" | "close" => {
-                let to = object.get("to").cloned().ok_or_else(|| MessageError::Member("missing member `to`".into()))?;
-                let to: Address = serde_json::from_value(to)?;
+                let to = object.get("to").ok_or_else(|| MessageError::Member("missing member `to`".into()))?;
+                let to = Address::deserialize(to)?;
                 STAMPED.iter().for_each(|name| {
                     object.remove(*name);
                 });
-                let signal: Signal = typed(object.clone())?;
+                // Read where it lies: a copy of every message would be what relaying costs.
+                let signal = Signal::deserialize(&object)?;
                 if let (Signal::Offer(offer), Address::User(_)) = (&signal, &to)
                     && offer.video.is_none()
                 {
@@ -175,7 +176,11 @@ pub enum ServerMessage {
     /// Whom an opening offer reached.
     Relayed(Relayed),
     /// The answer to a `ping`.
-    Pong,
+    Pong {
+        /// It waited for this client to come back: it answers a `ping` of an earlier connection. The server says so by
+        /// an `age_ms`, of whatever value.
+        waited: bool,
+    },
     /// Fresh ICE servers.
     IceServers(IceServerList),
     /// Who called while no device was signed in.
@@ -304,13 +309,38 @@ pub struct Received {
     pub signal: Signal,
 }
 
-impl ServerMessage {
+/// One text frame of the server: a message and its number in the session (section 3).
+#[derive(Debug)]
+pub struct ServerFrame {
+    /// Counts the session's messages from 1; absent before `welcome`. What is not understood has its number too, so
+    /// that a client which comes back does not get it again. A `seq` that is no whole number counts as absent.
+    pub seq: Option<u64>,
+    /// The message, or why it is none; one of an unknown type is to be ignored.
+    pub message: Result<ServerMessage, MessageError>,
+}
+
+impl ServerFrame {
     /// Reads one text frame of the server.
+    ///
+    /// # Errors
+    /// When it is not exactly one JSON object with each member name once.
+    pub fn from_text(text: &str) -> Result<Self, JsonError> {
+        let object = parse_object(text)?;
+        let seq = object.get("seq").and_then(Value::as_u64);
+        Ok(Self { seq, message: ServerMessage::from_object(object) })
+    }
+}
+
+impl ServerMessage {
+    /// Reads one text frame of the server, its number left out ([`ServerFrame`]).
     ///
     /// # Errors
     /// [`MessageError`]; an unknown type is to be ignored.
     pub fn from_text(text: &str) -> Result<Self, MessageError> {
-        let object = parse_object(text)?;
+        Self::from_object(parse_object(text)?)
+    }
+
+    fn from_object(object: Object) -> Result<Self, MessageError> {
         let kind = message_type(&object)?;
         Ok(match kind.as_str() {
             "hello" => Self::Hello(typed(object)?),
@@ -318,7 +348,7 @@ impl ServerMessage {
             "error" => Self::Error(typed(object)?),
             "presence" => Self::Presence(typed(object)?),
             "relayed" => Self::Relayed(typed(object)?),
-            "pong" => Self::Pong,
+            "pong" => Self::Pong { waited: object.contains_key("age_ms") },
             "ice_servers" => Self::IceServers(typed(object)?),
             "missed" => Self::Missed(typed(object)?),
             "offer" | "progress" | "answer" | "candidate" | "restart" | "close" => {
@@ -338,7 +368,8 @@ impl ServerMessage {
             Self::Error(m) => object_of(m),
             Self::Presence(m) => object_of(m),
             Self::Relayed(m) => object_of(m),
-            Self::Pong => object_of(&serde_json::json!({ "type": "pong" })),
+            Self::Pong { waited: false } => object_of(&serde_json::json!({ "type": "pong" })),
+            Self::Pong { waited: true } => object_of(&serde_json::json!({ "type": "pong", "age_ms": 0 })),
             Self::IceServers(m) => object_of(m),
             Self::Missed(m) => object_of(m),
             Self::Signal(m) => m.stamp(object_of(&m.signal)),
@@ -459,7 +490,8 @@ mod tests {
         let missed =
             MissedCall { from: "carol".parse().unwrap(), at: "2026-11-21T09:30:00Z".into(), video: true, count: 2 };
         for message in [
-            ServerMessage::Pong,
+            ServerMessage::Pong { waited: false },
+            ServerMessage::Pong { waited: true },
             ServerMessage::Presence(Presence { username: "bob".parse().unwrap(), online: true }),
             ServerMessage::IceServers(IceServerList { ice_servers: vec![], ttl_s: 60 }),
             ServerMessage::Missed(MissedCalls { calls: vec![missed] }),
@@ -468,5 +500,18 @@ mod tests {
             let text = Value::Object(message.to_object()).to_string();
             assert_eq!(ServerMessage::from_text(&text).unwrap(), message, "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_not_understood_has_a_number_too() {
+        let seq = |text: &str| ServerFrame::from_text(text).map(|frame| (frame.seq, frame.message.is_ok())).ok();
+        assert_eq!(seq(r#"{"type":"pong","seq":41}"#), Some((Some(41), true)));
+        assert_eq!(seq(r#"{"type":"pong"}"#), Some((None, true)));
+        assert_eq!(seq(r#"{"type":"later","seq":42}"#), Some((Some(42), false)));
+        assert_eq!(seq(r#"{"type":"presence","seq":43}"#), Some((Some(43), false)), "a listed member is missing");
+        for odd in ["-1", "1.5", "\"7\"", "18446744073709551616", "null"] {
+            assert_eq!(seq(&format!(r#"{{"type":"pong","seq":{odd}}}"#)), Some((None, true)), "{odd}");
+        }
+        assert_eq!(seq(r#"{"type":"pong","seq":1,"seq":2}"#), None);
     }
 }

@@ -1,13 +1,16 @@
 //! How a server behaves: what an operator decides, and the contract's numbers, which only tests change.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use ahoy_protocol::message::IceServer;
+use tokio::net::TcpListener;
 
 use crate::accounts::Accounts;
 use crate::hosts::Hosts;
+use crate::ice::IceConfig;
 use crate::limits::Limits;
+use crate::turn::TurnMetrics;
 
 /// What [`crate::serve`] needs to know.
 #[derive(Debug)]
@@ -16,10 +19,16 @@ pub struct Config {
     pub accounts: Accounts,
     /// Which hosts are this server.
     pub hosts: Hosts,
+    /// Whether names that nobody has may be had.
+    pub registration: Registration,
+    /// Where to tell Prometheus what the server does.
+    pub metrics: Option<TcpListener>,
+    /// What the relay beside this server counts, to be told there too.
+    pub turn_metrics: Option<Arc<TurnMetrics>>,
     /// Whether `guest-…` names may sign in.
     pub guests: bool,
     /// STUN and TURN servers to tell clients of.
-    pub ice_servers: Vec<IceServer>,
+    pub ice: IceConfig,
     /// Reverse proxies on whose word (`X-Forwarded-For`) a client's address is taken.
     pub trusted_proxies: Vec<IpAddr>,
     /// Connections at a time; one more is answered with 503.
@@ -37,14 +46,28 @@ impl Config {
         Self {
             accounts,
             hosts: Hosts::default(),
+            registration: Registration::Open,
+            metrics: None,
+            turn_metrics: None,
             guests: true,
-            ice_servers: Vec::new(),
+            ice: IceConfig::default(),
             trusted_proxies: Vec::new(),
-            connections_max: 10_000,
+            connections_max: 20_000,
             limits: Limits::default(),
             timing: Timing::default(),
         }
     }
+}
+
+/// Who may have a name that nobody has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Registration {
+    /// Anybody.
+    Open,
+    /// Whoever brings a code of the operator's.
+    Invite,
+    /// Nobody.
+    Closed,
 }
 
 /// How long things may take (section 1). The default is the contract's.
@@ -60,6 +83,8 @@ pub struct Timing {
     pub silence: Duration,
     /// For the client to read the close frame and hang up.
     pub closing: Duration,
+    /// How long a session outlives its connection.
+    pub linger: Duration,
 }
 
 impl Default for Timing {
@@ -70,6 +95,7 @@ impl Default for Timing {
             ping: Duration::from_secs(15),
             silence: Duration::from_secs(40),
             closing: Duration::from_millis(1_500),
+            linger: Duration::from_secs(30),
         }
     }
 }

@@ -21,11 +21,11 @@ use ahoy_protocol::CLIENT_FRAME_MAX;
 
 use crate::config::Timing;
 use crate::dialogue::Dialogue;
-use crate::outbox::End;
-use crate::shared::OpenOutbox;
+use crate::mailbox::{End, Mailbox};
+use crate::shared::Line;
 
 /// Allocated for every connection, so small: the default of 128 KiB would be the server's whole memory.
-const READ_BUFFER: usize = 4 * 1024;
+const READ_BUFFER: usize = 1024;
 /// Small messages are gathered up to this size into one write.
 const WRITE_BUFFER: usize = 4 * 1024;
 /// The same device signed in elsewhere (section 3).
@@ -34,23 +34,29 @@ const REPLACED: u16 = 4001;
 /// Serves one client from `hello` to the end. `read` is what came behind the HTTP request.
 ///
 /// What is not needed while a connection sits idle is boxed: there are thousands of them, idle for hours.
-pub(crate) async fn serve(stream: TcpStream, read: Bytes, address: IpAddr, open: OpenOutbox) {
-    let mut dialogue = match Dialogue::begin(open.shared().clone(), open.outbox().clone(), address) {
+pub(crate) async fn serve(stream: TcpStream, read: Bytes, address: IpAddr, line: Line) {
+    let timing = line.shared().config.timing;
+    let local = stream.local_addr().ok().map(|local| local.ip());
+    let mut dialogue = match Dialogue::begin(line, address, local) {
         Ok(dialogue) => dialogue,
         Err(error) => return tracing::error!(%error, "no randomness"),
     };
-    let mut connection = Box::pin(Connection::begin(stream, read, open)).await;
+    let mut connection = Box::pin(Connection::begin(stream, read, timing)).await;
     let farewell = connection.talk(&mut dialogue).await;
-    // Signed out before any farewell, however long that takes.
-    drop(dialogue);
+    let last_words = match farewell {
+        // Taken out while they are still this connection's.
+        Farewell::Close(..) => std::iter::from_fn(|| dialogue.mailbox().pop()).collect(),
+        Farewell::None | Farewell::Answer { .. } => Vec::new(),
+    };
+    // Signed out or left to linger before any farewell, however long that takes.
+    dialogue.leave(matches!(farewell, Farewell::Answer { signs_out: true }));
     tracing::debug!(?farewell, "connection ends");
     // What cannot be said in time goes unsaid.
-    let _ = timeout(connection.timing.closing, Box::pin(connection.say_farewell(farewell))).await;
+    let _ = timeout(timing.closing, Box::pin(connection.say_farewell(farewell, last_words))).await;
 }
 
 struct Connection {
     socket: WebSocketStream<TcpStream>,
-    open: OpenOutbox,
     timing: Timing,
     /// Something was given to the socket and is not yet on its way.
     unflushed: bool,
@@ -77,14 +83,14 @@ enum Event {
 enum Farewell {
     /// Without a word: nobody is there to hear one.
     None,
-    /// The client said it first; its close frame is answered.
-    Answer,
+    /// The client said it first; its close frame is answered. With code 1000 it signs out (section 1).
+    Answer { signs_out: bool },
     /// A close frame with this code and reason, after what waits.
     Close(u16, &'static str),
 }
 
 impl Connection {
-    async fn begin(stream: TcpStream, read: Bytes, open: OpenOutbox) -> Self {
+    async fn begin(stream: TcpStream, read: Bytes, timing: Timing) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(WRITE_BUFFER)
@@ -94,23 +100,27 @@ impl Connection {
         let part = read.to_vec();
         drop(read);
         let socket = WebSocketStream::from_partially_read(stream, part, Role::Server, Some(config)).await;
-        let (now, timing) = (Instant::now(), open.shared().config.timing);
+        let now = Instant::now();
         let (next_ping, alarm) = (now + timing.ping, Box::pin(sleep_until(now)));
-        Self { socket, open, timing, unflushed: false, ping_due: false, next_ping, heard: now, alarm }
+        Self { socket, timing, unflushed: false, ping_due: false, next_ping, heard: now, alarm }
     }
 
     /// Until the connection is to end.
     async fn talk(&mut self, dialogue: &mut Dialogue) -> Farewell {
         loop {
-            match poll_fn(|cx| self.poll_event(cx)).await {
+            match poll_fn(|cx| self.poll_event(dialogue.mailbox(), cx)).await {
                 Event::Received(message) => {
                     self.heard = Instant::now();
                     match message {
                         Message::Text(text) => Box::pin(dialogue.hear(&text)).await,
                         Message::Binary(bytes) => dialogue.hear_binary(bytes.len()),
-                        Message::Close(_) => return Farewell::Answer,
+                        Message::Close(frame) => {
+                            let signs_out = frame.is_some_and(|frame| frame.code == CloseCode::Normal);
+                            return Farewell::Answer { signs_out };
+                        }
+                        Message::Pong(payload) => acknowledge(dialogue.mailbox(), &payload),
                         // Pings are answered by the socket itself.
-                        Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+                        Message::Ping(_) | Message::Frame(_) => {}
                     }
                 }
                 Event::Gone => return Farewell::None,
@@ -125,12 +135,12 @@ impl Connection {
         }
     }
 
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        self.open.outbox().wake_later(cx.waker());
-        if let Some(end) = self.open.outbox().ended() {
+    fn poll_event(&mut self, mailbox: &Mailbox, cx: &mut Context<'_>) -> Poll<Event> {
+        mailbox.wake_later(cx.waker());
+        if let Some(end) = mailbox.ended() {
             return Poll::Ready(Event::Ended(end));
         }
-        if let Err(error) = self.poll_write(cx) {
+        if let Err(error) = self.poll_write(mailbox, cx) {
             return Poll::Ready(Event::Failed(error));
         }
         match self.socket.poll_next_unpin(cx) {
@@ -143,15 +153,15 @@ impl Connection {
     }
 
     /// Gives the socket what it takes now.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<(), WebSocketError> {
+    fn poll_write(&mut self, mailbox: &Mailbox, cx: &mut Context<'_>) -> Result<(), WebSocketError> {
         while let Poll::Ready(ready) = self.socket.poll_ready_unpin(cx) {
             ready?;
-            let message = match self.open.outbox().pop() {
+            let message = match mailbox.pop() {
                 Some(text) => Message::Text(text),
                 // With nothing before it, so that its number is that of the last message sent.
                 None if self.ping_due => {
                     self.ping_due = false;
-                    Message::Ping(self.open.outbox().seq().to_string().into())
+                    Message::Ping(mailbox.last_sent().to_string().into())
                 }
                 None => break,
             };
@@ -183,12 +193,12 @@ impl Connection {
         None
     }
 
-    async fn say_farewell(mut self, farewell: Farewell) -> Result<(), WebSocketError> {
+    async fn say_farewell(mut self, farewell: Farewell, last_words: Vec<Utf8Bytes>) -> Result<(), WebSocketError> {
         match farewell {
             Farewell::None => return Ok(()),
-            Farewell::Answer => self.socket.flush().await?,
+            Farewell::Answer { .. } => self.socket.flush().await?,
             Farewell::Close(code, reason) => {
-                while let Some(text) = self.open.outbox().pop() {
+                for text in last_words {
                     self.socket.feed(Message::Text(text)).await?;
                 }
                 let reason = Utf8Bytes::from_static(reason);
@@ -199,12 +209,19 @@ impl Connection {
     }
 }
 
+/// The pong to a ping of the server's says what the client has (section 3); any other says nothing.
+fn acknowledge(mailbox: &Mailbox, payload: &[u8]) {
+    if let Some(seq) = std::str::from_utf8(payload).ok().and_then(|text| text.parse().ok()) {
+        mailbox.acknowledge(seq);
+    }
+}
+
 /// Ends a connection so that the other side can read the last words: what it still sends is read away until it hangs up
 /// too, for data that nobody reads makes TCP throw away what is on its way to the sender (RFC 9293 §3.10.4, RFC 2525
 /// §2.17). Has no deadline of its own.
 pub(crate) async fn hang_up(mut stream: TcpStream) -> std::io::Result<()> {
     stream.shutdown().await?;
-    let mut scratch = vec![0; READ_BUFFER];
+    let mut scratch = [0; READ_BUFFER];
     while stream.read(&mut scratch).await? > 0 {}
     Ok(())
 }
@@ -213,6 +230,7 @@ fn farewell_at(end: End) -> Farewell {
     match end {
         End::Replaced => Farewell::Close(REPLACED, "signed in on another connection"),
         End::GoingAway => Farewell::Close(CloseCode::Away.into(), "the server stops"),
+        End::Unbound => Farewell::Close(CloseCode::Policy.into(), "the operator took this name away"),
         End::BadMessages => Farewell::Close(CloseCode::Policy.into(), "too many bad messages"),
         // It does not read; it would not read this.
         End::TooSlow => Farewell::None,

@@ -1,4 +1,4 @@
-//! What one client says and what it is answered: every text frame in, answers into its outbox (sections 1 to 5 and 7 of
+//! What one client says and what it is answered: every text frame in, answers into its mailbox (sections 1 to 5 and 7 of
 //! `docs/signaling.md`). It knows nothing of sockets and pings.
 
 mod login;
@@ -6,45 +6,48 @@ mod relay;
 
 use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ahoy_protocol::error::{ErrorCode, ErrorMessage};
 use ahoy_protocol::id::Username;
 use ahoy_protocol::identity::{Binary, Challenge};
 use ahoy_protocol::json::{Object, parse_object};
-use ahoy_protocol::message::{ClientMessage, Contacts, Hello, MessageError, ServerMessage};
+use ahoy_protocol::message::{ClientMessage, Contacts, Hello, IceServerList, MessageError, ServerMessage};
 use ahoy_protocol::{CONTACTS_MAX, VERSION};
 
 use crate::ice;
-use crate::limits::{Bucket, Network, Window, retry_s};
-use crate::outbox::{End, Outbox};
+use crate::limits::{Bucket, Network, Sender, Window, retry_s};
+use crate::mailbox::{End, Mailbox};
 use crate::registry::SignedIn;
-use crate::shared::{Shared, deliver, now, text_of};
+use crate::shared::{Caller, Line, Shared, deliver, now, text_of};
+use crate::turn::unix_now;
 
 /// No echo of what a client wrote is longer, in characters.
 const ECHO_MAX: usize = 200;
 /// A `call` no longer than this is repeated in an error about it; a UUID has 36 characters.
 const CALL_MAX: usize = 64;
 
-/// One connection's talk. When dropped, its session ends.
+/// One connection's talk. When dropped, its session lingers.
 #[derive(Debug)]
 pub(crate) struct Dialogue {
-    shared: Arc<Shared>,
-    outbox: Arc<Outbox>,
+    line: Line,
     network: Network,
     challenge: Challenge,
+    /// Under which host the client reached this server, as far as is known.
+    host: String,
     state: State,
-    messages: Bucket,
-    bytes: Bucket,
+    /// What all from its address that are signed in as it is, or are not, may send together.
+    network_messages: Option<Arc<Mutex<Bucket>>>,
     bad_messages: Window,
 }
 
 #[derive(Debug)]
 enum State {
-    /// Since it came, or since its last attempt.
     WaitingForLogin {
+        /// It came, or made its last attempt.
         since: Instant,
+        tried: bool,
     },
     SignedIn(SignedIn),
 }
@@ -62,25 +65,40 @@ impl Dialogue {
     ///
     /// # Errors
     /// When the system has no randomness to give.
-    pub(crate) fn begin(shared: Arc<Shared>, outbox: Arc<Outbox>, address: IpAddr) -> Result<Self, getrandom::Error> {
+    pub(crate) fn begin(line: Line, address: IpAddr, local: Option<IpAddr>) -> Result<Self, getrandom::Error> {
         let mut challenge = [0; 32];
         getrandom::fill(&mut challenge)?;
         let challenge = Binary(challenge);
         let server = concat!("ahoy-server/", env!("CARGO_PKG_VERSION")).to_owned();
-        let hello = Hello { protocols: vec![VERSION], server, challenge, guests: shared.config.guests };
-        outbox.push(&text_of(&ServerMessage::Hello(hello)));
-        let limits = &shared.config.limits;
-        let since = now();
-        let (messages, bytes) = (Bucket::new(limits.messages, since), Bucket::new(limits.bytes, since));
-        let (network, bad_messages, state) = (address.into(), Window::new(), State::WaitingForLogin { since });
-        Ok(Self { shared, outbox, network, challenge, state, messages, bytes, bad_messages })
+        let hello = Hello { protocols: vec![VERSION], server, challenge, guests: line.shared().config.guests };
+        line.mailbox().push(&text_of(&ServerMessage::Hello(hello)));
+        let state = State::WaitingForLogin { since: now(), tried: false };
+        let (network, bad_messages) = (Network::from(address), Window::new());
+        let host = ice::host_without_login(&line.shared().config.hosts, local);
+        let network_messages = line.shared().bucket_of(network, Sender::Unsigned);
+        Ok(Self { line, network, challenge, host, state, network_messages, bad_messages })
     }
 
     /// Since when the server waits for a `login`, or for another after one that was refused.
     pub(crate) fn waits_for_login_since(&self) -> Option<Instant> {
         match &self.state {
-            State::WaitingForLogin { since } => Some(*since),
+            State::WaitingForLogin { since, .. } => Some(*since),
             State::SignedIn(_) => None,
+        }
+    }
+
+    /// What waits to be written.
+    pub(crate) fn mailbox(&self) -> &Mailbox {
+        self.line.mailbox()
+    }
+
+    /// The connection is gone. Whoever signed out by it is gone at once; any other session lingers.
+    pub(crate) fn leave(mut self, signs_out: bool) {
+        let before = State::WaitingForLogin { since: now(), tried: true };
+        if signs_out && let State::SignedIn(who) = std::mem::replace(&mut self.state, before) {
+            let mut registry = self.shared().registry();
+            self.mailbox().sign_out();
+            deliver(registry.sign_out(&who));
         }
     }
 
@@ -88,12 +106,21 @@ impl Dialogue {
     pub(crate) async fn hear(&mut self, text: &str) {
         let now = now();
         let (call, understood) = understand(text);
-        let outcome = match self.spend(text.len(), now) {
-            Ok(()) => match understood {
-                Ok(message) => self.act(message, now).await,
-                Err(error) => Err(error.into()),
-            },
-            Err(refusal) => Err(refusal),
+        self.shared().metrics.received(&understood, text.len());
+        let is_ping = matches!(understood, Ok(ClientMessage::Ping));
+        if !is_ping {
+            self.count();
+        }
+        // Whoever shares an address with somebody noisy gets in: a connection's first attempt is heard in any case, and a
+        // flood of connections is the gate's to end.
+        let is_first_login = matches!(understood, Ok(ClientMessage::Login(_)))
+            && matches!(self.state, State::WaitingForLogin { tried: false, .. });
+        let outcome = match (self.spend(text.len(), is_first_login, now), understood) {
+            // Clients count the answers to their pings, to know whether the server is there. It is, however much they say,
+            // and a `pong` is shorter than the refusal would be.
+            (Err(refusal), _) if !is_ping => Err(refusal),
+            (_, Ok(message)) => self.act(message, now).await,
+            (_, Err(error)) => Err(error.into()),
         };
         if let Err(refusal) = outcome {
             self.refuse(refusal, call, now);
@@ -103,7 +130,8 @@ impl Dialogue {
     /// Takes one binary message, which is never right.
     pub(crate) fn hear_binary(&mut self, length: usize) {
         let now = now();
-        let spent = self.spend(length, now);
+        self.count();
+        let spent = self.spend(length, false, now);
         let refusal =
             spent.err().unwrap_or_else(|| Refusal::bad_message("a message is a text frame, not a binary one"));
         self.refuse(refusal, None, now);
@@ -112,18 +140,23 @@ impl Dialogue {
     async fn act(&mut self, message: ClientMessage, now: Instant) -> Result<(), Refusal> {
         match message {
             ClientMessage::Ping => {
-                self.say(&ServerMessage::Pong);
+                self.say(&ServerMessage::Pong { waited: false });
                 Ok(())
             }
             ClientMessage::Login(login) => self.login(login, now).await,
             ClientMessage::Contacts(contacts) => self.contacts(&contacts),
             ClientMessage::IceServers => {
-                let guest = self.who()?.address.username.is_guest();
-                self.say(&ServerMessage::IceServers(ice::list(&self.shared.config.ice_servers, guest)));
+                let username = self.who()?.address.username.clone();
+                self.say(&ServerMessage::IceServers(self.ice_servers(&username)));
                 Ok(())
             }
             ClientMessage::Relay(relay) => self.relay(relay, now).await,
         }
+    }
+
+    /// STUN and TURN servers with credentials for this user.
+    fn ice_servers(&self, username: &Username) -> IceServerList {
+        ice::list(&self.shared().config.ice, username, &self.host, unix_now())
     }
 
     fn contacts(&self, contacts: &Contacts) -> Result<(), Refusal> {
@@ -135,7 +168,7 @@ impl Dialogue {
             return Err(Refusal::new(ErrorCode::TooMany, format!("a contact list has at most {CONTACTS_MAX} names")));
         }
         let usernames: HashSet<Username> = contacts.usernames.iter().filter_map(|name| name.parse().ok()).collect();
-        let mut registry = self.shared.registry();
+        let mut registry = self.shared().registry();
         deliver(registry.contacts(who, usernames));
         Ok(())
     }
@@ -147,30 +180,67 @@ impl Dialogue {
         }
     }
 
-    fn spend(&mut self, bytes: usize, now: Instant) -> Result<(), Refusal> {
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let wait = self.messages.wait(1, now).max(self.bytes.wait(bytes, now));
-        if !wait.is_zero() {
-            return Err(Refusal::rate_limited("too many messages at once", wait));
+    /// A client that comes back is told how many of its messages were taken (section 3).
+    fn count(&self) {
+        if let State::SignedIn(_) = self.state {
+            self.mailbox().count_received();
         }
-        self.messages.spend(1);
-        self.bytes.spend(bytes);
+    }
+
+    /// Takes a message off what may be sent now. What this session may not send costs its neighbours nothing.
+    fn spend(&self, bytes: usize, whatever_others_send: bool, now: Instant) -> Result<(), Refusal> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let spent = self.mailbox().spend(bytes, now);
+        spent.map_err(|wait| Refusal::rate_limited("too many messages at once", wait))?;
+        if let Some(bucket) = &self.network_messages {
+            let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
+            let wait = bucket.wait(1, now);
+            if wait.is_zero() {
+                bucket.spend(1);
+            } else if !whatever_others_send {
+                return Err(Refusal::rate_limited("too many messages from your address", wait));
+            }
+        }
         Ok(())
     }
 
+    /// Signed in, by a new session or an earlier one.
+    fn is_now(&mut self, who: SignedIn) {
+        let sender = if who.address.username.is_guest() { Sender::Guest } else { Sender::User };
+        self.network_messages = self.shared().bucket_of(self.network, sender);
+        self.state = State::SignedIn(who);
+    }
+
+    /// The address of a guest, where it is somebody's.
+    fn network_of_guest(&self, username: &Username) -> Option<Network> {
+        (username.is_guest() && !self.network.is_loopback()).then_some(self.network)
+    }
+
+    /// With whom this client's calls are counted.
+    fn caller(&self) -> Result<Caller, Refusal> {
+        let username = &self.who()?.address.username;
+        let guest = self.network_of_guest(username).map(Caller::GuestsOf);
+        Ok(guest.unwrap_or_else(|| Caller::Named(username.clone())))
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        self.line.shared()
+    }
+
     fn say(&self, message: &ServerMessage) {
-        self.outbox.push(&text_of(message));
+        self.mailbox().push(&text_of(message));
     }
 
     fn refuse(&mut self, refusal: Refusal, call: Option<String>, now: Instant) {
         let Refusal { code, message, wait } = refusal;
         tracing::debug!(?code, message, "refused");
+        self.shared().metrics.refused(code);
         self.say(&ServerMessage::Error(ErrorMessage { code, message, call, retry_s: wait.map(retry_s) }));
         if code == ErrorCode::BadMessage {
-            let allowance = self.shared.config.limits.bad_messages;
+            let allowance = self.shared().config.limits.bad_messages;
             self.bad_messages.note((), allowance.span, now);
             if !self.bad_messages.wait(allowance, now, |()| true).is_zero() {
-                self.outbox.end(End::BadMessages);
+                self.mailbox().end(End::BadMessages);
             }
         }
     }
@@ -179,8 +249,10 @@ impl Dialogue {
 impl Drop for Dialogue {
     fn drop(&mut self) {
         if let State::SignedIn(who) = &self.state {
-            let mut registry = self.shared.registry();
-            deliver(registry.sign_out(who));
+            let mut registry = self.shared().registry();
+            registry.detach(who, now());
+            // Under the same lock: whoever waits for this end finds the session without a connection.
+            self.mailbox().detach();
         }
     }
 }

@@ -44,6 +44,11 @@ impl Hosts {
         is_own || self.allowed_origins.iter().any(|allowed| allowed.covers(&page))
     }
 
+    /// The first of its own, without a port.
+    pub(crate) fn first(&self) -> Option<&str> {
+        self.public.first().map(|host| host.name.as_str())
+    }
+
     fn has(&self, dialled: &Host) -> bool {
         if self.public.is_empty() { dialled.is_near() } else { self.public.iter().any(|own| own.covers(dialled)) }
     }

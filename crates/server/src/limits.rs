@@ -4,6 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Keys beyond this many active ones are refused, so that strangers cannot grow a counter's memory without bound.
@@ -19,7 +20,11 @@ pub struct Limits {
     pub failed_logins: Allowance,
     /// Names bound for the first time, from one network.
     pub new_names: Allowance,
-    /// Opening offers of one user.
+    /// Sessions that guests from one address, not loopback, begin.
+    pub new_guests: Allowance,
+    /// Sessions that guests from one address, not loopback, have at a time, those that linger included.
+    pub guests: usize,
+    /// Opening offers of one user, or of all guests from one address together, as are the next two.
     pub offers: Allowance,
     /// Opening offers of one user to one other.
     pub offers_to_one: Allowance,
@@ -27,11 +32,18 @@ pub struct Limits {
     pub unanswerable: Allowance,
     /// Messages of one connection that are no messages; the last one allowed is answered and closes it.
     pub bad_messages: Allowance,
-    /// Messages of one connection.
+    /// Messages of one session, over all its connections.
     pub messages: Rate,
-    /// Bytes of the messages of one connection.
+    /// Bytes of the messages of one session.
     pub bytes: Rate,
-    /// How many bytes may wait for a slow reader.
+    /// Messages from one address, over all sessions of users there, and once more over all those of guests. Not of
+    /// loopback, here and in the next: a reverse proxy may stand there.
+    pub network_messages: Rate,
+    /// Messages from one address, over all its connections that have not signed in.
+    pub unsigned_messages: Rate,
+    /// Connections from one address, not loopback, that have not signed in; the oldest makes room for one more.
+    pub unsigned: usize,
+    /// How many bytes may wait for a slow reader, or unacknowledged.
     pub waiting_bytes: usize,
 }
 
@@ -41,12 +53,18 @@ impl Default for Limits {
         Self {
             failed_logins: Allowance { count: 5, span: MINUTE },
             new_names: Allowance { count: 10, span: Duration::from_secs(3_600) },
+            new_guests: Allowance { count: 30, span: MINUTE },
+            guests: 64,
             offers: Allowance { count: 30, span: MINUTE },
             offers_to_one: Allowance { count: 6, span: MINUTE },
             unanswerable: Allowance { count: 10, span: MINUTE },
             bad_messages: Allowance { count: 3, span: MINUTE },
             messages: Rate { per_s: 100, burst: 300 },
             bytes: Rate { per_s: 256 * 1024, burst: 1024 * 1024 },
+            // 40 busy sessions: an office behind one address.
+            network_messages: Rate { per_s: 4_000, burst: 12_000 },
+            unsigned_messages: Rate { per_s: 200, burst: 1_000 },
+            unsigned: 256,
             waiting_bytes: 256 * 1024,
         }
     }
@@ -71,7 +89,7 @@ pub struct Rate {
 }
 
 /// A token bucket, full at first.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Bucket {
     rate: Rate,
     tokens: f64,
@@ -99,6 +117,51 @@ impl Bucket {
 
     pub(crate) fn spend(&mut self, cost: u32) {
         self.tokens -= f64::from(cost);
+    }
+
+    pub(crate) fn is_full(&mut self, now: Instant) -> bool {
+        self.wait(self.rate.burst, now).is_zero()
+    }
+}
+
+/// Who sends from a network. Each kind has an allowance of its own, so that those whom anybody can be use up nothing of
+/// those who have a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Sender {
+    Unsigned,
+    Guest,
+    User,
+}
+
+/// One bucket for each kind of sender in each network, as long as it is not full or somebody holds it.
+#[derive(Debug)]
+pub(crate) struct Buckets {
+    signed_in: Rate,
+    unsigned: Rate,
+    buckets: HashMap<(Network, Sender), Arc<Mutex<Bucket>>>,
+    sweep_at: usize,
+}
+
+impl Buckets {
+    pub(crate) fn new(signed_in: Rate, unsigned: Rate) -> Self {
+        Self { signed_in, unsigned, buckets: HashMap::new(), sweep_at: SWEEP_MIN }
+    }
+
+    /// The bucket of a network, for a connection to keep.
+    pub(crate) fn of(&mut self, network: Network, sender: Sender, now: Instant) -> Arc<Mutex<Bucket>> {
+        if self.buckets.len() >= self.sweep_at {
+            self.buckets.retain(|_, bucket| {
+                let is_full = bucket.lock().unwrap_or_else(PoisonError::into_inner).is_full(now);
+                Arc::strong_count(bucket) > 1 || !is_full
+            });
+            self.sweep_at = (self.buckets.len() * 2).max(SWEEP_MIN);
+        }
+        let rate = match sender {
+            Sender::Unsigned => self.unsigned,
+            Sender::Guest | Sender::User => self.signed_in,
+        };
+        let bucket = self.buckets.entry((network, sender));
+        Arc::clone(bucket.or_insert_with(|| Arc::new(Mutex::new(Bucket::new(rate, now)))))
     }
 }
 
@@ -193,6 +256,17 @@ impl<K: Eq + Hash, T> Counter<K, T> {
 /// What counts as one address: an IPv4 address, or an IPv6 /64, which is what one household or machine has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Network(IpAddr);
+
+impl Network {
+    /// Loopback is nobody's address: a reverse proxy that was not named stands there, or the operator.
+    pub(crate) fn is_loopback(self) -> bool {
+        match self.0 {
+            IpAddr::V4(v4) => v4.is_loopback(),
+            // The /64 of `::1`.
+            IpAddr::V6(v6) => v6.is_unspecified(),
+        }
+    }
+}
 
 impl From<IpAddr> for Network {
     fn from(address: IpAddr) -> Self {
@@ -290,6 +364,8 @@ mod tests {
         assert_eq!(network("192.0.2.1"), network("::ffff:192.0.2.1"));
         assert_eq!(network("2001:db8:0:1::1"), network("2001:db8:0:1:ffff::2"));
         assert_ne!(network("2001:db8:0:1::1"), network("2001:db8:0:2::1"));
+        assert!(["127.0.0.2", "::1", "::ffff:127.0.0.1"].iter().all(|text| network(text).is_loopback()));
+        assert!(["192.0.2.1", "2001:db8::1", "::1:0:0:0:1"].iter().all(|text| !network(text).is_loopback()));
     }
 
     #[test]

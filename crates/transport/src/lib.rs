@@ -12,6 +12,8 @@ mod control;
 pub mod description;
 mod event;
 mod feedback;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod interceptor;
 mod network;
 mod peer;
@@ -32,5 +34,6 @@ pub use network::{Network, NotANetwork};
 pub use peer::{IceServer, Peer, PeerConfig, TransportError};
 pub use receive::{ReceivedMedia, ReceivedPacket};
 pub use send::{MediaSender, Reported, SendError};
+pub use sockets::{Attempt, Help, Outcome};
 pub use stats::{PeerStats, TrackStats};
 pub use track::{Codec, Track, VideoCodec};

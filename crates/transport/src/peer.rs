@@ -6,6 +6,7 @@ mod connection;
 mod handler;
 mod negotiation;
 mod owner;
+mod renewal;
 
 use crate::agreement::Agreement;
 use crate::candidate::{self, Candidate, CandidateError};
@@ -19,6 +20,7 @@ use crate::event::{PathState, PeerEvents};
 use crate::feedback::Feedback;
 use crate::receive::{self, Gauge, Inlet, ReceivedMedia};
 use crate::send::{self, MediaSender};
+use crate::sockets::{Attempt, Sockets};
 use crate::stats::{self, PeerStats};
 use crate::track::Track;
 use crate::wall_clock::WallClock;
@@ -63,7 +65,7 @@ pub enum TransportError {
     #[error("the peer connection did not answer in time")]
     Timeout,
     /// Only relays may be used, and none is known that can be.
-    #[error("only relays may be used, but no TURN server over UDP is known")]
+    #[error("only relays may be used, but no TURN server is known")]
     NoRelay,
     /// The peer's description.
     #[error("the description is refused")]
@@ -119,6 +121,8 @@ struct Shared {
     /// Lead to the transport that all sections share.
     transport_senders: Vec<Arc<dyn RtpSender>>,
     loopback: bool,
+    sockets: Arc<Sockets>,
+    relay_only: bool,
     negotiation: tokio::sync::Mutex<Negotiation>,
     generation: Arc<Mutex<Generation>>,
     senders: [MediaSender; Track::ALL.len()],
@@ -164,6 +168,8 @@ impl Peer {
             control: Arc::clone(&built.control),
             transport_senders: built.senders,
             loopback: config.loopback,
+            sockets: Arc::clone(&built.sockets),
+            relay_only: config.relay_only,
             negotiation: tokio::sync::Mutex::new(Negotiation::new(
                 config.video_codecs,
                 agreed,
@@ -190,6 +196,7 @@ impl Peer {
             own_ssrc: ssrcs.feedback(),
             feedback: Arc::clone(&feedback),
             known_rates: config.known_rates,
+            sockets: Arc::clone(&built.sockets),
         };
         tokio::spawn(owner.run(pumps, crate::control::run(built.control, built.sockets, control_events)));
         Ok((Self { shared }, PeerEvents { local, control, path, feedback }, media))
@@ -319,6 +326,12 @@ impl Peer {
         let candidate = RTCIceCandidateInit { candidate: checked.attribute, ..Default::default() };
         let added = shared.within("adding a candidate", shared.connection.add_ice_candidate(candidate)).await;
         added.inspect(|()| negotiation.candidate_added())
+    }
+
+    /// What came of each STUN and TURN server so far. Costs nothing to ask.
+    #[must_use]
+    pub fn attempts(&self) -> Vec<Attempt> {
+        self.shared.sockets.attempts()
     }
 
     /// Sends a text on the control channel. It arrives whole and in order, or the channel closes.

@@ -1,18 +1,28 @@
 //! The sockets of a peer connection, which see to what it does late or wrongly while a path is made.
 //!
+//! * `attempts`: what was tried, for people who ask why there is no path.
 //! * `checks`: a connectivity check that proves itself saves the round trips of our own.
 //! * `handshake`: what is lost of the DTLS handshake is sent again within tens of milliseconds.
 //! * `words`: what is said on the control channel does not wait for SCTP's timer if it is lost.
+//! * `tunnels`: TURN over TCP and TLS, and what servers were asked.
+//! * `names`: looking servers up.
 //! * `socket`: as long as the control channel is to come, one datagram is handed out a turn.
 
+mod attempts;
 mod checks;
 mod datagram;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod handshake;
+mod names;
 mod socket;
+mod tunnels;
 mod words;
 
+pub use attempts::{Attempt, Help, Outcome};
 pub(crate) use checks::IceCredentials;
 use checks::Known;
+use names::Names;
 use socket::Socket;
 use std::future::Future;
 use std::io;
@@ -22,17 +32,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
+use tunnels::Tunnelled;
+pub(crate) use tunnels::Tunnels;
 use webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime, TokioRuntime,
 };
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Tokio, but for the UDP sockets.
+/// Tokio, but for the UDP sockets and the names of servers.
 #[derive(Debug, Default)]
 pub(crate) struct Sockets {
     control: Arc<Control>,
     known: watch::Sender<Known>,
+    tunnels: Arc<Tunnels>,
+    names: Names,
 }
 
 /// What is known of the control channel.
@@ -50,6 +64,11 @@ impl Control {
 }
 
 impl Sockets {
+    /// The servers that are reached over a stream.
+    pub(crate) fn tunnels(&self) -> &Tunnels {
+        &self.tunnels
+    }
+
     /// The control channel is open: from now on datagrams are handed out as they come.
     pub(crate) fn control_opened(&self) {
         self.control.is_open.store(true, Relaxed);
@@ -89,7 +108,7 @@ impl Runtime for Sockets {
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        let inner = TokioRuntime.wrap_udp_socket(socket)?;
+        let inner = Tunnelled::new(TokioRuntime.wrap_udp_socket(socket)?, Arc::clone(&self.tunnels))?;
         Ok(Socket::start(inner, Arc::clone(&self.control), self.known.subscribe())?)
     }
 
@@ -102,7 +121,7 @@ impl Runtime for Sockets {
     }
 
     fn resolve_host<'a>(&'a self, host: &'a str) -> Boxed<'a, io::Result<Vec<SocketAddr>>> {
-        TokioRuntime.resolve_host(host)
+        Box::pin(self.names.resolve(host, |host| async move { TokioRuntime.resolve_host(&host).await }))
     }
 
     fn now(&self) -> Instant {

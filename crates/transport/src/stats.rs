@@ -143,6 +143,8 @@ pub(crate) struct Selected {
     /// The kind of its more roundabout end.
     pub(crate) path: CandidateKind,
     pub(crate) network: Option<Network>,
+    /// The machine's own address behind it, or what comes closest.
+    pub(crate) own: Option<IpAddr>,
 }
 
 /// The pair in use, once there is one. `signalled` tells the kind under which the peer named an
@@ -160,8 +162,9 @@ pub(crate) async fn selected(
         // A check can arrive before the candidate that it comes from was told: then it is no reflexive one.
         let told = address(pair.remote()).and_then(signalled);
         let path = kind(pair.local())?.max(told.or_else(|| kind(pair.remote()))?);
-        let network = own_address(pair.local()).map(|own| Network::new(own, path == CandidateKind::Relay));
-        return Some(Selected { path, network });
+        let own = own_address(pair.local());
+        let network = own.map(|own| Network::new(own, path == CandidateKind::Relay));
+        return Some(Selected { path, network, own });
     }
     None
 }

@@ -4,8 +4,8 @@
 use ahoy_rtp::red;
 use ahoy_rtp::{AssemblerConfig, FrameAssembler, FramePacketizer, OpusPacketizer, PictureFormat, RtpPacket};
 use ahoy_transport::{
-    Candidate, CandidateError, CandidateKind, Certificate, Codec, Network, PathState, Peer, PeerConfig, PeerEvent,
-    PeerEvents, ReceivedMedia, ReceivedPacket, SendError, Track, TransportError, VideoCodec,
+    Candidate, CandidateError, CandidateKind, Certificate, Codec, IceServer, Network, Outcome, PathState, Peer,
+    PeerConfig, PeerEvent, PeerEvents, ReceivedMedia, ReceivedPacket, SendError, Track, TransportError, VideoCodec,
     description::DescriptionError,
 };
 use bytes::Bytes;
@@ -773,5 +773,30 @@ async fn without_loopback_no_address_is_told_that_no_peer_can_reach() {
     for candidate in gathered(config).await {
         let address = candidate.split(' ').nth(4).unwrap().parse::<std::net::IpAddr>().unwrap();
         assert!(!address.is_loopback() && !address.is_unspecified(), "{candidate}");
+    }
+}
+
+/// A TURN server that does not answer, be it that it takes what is sent, must not keep the end of candidates from the peer.
+#[tokio::test]
+async fn gathering_ends_although_a_turn_server_does_not_answer() {
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (udp, silent) = (udp.local_addr().unwrap(), tcp.local_addr().unwrap());
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let urls = [format!("turn:{udp}"), format!("turn:{silent}?transport=tcp"), format!("turn:{gone}?transport=tcp")];
+    let started = std::time::Instant::now();
+    for url in &urls {
+        let server = IceServer { urls: vec![url.clone()], username: "alice".into(), credential: "secret".into() };
+        let config = PeerConfig { ice_servers: vec![server], relay_only: true, ..config() };
+        let (peer, mut events, _media) = Peer::open(config).await.unwrap();
+        peer.make_offer(false).await.unwrap();
+        let ended = async {
+            while !matches!(events.next().await.expect("the connection is open"), PeerEvent::EndOfCandidates { .. }) {}
+        };
+        timeout(DEADLINE, ended).await.unwrap_or_else(|_| panic!("gathering goes on with {url}"));
+        let [attempt] = &peer.attempts()[..] else { panic!() };
+        let expected = if url == &urls[2] { Outcome::Unreachable } else { Outcome::NoAnswer };
+        assert_eq!((&attempt.url, attempt.outcome), (url, expected));
+        println!("{url}: gathering ended after {:?}", started.elapsed());
     }
 }

@@ -1,6 +1,7 @@
 //! A program under test: its two outputs are collected as lines, every wait has a deadline, and it dies with its owner.
 //! When the test is failing by then, everything that it said is printed.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -74,6 +75,11 @@ impl Process {
     pub fn write_line(&mut self, line: &str) {
         let input = self.child.stdin.as_mut().unwrap_or_else(|| panic!("{} was not started to listen", self.name));
         writeln!(input, "{line}").unwrap_or_else(|error| panic!("{} does not take {line:?}: {error}", self.name));
+    }
+
+    /// Ends its standard input.
+    pub fn close_input(&mut self) {
+        self.child.stdin = None;
     }
 
     /// Waits until `found` makes something of the lines on standard output.
@@ -157,6 +163,20 @@ impl Process {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What its open descriptors are, as Linux names them: files by their paths, others such as `socket:[1234]`. Empty when it
+    /// has ended.
+    #[must_use]
+    pub fn descriptors(&self) -> Vec<String> {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.id())).into_iter().flatten().flatten();
+        open.filter_map(|entry| fs::read_link(entry.path()).ok()).map(|path| path.display().to_string()).collect()
+    }
+
+    /// How many threads it has. 0 when it has ended.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/task", self.id())).into_iter().flatten().count()
     }
 
     /// Asks the program to stop, as Ctrl-C does.

@@ -33,7 +33,19 @@ video: boolean, } | { "kind": "decline",
 /**
  * Whose it is on the screen.
  */
-from: string, } | { "kind": "hangUp" } | { "kind": "setMuted", 
+from: string, } | { "kind": "hangUp" } | { "kind": "compareCode", 
+/**
+ * Both read the same.
+ */
+same: boolean, } | { "kind": "trustNewKey", 
+/**
+ * Who.
+ */
+username: string, 
+/**
+ * The key, as the screen shows it.
+ */
+key: string, } | { "kind": "setMuted", 
 /**
  * Muted from now on.
  */
@@ -77,7 +89,15 @@ id: number, } | { "kind": "removePerson",
 /**
  * Who.
  */
-username: string, } | { "kind": "seenMissed", 
+username: string, } | { "kind": "setBlocked", 
+/**
+ * Who.
+ */
+username: string, 
+/**
+ * They are.
+ */
+blocked: boolean, } | { "kind": "seenMissed", 
 /**
  * Whose.
  */

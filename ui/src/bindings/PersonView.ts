@@ -18,10 +18,22 @@ online: boolean | null,
  */
 known: boolean, 
 /**
+ * A verification code was compared under that key.
+ */
+verified: boolean, 
+/**
+ * Another key that they showed last; what it signed was refused.
+ */
+newKey: string | null, 
+/**
  * The last call with them.
  */
 last: LastCall | null, 
 /**
  * Calls of theirs that were missed since the person last looked.
  */
-missed: number, };
+missed: number, 
+/**
+ * Their calls do not ring.
+ */
+blocked: boolean, };

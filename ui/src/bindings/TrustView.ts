@@ -3,4 +3,4 @@
 /**
  * Who vouches for the other side.
  */
-export type TrustView = "known" | "firstTime" | "guest";
+export type TrustView = "verified" | "known" | "firstTime" | "guest";

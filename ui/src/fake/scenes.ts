@@ -135,7 +135,7 @@ function partyFor(flags: Set<string>): PartyView {
     username: flags.has("long") ? LONG_USERNAME : flags.has("guest") ? "guest-7k2m" : "bob",
     name: flags.has("long") ? LONG_NAME : null,
     device: "work laptop",
-    trust: flags.has("guest") ? "guest" : flags.has("first") ? "firstTime" : "known",
+    trust: flags.has("guest") ? "guest" : flags.has("first") ? "firstTime" : flags.has("verified") ? "verified" : "known",
   };
 }
 
@@ -143,6 +143,7 @@ function callFor(party: PartyView, flags: Set<string>, nowMs: number): CallView 
   const connecting = flags.has("connecting");
   return {
     party,
+    code: connecting ? null : { digits: "095255", verified: flags.has("verified"), lasts: !flags.has("guest") },
     stage: connecting
       ? { kind: "connecting" }
       : flags.has("reconnecting")
@@ -173,14 +174,19 @@ function peopleAt(nowMs: number, flags: Set<string>): PersonView[] {
     username,
     online: null,
     known: false,
+    verified: false,
+    newKey: null,
     last: null,
     missed: 0,
+    blocked: false,
     ...more,
   });
   const people = [
     person("bob", {
       online: true,
       known: true,
+      verified: flags.has("verified"),
+      newKey: flags.has("newkey") ? "p_bfr484uJuozmSbWU-R5NAf3Ff5yUk99DteUKmYc2c" : null,
       last: { direction: "outgoing", atMs: nowMs - 2 * HOUR_MS, seconds: 1_503, video: true },
     }),
     person("carol", {

@@ -14,12 +14,14 @@ pub(crate) fn config(
     username: Username,
     server: ServerUrl,
     contacts: BTreeSet<Username>,
+    blocked: BTreeSet<Username>,
 ) -> Config {
     Config {
         server,
         account: Account::Keyed(username),
         data_dir: options.data_dir.clone(),
         contacts: contacts.into_iter().collect(),
+        blocked: blocked.into_iter().collect(),
         ice_servers: Vec::new(),
         relay_only: false,
         loopback: options.loopback,

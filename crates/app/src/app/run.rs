@@ -218,6 +218,7 @@ impl Run {
         };
         match told {
             ToClient::SetContacts(contacts) => client.set_contacts(contacts).await,
+            ToClient::SetBlocked(blocked) => client.set_blocked(blocked).await,
             ToClient::Dial { to, video } => {
                 let dialled = client.dial(to, video).await;
                 return Some(Input::Dialled(dialled.map_err(|error| error.to_string())));
@@ -225,6 +226,8 @@ impl Run {
             ToClient::Accept { call, video } => client.accept(call, video).await,
             ToClient::Decline(call) => client.decline(call).await,
             ToClient::HangUp(call) => client.hang_up(call).await,
+            ToClient::CodeCompared { call, same } => client.code_compared(call, same).await,
+            ToClient::TrustNewKey { username, key } => client.trust_new_key(username, key).await,
             ToClient::SetSending { call, sending } => client.set_sending(call, sending).await,
         }
         None
@@ -242,8 +245,8 @@ impl Run {
 
     async fn start_client(&mut self, username: ahoy_client::Username, server: ahoy_client::ServerUrl) -> Option<Input> {
         self.stop_client();
-        let contacts = self.state.people().contacts();
-        let config = account::config(&self.options, self.devices.clone(), username, server, contacts);
+        let (contacts, blocked) = (self.state.people().contacts(), self.state.people().blocked());
+        let config = account::config(&self.options, self.devices.clone(), username, server, contacts, blocked);
         match Client::start(config).await {
             Ok(client) => {
                 let mut view = client.view();

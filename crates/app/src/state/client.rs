@@ -1,6 +1,6 @@
 //! What follows from what the client tells.
 
-use ahoy_client::{CallId, Event, PictureView, ProofError, RefusedReason, Username, View};
+use ahoy_client::{CallId, Event, MissedCall, PictureView, ProofError, RefusedReason, Username, View};
 
 use crate::state::effect::{Alerting, Effect, Sound};
 use crate::state::ongoing::Ongoing;
@@ -20,7 +20,8 @@ impl State {
         if let (Some(call), Some(seen)) = (&mut self.call, &view.call)
             && call.is(seen.call)
         {
-            call.take_view(seen);
+            let contact = self.contacts.iter().find(|contact| contact.username == seen.user);
+            call.take_view(seen, contact);
         }
     }
 
@@ -34,13 +35,15 @@ impl State {
                 }
             }
             Event::Ringing { call, device } => self.rings_there(call, device),
-            Event::Incoming { call, from, name, video, verified } => {
-                self.rings_here(call, from.username, name, video, verified);
+            Event::Incoming { call, from, name, video, proven } => {
+                self.rings_here(call, from.username, name, video, proven);
             }
+            Event::KeyChanged { username, .. } => self.key_changed(&username),
             Event::Missed { from, video, .. } => {
                 self.notice(Tone::Neutral, format!("{from} called while you were away."));
                 self.missed(&from, video);
             }
+            Event::MissedWhileAway { calls } => self.missed_while_away(&calls),
             Event::Refused { from, why, .. } => self.refused(&from, why),
             Event::GaveWay { dialled, to } => {
                 if let Some(call) = self.call.as_mut().filter(|call| call.is(dialled)) {
@@ -72,7 +75,8 @@ impl State {
             Event::MediaFailed { message, .. } => self.device_told(Tone::Warning, &message),
             Event::DeviceChanged { message, .. } => self.device_told(Tone::Neutral, &message),
             // The view says who is there; the screen knows of the dialling; pictures are watched for on their way.
-            Event::Presence { .. }
+            Event::Code { .. }
+            | Event::Presence { .. }
             | Event::Dialling { .. }
             | Event::FirstFrame { .. }
             | Event::FrameCaptured { .. }
@@ -111,13 +115,13 @@ impl State {
         }
     }
 
-    fn rings_here(&mut self, call: CallId, user: Username, name: Option<String>, video: bool, verified: bool) {
-        let known = self.is_pinned(&user) && verified;
+    fn rings_here(&mut self, call: CallId, user: Username, name: Option<String>, video: bool, proven: bool) {
+        let known = self.is_pinned(&user) && proven;
         self.ended = None;
         self.newcomer = None;
         let alerting = Alerting { username: user.to_string(), video, known };
         // The client has at most one call: this one, whatever was on the screen.
-        self.call = Some(Ongoing::incoming(call, user, name, video, verified, known, self.now));
+        self.call = Some(Ongoing::incoming(call, user, name, video, proven, known, self.now));
         self.alerting = true;
         self.effects.push_back(Effect::Alert(alerting));
         self.effects.push_back(Effect::Play(Sound::Ring));
@@ -133,10 +137,8 @@ impl State {
             // That they insist is no reason to show it each time.
             RefusedReason::TooOften => self.missed(from, false),
             // Who it was is not proven: nobody's list changes for it.
-            RefusedReason::Proof(ProofError::KeyChanged) => self.notice(
-                Tone::Danger,
-                format!("Somebody called as {from} with another key than the one you know; it may not be {from}."),
-            ),
+            // Told by the event of the key.
+            RefusedReason::Proof(ProofError::KeyChanged) => {}
             RefusedReason::Proof(ProofError::Unsigned | ProofError::BadSignature | ProofError::NoFingerprint) => {
                 self.notice(Tone::Warning, format!("A call in the name of {from} was refused: it was not proven."));
             }
@@ -146,6 +148,21 @@ impl State {
     fn missed(&mut self, from: &Username, video: bool) {
         let last = LastCall { direction: Direction::Missed, at_ms: self.now.unix_ms, seconds: None, video };
         self.people.record(from, last);
+        self.keep_people();
+    }
+
+    fn missed_while_away(&mut self, calls: &[MissedCall]) {
+        for call in calls {
+            // A clock that is ahead must not keep somebody on top of the list.
+            let at_ms = call.at_ms.map_or(self.now.unix_ms, |at_ms| at_ms.min(self.now.unix_ms));
+            let last = LastCall { direction: Direction::Missed, at_ms, seconds: None, video: call.video };
+            self.people.record_missed(&call.from, last, call.count);
+        }
+        match calls {
+            [] => return,
+            [call] => self.notice(Tone::Neutral, format!("{} called while you were away.", call.from)),
+            calls => self.notice(Tone::Neutral, format!("{} people called while you were away.", calls.len())),
+        }
         self.keep_people();
     }
 

@@ -37,6 +37,8 @@ impl State {
                 Ok(())
             }
             Command::HangUp => self.hang_up(),
+            Command::CompareCode { same } => self.compare_code(same),
+            Command::TrustNewKey { username, key } => self.trust_new_key(&username, &key),
             Command::SetMuted { muted } => self.set_sending(|sending| sending.audio = !muted),
             Command::SetCamera { on } => self.set_sending(|sending| sending.video = on),
             Command::ChooseDevice { device, id } => self.choose_device(device, id),
@@ -73,11 +75,15 @@ impl State {
             }
             Command::RemovePerson { username } => {
                 let username = self.somebody(&username)?;
+                if self.people.is_blocked(&username) {
+                    return Err(out_of_place("They are blocked, which only this list knows; unblock them first."));
+                }
                 if self.people.remove(&username) {
                     self.contacts_changed();
                 }
                 Ok(())
             }
+            Command::SetBlocked { username, blocked } => self.set_blocked(&username, blocked),
             Command::SeenMissed { username } => {
                 let username = self.somebody(&username)?;
                 if self.people.see_missed(&username) {
@@ -123,6 +129,9 @@ impl State {
         if self.session.account().is_some_and(|account| account.username == to) {
             return Err(invalid("You cannot call yourself; choose another name."));
         }
+        if self.people.is_blocked(&to) {
+            return Err(out_of_place("You have blocked them; unblock them first."));
+        }
         let was_known = self.contact(&to).is_some_and(|contact| contact.pinned);
         let is_new = self.people.find(&to).is_none();
         // Before it is dialled: only a contact's key is kept.
@@ -146,6 +155,19 @@ impl State {
         if caller.is_some_and(|caller| self.people.befriend(&caller)) {
             self.contacts_changed();
         }
+        Ok(())
+    }
+
+    fn set_blocked(&mut self, username: &str, blocked: bool) -> Done {
+        let username = self.somebody(username)?;
+        if self.people_of.is_none() {
+            return Err(out_of_place("Ahoy is still starting; try again."));
+        }
+        if !self.people.block(&username, blocked).map_err(|error| invalid(error.to_string()))? {
+            return Ok(());
+        }
+        self.effects.push_back(Effect::Tell(ToClient::SetBlocked(self.people.blocked())));
+        self.contacts_changed();
         Ok(())
     }
 
@@ -225,7 +247,7 @@ impl State {
     }
 
     /// Somebody on the list of whoever is signed in.
-    fn somebody(&self, username: &str) -> Result<Username, CommandError> {
+    pub(super) fn somebody(&self, username: &str) -> Result<Username, CommandError> {
         if !self.session.is_in() {
             return Err(out_of_place("You are signed out; sign in first."));
         }
@@ -243,10 +265,10 @@ fn username_from(text: &str) -> Result<Username, CommandError> {
     Username::from_typed(text).map_err(|error| invalid(format!("Nobody can have that name: {error}.")))
 }
 
-fn invalid(message: impl Into<String>) -> CommandError {
+pub(super) fn invalid(message: impl Into<String>) -> CommandError {
     CommandError { code: CommandErrorCode::Invalid, message: message.into() }
 }
 
-fn out_of_place(message: &str) -> CommandError {
+pub(super) fn out_of_place(message: &str) -> CommandError {
     CommandError { code: CommandErrorCode::OutOfPlace, message: message.into() }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ahoy_client::{CallId, ChosenDevices, PictureView, Sending, ServerUrl, Username};
+use ahoy_client::{CallId, ChosenDevices, PictureView, PublicKey, Sending, ServerUrl, Username};
 
 use crate::people::People;
 
@@ -51,6 +51,8 @@ pub(crate) enum Effect {
 pub(crate) enum ToClient {
     /// Whom the user knows.
     SetContacts(BTreeSet<Username>),
+    /// Of whom the user wants to hear nothing.
+    SetBlocked(BTreeSet<Username>),
     /// Call somebody; answer with [`super::Input::Dialled`].
     Dial {
         /// Whom.
@@ -69,6 +71,20 @@ pub(crate) enum ToClient {
     Decline(CallId),
     /// End it.
     HangUp(CallId),
+    /// What both people found when they read the code to each other.
+    CodeCompared {
+        /// In which call.
+        call: CallId,
+        /// It was the same.
+        same: bool,
+    },
+    /// Know somebody by another key.
+    TrustNewKey {
+        /// Who.
+        username: Username,
+        /// Which.
+        key: PublicKey,
+    },
     /// What is sent from now on.
     SetSending {
         /// In which call.

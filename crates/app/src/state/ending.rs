@@ -1,7 +1,7 @@
 //! What follows from the end of a call: which screen, in which words, what is written down, what is heard. Every reason
 //! has its own sentence, with the name of the other person, and says what to do next.
 
-use ahoy_client::{EndReason, Failure, ProofError, Side};
+use ahoy_client::{EndReason, Failure, Obstacle, ProofError, Side};
 
 use crate::state::effect::Sound;
 use crate::view::{Direction, Tone};
@@ -97,6 +97,14 @@ fn shown(call: OverCall<'_>, reason: &EndReason, message: &str) -> Shown {
         EndReason::NotProven(ProofError::Unsigned | ProofError::BadSignature | ProofError::NoFingerprint) => failed(
             format!("It could not be proven that it was {name} at the other end, so the call was ended; call again."),
         ),
+        EndReason::CodeBroken | EndReason::CodesDiffer => Shown::Screen {
+            sentence: format!(
+                "Somebody may sit between you and {name}: the codes do not agree, so the call was ended; call again \
+                 over another network, and compare them again."
+            ),
+            tone: Tone::Danger,
+            call_again: true,
+        },
         EndReason::Failed(failure) => failed(in_words(name, failure, message)),
     }
 }
@@ -107,17 +115,25 @@ fn failed(sentence: String) -> Shown {
 
 fn in_words(name: &str, failure: &Failure, message: &str) -> String {
     match failure {
+        // The words for what stood in the way may name a server; as the message they are made safe to show.
+        Failure::NoPath { tried, .. } if !matches!(tried.obstacle(), None | Some(Obstacle::NoRelay)) => {
+            message.to_owned()
+        }
         Failure::NoPath { local_candidates: 0, .. } => {
             "This machine found no network to call over; connect it, then call again.".into()
         }
         Failure::NoPath { remote_candidates: 0, .. } => {
             format!("{name} could not be reached over any network; ask {name} to check it, then call again.")
         }
+        Failure::NoPath { tried, .. } if tried.obstacle().is_some() => message.to_owned(),
         Failure::NoPath { .. } => format!(
             "No way through the networks between you and {name} was found; try another network, then call again."
         ),
         Failure::NoConfirmation => format!("{name} answered, but nothing more came from there; call again."),
         Failure::PathLost => format!("The connection to {name} was lost and did not come back; call again."),
+        Failure::PeerGone => {
+            format!("The connection was lost, and {name} is not signed in any more; call again later.")
+        }
         Failure::Transport(_) => message.to_owned(),
         Failure::TransportSilent => "The connection could not be set up in time; call again.".into(),
         Failure::Remote => format!("The call failed on {name}'s side; call again."),
@@ -153,7 +169,9 @@ fn is_missed(call: OverCall<'_>, reason: &EndReason) -> bool {
         | EndReason::CalledAgain
         | EndReason::HungUp(Side::Local)
         | EndReason::Cancelled(Side::Local)
-        | EndReason::NotProven(_) => false,
+        | EndReason::NotProven(_)
+        | EndReason::CodeBroken
+        | EndReason::CodesDiffer => false,
         EndReason::HungUp(Side::Remote)
         | EndReason::Cancelled(Side::Remote)
         | EndReason::NoAnswer(_)
@@ -170,7 +188,7 @@ fn is_missed(call: OverCall<'_>, reason: &EndReason) -> bool {
 }
 
 fn is_failure(reason: &EndReason) -> bool {
-    matches!(reason, EndReason::Failed(_) | EndReason::NotProven(_))
+    matches!(reason, EndReason::Failed(_) | EndReason::NotProven(_) | EndReason::CodeBroken | EndReason::CodesDiffer)
 }
 
 fn sound(call: OverCall<'_>, reason: &EndReason) -> Option<Sound> {
@@ -191,18 +209,43 @@ fn sound(call: OverCall<'_>, reason: &EndReason) -> Option<Sound> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ahoy_client::tried::{Help, Outcome, Tried, TriedServer};
 
     const DIALLED: OverCall<'_> = OverCall { name: "bob", outgoing: true, accepted: false, connected: false };
     const RANG_HERE: OverCall<'_> = OverCall { outgoing: false, ..DIALLED };
     const TALKED: OverCall<'_> = OverCall { accepted: true, connected: true, ..DIALLED };
 
+    fn no_path(local_candidates: u32, remote_candidates: u32, outcome: Outcome) -> Failure {
+        let relay = TriedServer { url: "turns:relay.example.org".into(), help: Help::RelayStream, outcome };
+        Failure::NoPath { local_candidates, remote_candidates, tried: Tried { servers: vec![relay] } }
+    }
+
+    #[test]
+    fn a_call_without_a_path_says_what_stood_in_the_way() {
+        let words = |failure: Failure| {
+            let reason = EndReason::Failed(failure);
+            match aftermath(DIALLED, &reason, &reason.to_string()).shown {
+                Shown::Screen { sentence, .. } => sentence,
+                other @ (Shown::Nowhere | Shown::Notice(_)) => panic!("{other:?}"),
+            }
+        };
+        assert!(words(no_path(0, 2, Outcome::Answered)).contains("no network"));
+        assert!(words(no_path(2, 0, Outcome::Answered)).contains("bob could not be reached"));
+        assert!(words(no_path(2, 2, Outcome::Answered)).contains("between you and bob"));
+        assert!(words(no_path(0, 2, Outcome::NotTrusted)).contains("relay.example.org has a certificate"));
+        let unaided = Failure::NoPath { local_candidates: 2, remote_candidates: 2, tried: Tried::default() };
+        assert!(words(unaided).contains("no relay is set up"));
+    }
+
     fn every_reason() -> Vec<EndReason> {
         let failures = [
-            Failure::NoPath { local_candidates: 0, remote_candidates: 2 },
-            Failure::NoPath { local_candidates: 2, remote_candidates: 0 },
-            Failure::NoPath { local_candidates: 2, remote_candidates: 2 },
+            no_path(0, 2, Outcome::Answered),
+            no_path(2, 0, Outcome::Answered),
+            no_path(2, 2, Outcome::Answered),
+            no_path(2, 2, Outcome::NoAnswer),
             Failure::NoConfirmation,
             Failure::PathLost,
+            Failure::PeerGone,
             Failure::Transport("detail".into()),
             Failure::TransportSilent,
             Failure::Remote,
@@ -222,6 +265,8 @@ mod tests {
             EndReason::AlreadyInCall,
             EndReason::Yourself,
             EndReason::NotSignedIn,
+            EndReason::CodeBroken,
+            EndReason::CodesDiffer,
             EndReason::RateLimited { retry_s: Some(7) },
             EndReason::RateLimited { retry_s: None },
             EndReason::Refused { message: "no".into() },
@@ -270,6 +315,7 @@ mod tests {
             (EndReason::Refused { message: "raw".into() }, "The server's words.", Tone::Warning, false),
             (EndReason::NotProven(ProofError::KeyChanged), "The key of bob", Tone::Danger, false),
             (EndReason::NotProven(ProofError::BadSignature), "proven", Tone::Danger, true),
+            (EndReason::CodesDiffer, "between you and bob", Tone::Danger, true),
             (EndReason::Failed(Failure::Remote), "bob's side", Tone::Danger, true),
             (EndReason::CallingYouElsewhere, "answer there", Tone::Neutral, false),
         ];

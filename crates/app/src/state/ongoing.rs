@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use ahoy_client::view::{PathKind, PathState, Trust};
+use ahoy_client::view::{ContactView, PathKind, PathState, Trust};
 use ahoy_client::{CallId, Sending, Stats, Username};
 
 use crate::state::Now;
 use crate::state::ending::OverCall;
+use crate::state::keys::CallCode;
 use crate::state::quality::Quality;
 use crate::view::{CallStage, CallView, OutgoingStage, PartyView, QualityView, RemoteSending, Screen, TrustView};
 
@@ -27,6 +28,7 @@ pub(super) struct Ongoing {
     name: Option<String>,
     device: Option<String>,
     trust: Option<TrustView>,
+    code: Option<CallCode>,
 }
 
 /// How far it has come.
@@ -68,6 +70,7 @@ impl Ongoing {
             name: None,
             device: None,
             trust: None,
+            code: None,
         }
     }
 
@@ -76,11 +79,11 @@ impl Ongoing {
         user: Username,
         name: Option<String>,
         video: bool,
-        verified: bool,
+        proven: bool,
         was_known: bool,
         now: Now,
     ) -> Self {
-        let trust = match (verified, was_known) {
+        let trust = match (proven, was_known) {
             (false, _) => TrustView::Guest,
             (true, true) => TrustView::Known,
             (true, false) => TrustView::FirstTime,
@@ -113,6 +116,11 @@ impl Ongoing {
             Phase::Accepted(_) => true,
             Phase::Reaching | Phase::RingingThere { .. } | Phase::RingingHere => false,
         }
+    }
+
+    /// Whether there is a verification code to compare.
+    pub(super) fn has_code(&self) -> bool {
+        self.code.is_some()
     }
 
     /// Whether media has flowed: from then on the devices are the call's.
@@ -152,10 +160,14 @@ impl Ongoing {
     }
 
     /// What the client knows of it.
-    pub(super) fn take_view(&mut self, view: &ahoy_client::view::CallView) {
+    pub(super) fn take_view(&mut self, view: &ahoy_client::view::CallView, contact: Option<&ContactView>) {
+        let verified = contact.is_some_and(|contact| contact.verified);
+        let lasts = contact.is_some_and(|contact| contact.pinned);
+        self.code = view.code.map(|code| CallCode { code, verified, lasts });
         if let Some(trust) = view.trust {
             self.trust = Some(match trust {
                 Trust::Guest => TrustView::Guest,
+                Trust::Contact | Trust::Stranger if verified => TrustView::Verified,
                 Trust::Contact | Trust::Stranger if self.was_known => TrustView::Known,
                 Trust::Contact | Trust::Stranger => TrustView::FirstTime,
             });
@@ -204,7 +216,10 @@ impl Ongoing {
                 Screen::Outgoing { party, video, stage }
             }
             Phase::RingingHere => Screen::Incoming { party, video },
-            Phase::Accepted(accepted) => Screen::Call(Box::new(accepted.view(party, camera_problem))),
+            Phase::Accepted(accepted) => Screen::Call(Box::new(CallView {
+                code: self.code.map(CallCode::view),
+                ..accepted.view(party, camera_problem)
+            })),
         }
     }
 }
@@ -264,6 +279,7 @@ impl Accepted {
     fn view(&self, party: PartyView, camera_problem: Option<String>) -> CallView {
         CallView {
             party,
+            code: None,
             stage: self.stage,
             connected_at_ms: self.connected.map(|(_, ms)| ms),
             muted: !self.sending.audio,

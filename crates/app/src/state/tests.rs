@@ -3,6 +3,7 @@
 mod calls;
 mod devices;
 mod keeping;
+mod keys;
 mod signing_in;
 
 use ahoy_client::devices::DeviceChoice;
@@ -93,7 +94,13 @@ impl Window {
     }
 
     fn knows(&mut self, username: &str) {
-        let contact = ContactView { username: name(username), online: Some(true), pinned: true };
+        let contact = ContactView {
+            username: name(username),
+            online: Some(true),
+            pinned: true,
+            verified: false,
+            shown_key: None,
+        };
         self.input(Input::View(client_view(vec![contact], None)));
     }
 
@@ -117,7 +124,7 @@ impl Window {
 
     fn rings(&mut self, call: u8, from: &str) {
         let from = DeviceAddress { username: name(from), session: session() };
-        self.event(Event::Incoming { call: call_id(call), from, name: None, video: true, verified: true });
+        self.event(Event::Incoming { call: call_id(call), from, name: None, video: true, proven: true });
     }
 
     fn ends(&mut self, call: u8, why: EndReason) {

@@ -50,7 +50,7 @@ pub(crate) struct HeldAnswer {
 
 impl Call {
     /// A call that came in. It does nothing before [`Self::ring`] or [`Self::accept`].
-    pub(crate) fn incoming(device: &Device, opening: OpeningOffer) -> (Self, Incoming) {
+    pub(crate) fn incoming(device: &mut Device, opening: OpeningOffer) -> (Self, Incoming) {
         let OpeningOffer { call, from, name, video, devices, age, offer } = opening;
         let timers = device.config.timers;
         let proof = offer.proof();
@@ -58,11 +58,13 @@ impl Call {
         // What it waited at the server is gone from the caller's patience already.
         let until = device.now + timers.ring.saturating_sub(age);
         let early = trust == Trust::Contact && devices == 1 && has_application(offer.sdp());
+        let sdp = offer.sdp().to_owned();
         let preparation = Preparation::None { offer };
         let people = People::Ringing { caller: from.clone(), until, preparation };
         let mut incoming = Self::new(call, from.username.clone(), Role::Callee, people, video, timers);
         incoming.name = name;
         incoming.vouched(device, proof);
+        incoming.verification.proven(&sdp);
         (incoming, Incoming { early, trust, video })
     }
 

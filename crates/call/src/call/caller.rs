@@ -62,6 +62,10 @@ impl Call {
             People::Ringing { .. } if error.code == ErrorCode::Offline => {
                 ControlFlow::Break(Ending::silent(EndReason::Cancelled(Side::Remote)))
             }
+            // What was said over the server to find a new path reaches nobody.
+            People::Accepted { standing: Standing::Lost { .. }, .. } if error.code == ErrorCode::Offline => {
+                ControlFlow::Break(Ending::silent(EndReason::Failed(Failure::PeerGone)))
+            }
             People::Dialling { .. } | People::GivingWay { .. } | People::Ringing { .. } | People::Accepted { .. } => {
                 device.counters.out_of_place += 1;
                 GOES_ON
@@ -106,8 +110,18 @@ impl Call {
             return ControlFlow::Break(self.no_path());
         }
         self.negotiation.allow_offers(device.now);
+        if self.path == PathState::Lost {
+            // It was built early. That the other side was heard from just now shows that it can be reached.
+            self.recovery.path_lost(device.now);
+            self.recovery.restart_asked(device.now);
+        }
+        if std::mem::take(&mut self.is_address_gone) {
+            self.recovery.address_gone(device.now);
+        }
         self.refresh(device);
-        self.run_steps(device)
+        self.verify(device);
+        self.run_steps(device)?;
+        self.recover(device)
     }
 
     /// Checks an answer of `from`'s that is awaited; the keys and the trust of the call follow from it.
@@ -132,6 +146,7 @@ impl Call {
             }
             Ok(proven) => {
                 self.vouched(device, proven.proof());
+                self.verification.proven(proven.sdp());
                 ControlFlow::Continue(Some(proven))
             }
             // There will be no other answer.

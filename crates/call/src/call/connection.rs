@@ -13,9 +13,10 @@ use crate::candidates::Verdict;
 use crate::device::Device;
 use crate::end::{EndReason, Failure};
 use crate::gate::Consent;
-use crate::input::{PathState, PeerInput};
+use crate::input::{PathKind, PathState, PeerInput};
 use crate::negotiation::{Role, Step};
 use crate::output::{Event, Output, PeerCommand, UnsignedDescription, Via};
+use crate::recovery::Act;
 
 impl Call {
     /// The peer connection reports something.
@@ -26,6 +27,9 @@ impl Call {
         }
         match input {
             PeerInput::Made { serial, result } => {
+                if let Ok(sdp) = &result {
+                    self.verification.made(sdp);
+                }
                 let is_awaited = self.negotiation.handle_made(device.now, serial, result);
                 self.work_done(device, is_awaited)
             }
@@ -40,6 +44,11 @@ impl Call {
                 GOES_ON
             }
             PeerInput::Path(path) => self.path_changed(device, path),
+            PeerInput::AddressGone => self.address_gone(device),
+            PeerInput::Tried(tried) => {
+                self.tried = tried;
+                GOES_ON
+            }
             PeerInput::NegotiationNeeded => {
                 self.negotiation.want_offer(device.now, false);
                 self.run_steps(device)
@@ -52,6 +61,7 @@ impl Call {
                     People::Dialling { .. } | People::GivingWay { .. } | People::Ringing { .. } => {}
                 }
                 self.refresh(device);
+                self.verify(device);
                 GOES_ON
             }
             PeerInput::Control(message) => self.handle_control(device, message),
@@ -66,15 +76,67 @@ impl Call {
     pub(crate) fn restart_ice(&mut self, device: &mut Device) -> Flow {
         match (self.negotiation.role(), self.negotiation.restart_n()) {
             (Role::Caller, _) => {
+                self.recovery.restart_begun(device.now);
+                if let Some((n, sdp)) = self.negotiation.unanswered_restart() {
+                    // Taking it back would leave both without a path: it stands until it is answered or the call ends.
+                    self.send_offer(device, n, sdp);
+                    return GOES_ON;
+                }
                 self.negotiation.want_offer(device.now, true);
                 self.run_steps(device)
             }
             (Role::Callee, Some(n)) if matches!(self.people, People::Accepted { .. }) => {
+                self.recovery.restart_begun(device.now);
                 self.send(device, Signal::Restart(Restart { call: self.id, n }));
                 GOES_ON
             }
             (Role::Callee, Some(_) | None) => {
                 device.counters.out_of_place += 1;
+                GOES_ON
+            }
+        }
+    }
+
+    /// The server was heard from.
+    pub(crate) fn server_heard(&mut self, device: &Device, with_servers: bool) {
+        self.recovery.server_heard(device.now, with_servers);
+    }
+
+    /// The way to the server is gone.
+    pub(crate) fn server_lost(&mut self) {
+        self.recovery.server_lost();
+    }
+
+    /// Fresh ICE servers came. A relay goes on only for those who are known to it by the newest; where a new path is looked
+    /// for, that one takes them.
+    pub(crate) fn take_ice_servers(&mut self, device: &mut Device) -> Flow {
+        self.recover(device)?;
+        if self.path == PathState::Connected(PathKind::Relay) && !self.is_awaited() && self.recovery.is_well() {
+            self.negotiation.want_offer(device.now, false);
+        }
+        self.run_steps(device)
+    }
+
+    /// Looks for a new path where one is due.
+    pub(super) fn recover(&mut self, device: &mut Device) -> Flow {
+        while let Some(act) = self.recovery.due(device.now) {
+            match act {
+                Act::AskServer => device.ask_ice_servers(),
+                Act::Restart => self.restart_ice(device)?,
+            }
+        }
+        GOES_ON
+    }
+
+    fn address_gone(&mut self, device: &mut Device) -> Flow {
+        match &self.people {
+            People::Accepted { .. } => {
+                self.recovery.address_gone(device.now);
+                self.recover(device)
+            }
+            // No path is agreed on anew before somebody accepted.
+            People::Dialling { .. } | People::GivingWay { .. } | People::Ringing { .. } => {
+                self.is_address_gone = true;
                 GOES_ON
             }
         }
@@ -114,10 +176,11 @@ impl Call {
     }
 
     /// Who vouches for the other side is known now.
-    pub(super) fn vouched(&mut self, device: &Device, proof: Proof) {
+    pub(super) fn vouched(&mut self, device: &mut Device, proof: Proof) {
         self.trust = Some(device.trust(&self.user, proof));
         if let Proof::Key(key) = proof {
             self.key = Some(key);
+            device.pin(&self.user, key);
         }
     }
 
@@ -142,16 +205,20 @@ impl Call {
 
     fn path_changed(&mut self, device: &mut Device, path: PathState) -> Flow {
         self.path = path;
+        if path.kind().is_some() {
+            self.recovery.path_up(device.now);
+            self.is_address_gone = false;
+        }
         if let (PathState::Failed, People::Accepted { standing, .. }) = (path, &self.people) {
             return ControlFlow::Break(match standing {
                 Standing::Awaited { .. } => self.no_path(),
-                Standing::Up | Standing::Lost { .. } => {
+                Standing::Up | Standing::Restarting { .. } | Standing::Lost { .. } => {
                     Ending::telling(EndReason::Failed(Failure::PathLost), CloseReason::Failed)
                 }
             });
         }
         self.refresh(device);
-        GOES_ON
+        self.recover(device)
     }
 
     fn handle_control(&mut self, device: &mut Device, message: ControlMessage) -> Flow {
@@ -180,6 +247,7 @@ impl Call {
                 }
                 GOES_ON
             }
+            ControlMessage::Verify(word) => self.handle_verify(device, word),
             // How large pictures should be is no rule of a call: who encodes them takes that message before it comes here.
             ControlMessage::Signal(_)
             | ControlMessage::Accepted(_)

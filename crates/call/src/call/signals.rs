@@ -38,8 +38,10 @@ impl Call {
             return GOES_ON;
         }
         if !self.negotiation.is_new_offer(offer.n) {
-            device.counters.passed += 1;
-            return GOES_ON;
+            if !self.negotiation.handle_offer_again(device.now, offer.n, &offer.sdp) {
+                device.counters.passed += 1;
+            }
+            return self.run_steps(device);
         }
         let Offer { call, n, sdp, video: _, name: _, key, signature } = offer;
         let signed = SignedDescription::new(DescriptionKind::Offer, n, sdp, key, signature);
@@ -61,10 +63,10 @@ impl Call {
             Signal::Answer(answer) => self.handle_answer(device, from, answer),
             Signal::Candidate(message) => self.remote_candidate(device, message.candidate),
             Signal::Restart(restart) => {
-                if !self.negotiation.restart_asked(device.now, restart.n) {
+                if !(self.negotiation.is_restart_asked(restart.n) && self.recovery.restart_asked(device.now)) {
                     device.counters.passed += 1;
                 }
-                self.run_steps(device)
+                self.recover(device)
             }
             Signal::Close(close) => match self.negotiation.role() {
                 Role::Caller => ControlFlow::Break(Ending::silent(callee_closed(&close))),

@@ -61,6 +61,17 @@ impl Core {
         }
     }
 
+    /// An opening offer that its caller took back before it could ring.
+    pub(super) fn miss(&mut self, from: DeviceAddress, offer: Offer) {
+        let Offer { call, n, sdp, video, name: _, key, signature } = offer;
+        let signed = SignedDescription::new(DescriptionKind::Offer, n, sdp, key, signature);
+        let is_news = from.username != self.device.config.me && !self.device.ended.contains(self.device.now, call);
+        if is_news && self.device.prove(call, &from.username, signed, None, None).is_ok() {
+            self.device.event(Event::Missed { call, from: from.username, video: video.unwrap_or(false) });
+        }
+        self.device.ended.insert(self.device.now, call);
+    }
+
     fn judge(&mut self, opening: &OpeningOffer) -> Verdict {
         let caller = &opening.from.username;
         let called_again = match &self.call {
@@ -88,7 +99,7 @@ impl Core {
 
     fn ring(&mut self, opening: OpeningOffer) {
         self.device.rings.insert(self.device.now, opening.from.username.clone());
-        let (call, incoming) = Call::incoming(&self.device, opening);
+        let (call, incoming) = Call::incoming(&mut self.device, opening);
         let flow = self.call.insert(call).ring(&mut self.device, &incoming);
         self.go_on_or_end(flow);
     }
@@ -97,7 +108,8 @@ impl Core {
         let Some(own) = self.call.take() else { return };
         let video = own.wants_video();
         own.give_way(&mut self.device, opening.call);
-        let (call, _) = Call::incoming(&self.device, opening);
+        self.forget_what_was_said();
+        let (call, _) = Call::incoming(&mut self.device, opening);
         let flow = self.call.insert(call).accept(&mut self.device, video);
         self.go_on_or_end(flow);
     }

@@ -2,8 +2,12 @@
 //! played by the test.
 
 mod answering;
+mod away;
 mod bench;
 mod both;
 mod calling;
 mod connected;
+mod early_path;
 mod knowing;
+mod recovering;
+mod trusting;

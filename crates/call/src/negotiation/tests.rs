@@ -161,7 +161,7 @@ fn a_failed_renegotiation_leaves_the_call_as_it_was() {
     assert_eq!(steps(&mut not_answered), [Step::RemoteFailed]);
 
     let mut unheard = caller();
-    unheard.want_offer(NOW, true);
+    unheard.want_offer(NOW, false);
     made(&mut unheard, "ours");
     steps(&mut unheard);
     let late = NOW + Duration::from_secs(15);
@@ -169,6 +169,20 @@ fn a_failed_renegotiation_leaves_the_call_as_it_was() {
     unheard.handle_deadline(late);
     assert!(matches!(commands(&mut unheard)[..], [PeerCommand::Rollback { .. }]));
     assert_eq!(unheard.awaited_answer(1), None, "it is too late now");
+}
+
+#[test]
+fn an_unanswered_offer_that_restarts_ice_stands_for_good() {
+    let mut negotiation = caller();
+    negotiation.want_offer(NOW, true);
+    assert_eq!(negotiation.unanswered_restart(), None);
+    made(&mut negotiation, "ours");
+    assert_eq!((negotiation.deadline(), negotiation.unanswered_restart()), (None, Some((1, sdp("ours")))));
+    negotiation.handle_deadline(NOW + Duration::from_hours(1));
+    negotiation.handle_offer(NOW, offer(0, "theirs"));
+    assert_eq!(negotiation.awaited_answer(1), Some(hash(&sdp("ours"))), "nor does it give way to the callee's");
+    negotiation.handle_answer(NOW, answer(1));
+    assert_eq!(negotiation.unanswered_restart(), None);
 }
 
 #[test]
@@ -202,13 +216,15 @@ fn own_offers_wait_until_the_callee_accepted_and_the_first_was_answered() {
 }
 
 #[test]
-fn only_a_caller_heeds_restart_and_each_number_once() {
+fn only_a_caller_heeds_restart_and_not_while_one_is_under_way() {
     let mut negotiation = caller();
-    assert!(!negotiation.restart_asked(NOW, 1));
-    assert!(negotiation.restart_asked(NOW, 0));
-    assert!(!negotiation.restart_asked(NOW, 0));
+    assert!(!negotiation.is_restart_asked(1));
+    assert!(negotiation.is_restart_asked(0));
+    negotiation.want_offer(NOW, true);
+    assert!(!negotiation.is_restart_asked(0));
     assert!(matches!(commands(&mut negotiation)[..], [PeerCommand::MakeOffer { ice_restart: true, .. }]));
-    let mut other = callee();
+    assert!(!negotiation.is_restart_asked(0));
+    let other = callee();
     assert_eq!(other.restart_n(), Some(0));
-    assert!(!other.restart_asked(NOW, 0));
+    assert!(!other.is_restart_asked(0));
 }

@@ -10,6 +10,7 @@ use ahoy_protocol::description::DescriptionKind;
 use ahoy_protocol::id::{CallId, Username};
 use ahoy_protocol::message::ClientMessage;
 use ahoy_protocol::signal::Signal;
+use ahoy_protocol::verification::Code;
 
 use crate::world::{Weather, World};
 
@@ -50,6 +51,10 @@ struct CallRecord {
     ghost_since: Option<Time>,
 }
 
+/// What the devices of a call show their users to compare.
+#[derive(Debug, Default)]
+pub(crate) struct Codes(BTreeMap<CallId, Vec<Code>>);
+
 /// How often things happened in all histories, so that a model that does nothing is noticed.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
@@ -59,9 +64,15 @@ pub(crate) struct Tally {
     lost_paths: u64,
     gave_way: u64,
     early_answers: u64,
+    codes: u64,
     pub(crate) offers: u64,
     pub(crate) rollbacks: u64,
     pub(crate) candidates: u64,
+    pub(crate) came_back: u64,
+    pub(crate) signed_in_anew: u64,
+    pub(crate) said_again: u64,
+    pub(crate) copies: u64,
+    pub(crate) server_restarts: u64,
     ended: BTreeMap<&'static str, u64>,
 }
 
@@ -73,9 +84,15 @@ impl Tally {
         self.lost_paths += other.lost_paths;
         self.gave_way += other.gave_way;
         self.early_answers += other.early_answers;
+        self.codes += other.codes;
         self.offers += other.offers;
         self.rollbacks += other.rollbacks;
         self.candidates += other.candidates;
+        self.came_back += other.came_back;
+        self.signed_in_anew += other.signed_in_anew;
+        self.said_again += other.said_again;
+        self.copies += other.copies;
+        self.server_restarts += other.server_restarts;
         for (reason, count) in &other.ended {
             *self.ended.entry(reason).or_default() += count;
         }
@@ -83,10 +100,12 @@ impl Tally {
 
     pub(crate) fn check_that_nothing_was_left_out(&self, histories: u64) {
         let rare = histories / 1_000;
-        let counts = [self.lost_paths, self.gave_way, self.early_answers, self.rollbacks];
+        let counts = [self.lost_paths, self.gave_way, self.early_answers, self.rollbacks, self.said_again, self.codes];
         assert!(counts.into_iter().all(|count| count >= rare), "{self:?}");
         let common = [self.dialled, self.rang, self.connected, self.offers, self.candidates];
         assert!(common.into_iter().all(|count| count >= histories / 4), "{self:?}");
+        let away = [self.came_back, self.signed_in_anew, self.copies, self.server_restarts];
+        assert!(away.into_iter().all(|count| count >= histories / 40), "{self:?}");
         let reasons = [
             "hangup",
             "declined",
@@ -127,7 +146,11 @@ impl World {
             }
             Output::SendDescription { description, .. } => self.check_description(device, description),
             Output::Send(ClientMessage::Relay(relay)) => self.check_signal(device, &relay.signal),
-            Output::Send(_) | Output::OpenLink { .. } | Output::CloseLink { .. } | Output::Login { .. } => {}
+            Output::Send(_)
+            | Output::OpenLink { .. }
+            | Output::CloseLink { .. }
+            | Output::DropLink { .. }
+            | Output::Login { .. } => {}
         }
     }
 
@@ -171,6 +194,19 @@ impl World {
         }
     }
 
+    /// Both people see the same code, whatever the network did.
+    fn check_code(&mut self, call: CallId, code: Code) {
+        let shown = self.codes.0.entry(call).or_default();
+        shown.push(code);
+        let (agree, count) = (shown.iter().all(|other| *other == code), shown.len());
+        if !agree || count > 2 {
+            self.break_rule("the verification codes of a call differ, or one device made two");
+        }
+        if count == 2 {
+            self.tally.codes += 1;
+        }
+    }
+
     fn check_event(&mut self, device: usize, event: &Event) {
         match event {
             Event::Dialling { call, .. } => {
@@ -209,8 +245,11 @@ impl World {
             | Event::SignedInElsewhere
             | Event::Presence { .. }
             | Event::Missed { .. }
+            | Event::MissedWhileAway(_)
             | Event::Refused { .. }
+            | Event::KeyChanged { .. }
             | Event::Pin { .. } => {}
+            Event::Code { call, code, .. } => self.check_code(*call, *code),
         }
     }
 
@@ -290,6 +329,8 @@ impl World {
                 | Failure::TransportSilent,
             )
             | EndReason::NotProven(_)
+            | EndReason::CodeBroken
+            | EndReason::CodesDiffer
             | EndReason::UnknownUser
             | EndReason::Refused { .. }
                 if calm =>

@@ -26,11 +26,11 @@ impl World {
             0..6 => {
                 let Some((serial, _)) = self.devices[device].link else { return };
                 let message = self.some_message(device, call);
-                Input::Link { serial, input: LinkInput::Received(message) }
+                Input::Link { serial, input: LinkInput::Received { seq: None, message: Some(message) } }
             }
             6 => {
                 let message = self.some_message(device, call);
-                Input::Link { serial: NOBODYS_SERIAL, input: LinkInput::Received(message) }
+                Input::Link { serial: NOBODYS_SERIAL, input: LinkInput::Received { seq: None, message: Some(message) } }
             }
             7 => Input::Person(self.some_command(call)),
             _ => Input::Peer { call, input: self.some_peer_input(call) },
@@ -162,6 +162,9 @@ impl World {
 
 /// The sender, if it is nobody who ever takes part in a call of the two users.
 fn outsider(input: &Input) -> Option<&'static str> {
-    let Input::Link { input: LinkInput::Received(ServerMessage::Signal(received)), .. } = input else { return None };
+    let Input::Link { input: LinkInput::Received { message: Some(ServerMessage::Signal(received)), .. }, .. } = input
+    else {
+        return None;
+    };
     OUTSIDERS.into_iter().find(|outsider| received.from.username.as_str() == *outsider)
 }

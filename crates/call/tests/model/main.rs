@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod checks;
+mod coming_back;
 mod garbage;
 mod peer;
 mod person;

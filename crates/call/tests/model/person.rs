@@ -47,7 +47,8 @@ impl World {
     pub(crate) fn fault(&mut self, device: usize) {
         let call = self.devices[device].view().call.as_ref().map(|call| call.call);
         match (self.random.below(100), call) {
-            (0..45, _) => self.drop_link(device),
+            (0..40, _) => self.drop_link(device),
+            (40..45, _) => self.input(device, Input::Woke),
             (45..75, Some(call)) => self.break_path(device, call),
             (75..85, _) => self.restart(device),
             (85..95, _) => {

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use ahoy_call::{
-    Command, Config, Core, Event, Input, LinkInput, Output, PathKind, PathState, PeerInput, Serial, Time, Timers, Via,
+    Command, Config, Core, Event, Input, LinkInput, Output, PathKind, PathState, PeerInput, Resume, Serial, Time,
+    Timers, Via,
 };
 use ahoy_protocol::control::ControlMessage;
 use ahoy_protocol::id::{CallId, DeviceAddress, SessionId};
@@ -13,6 +14,7 @@ use ahoy_protocol::identity::IdentityKey;
 use ahoy_protocol::message::{ClientMessage, Login, Relay, ServerMessage};
 
 use crate::checks::{Record, Tally};
+use crate::coming_back::Counted;
 use crate::peer::Peer;
 use crate::random::Random;
 use crate::server::{ConnId, Server};
@@ -39,6 +41,7 @@ pub(crate) struct Device {
     pub(crate) link: Option<(Serial, ConnId)>,
     pub(crate) peers: BTreeMap<CallId, Peer>,
     pub(crate) record: Record,
+    pub(crate) counted: Counted,
     view: ahoy_call::View,
 }
 
@@ -61,12 +64,20 @@ pub(crate) enum Happening {
     },
     ToClient {
         conn: ConnId,
+        seq: Option<u64>,
         message: ServerMessage,
     },
     /// The server notices that a connection is gone.
     ServerClosed {
         conn: ConnId,
+        signed_out: bool,
     },
+    /// Nobody came back into a session, if its token is still this one.
+    LingerOver {
+        address: DeviceAddress,
+        token: String,
+    },
+    ServerRestarts,
     /// The client notices.
     LinkClosed {
         device: usize,
@@ -119,6 +130,7 @@ pub(crate) struct World {
     pub(crate) devices: Vec<Device>,
     pub(crate) server: Server,
     pub(crate) tally: Tally,
+    pub(crate) codes: crate::checks::Codes,
     pub(crate) calls: Vec<CallId>,
     queue: BTreeMap<(Time, u64), Happening>,
     queued: u64,
@@ -153,14 +165,16 @@ impl World {
             // Pings only fill the trace; the other histories have them.
             (timers.ping_idle, timers.ping_call) = (Duration::from_hours(1), Duration::from_hours(1));
         }
+        let linger = random.pick(&[0, 2, 30, 30, 30]);
         let mut world = Self {
             random,
             weather,
             now: Time::START,
             users,
             devices: Vec::new(),
-            server: Server::default(),
+            server: Server::new(Duration::from_secs(linger)),
             tally: Tally::default(),
+            codes: crate::checks::Codes::default(),
             calls: Vec::new(),
             queue: BTreeMap::new(),
             queued: 0,
@@ -282,7 +296,7 @@ impl World {
         self.server.kill(conn);
         let life = self.devices[device].life;
         let (there, here) = (self.delay(), self.delay());
-        self.after(there, Happening::ServerClosed { conn });
+        self.after(there, Happening::ServerClosed { conn, signed_out: false });
         self.after(here, Happening::LinkClosed { device, life, serial, code: None });
     }
 
@@ -292,7 +306,7 @@ impl World {
         if let Some((_, conn)) = self.devices[device].link.take() {
             self.server.kill(conn);
             let there = self.delay();
-            self.after(there, Happening::ServerClosed { conn });
+            self.after(there, Happening::ServerClosed { conn, signed_out: false });
         }
         for call in self.devices[device].peers.keys().copied().collect::<Vec<_>>() {
             self.close_peer(device, call);
@@ -302,6 +316,7 @@ impl World {
         device_state.life += 1;
         device_state.peers.clear();
         device_state.record = Record::default();
+        device_state.counted = Counted::default();
         device_state.view = core.view();
         device_state.core = core;
         self.command(device, Command::SignIn);
@@ -313,7 +328,8 @@ impl World {
         let address = DeviceAddress { username: self.users[user].name.clone(), session };
         let view = core.view();
         let peers = BTreeMap::new();
-        self.devices.push(Device { core, user, address, life: 0, link: None, peers, record: Record::default(), view });
+        let (record, counted) = (Record::default(), Counted::default());
+        self.devices.push(Device { core, user, address, life: 0, link: None, peers, record, counted, view });
     }
 
     fn new_core(&mut self, user: usize, session: SessionId) -> Core {
@@ -329,6 +345,7 @@ impl World {
             pins: BTreeMap::new(),
             timers: self.timers,
             seed,
+            secret: [seed as u8; 32],
         })
     }
 
@@ -353,6 +370,10 @@ impl World {
                     self.after(at, Happening::Garbage { device });
                 }
             }
+        }
+        if self.weather != Weather::Calm && self.random.percent(20) {
+            let at = self.random.millis(1_000, 38_000);
+            self.after(at, Happening::ServerRestarts);
         }
         let caller = self.random.below(self.devices.len());
         let at = self.random.millis(soonest, soonest + 3_000);
@@ -387,8 +408,10 @@ impl World {
                 }
             }
             Happening::ToServer { conn, message } => self.serve(conn, message),
-            Happening::ToClient { conn, message } => self.deliver(conn, message),
-            Happening::ServerClosed { conn } => self.connection_gone(conn),
+            Happening::ToClient { conn, seq, message } => self.deliver(conn, seq, message),
+            Happening::ServerClosed { conn, signed_out } => self.connection_gone(conn, signed_out),
+            Happening::LingerOver { address, token } => self.linger_over(&address, &token),
+            Happening::ServerRestarts => self.restart_server(),
             Happening::LinkClosed { device, life, serial, code } => {
                 if self.devices[device].life == life {
                     self.input(device, Input::Link { serial, input: LinkInput::Closed { code } });
@@ -424,10 +447,15 @@ impl World {
                 let Some((_, conn)) = self.devices[device].link.take_if(|(open, _)| *open == serial) else { return };
                 let life = self.devices[device].life;
                 let delay = self.delay();
-                self.along(Channel::ToServer(conn), delay, Happening::ServerClosed { conn });
+                self.along(Channel::ToServer(conn), delay, Happening::ServerClosed { conn, signed_out: true });
                 self.after(delay, Happening::LinkClosed { device, life, serial, code: None });
             }
-            Output::Login { .. } => self.send(device, ClientMessage::Login(self.login(device))),
+            Output::DropLink { serial } => {
+                if self.devices[device].link.is_some_and(|(open, _)| open == serial) {
+                    self.drop_link(device);
+                }
+            }
+            Output::Login { resume, .. } => self.send(device, ClientMessage::Login(self.login(device, resume))),
             Output::Send(message) => self.send(device, message),
             Output::SendDescription { via, description } => {
                 let user = &self.users[self.devices[device].user];
@@ -444,7 +472,7 @@ impl World {
         }
     }
 
-    fn login(&self, device: usize) -> Login {
+    fn login(&self, device: usize, resume: Option<Resume>) -> Login {
         let address = &self.devices[device].address;
         Login {
             protocol: 1,
@@ -455,30 +483,35 @@ impl World {
             host: None,
             key: None,
             signature: None,
-            resume: None,
-            seq: None,
+            seq: resume.as_ref().map(|resume| resume.seq),
+            resume: resume.map(|resume| resume.token),
             invite: None,
         }
     }
 
     fn send(&mut self, device: usize, message: ClientMessage) {
+        self.note_said(device, &message);
         if let Some((_, conn)) = self.devices[device].link {
             let delay = self.delay();
             self.along(Channel::ToServer(conn), delay, Happening::ToServer { conn, message });
         }
     }
 
-    fn deliver(&mut self, conn: ConnId, message: ServerMessage) {
+    fn deliver(&mut self, conn: ConnId, seq: Option<u64>, message: ServerMessage) {
         let device = self.server.device(conn);
-        let Some((serial, open)) = self.devices[device].link else { return };
-        if open != conn {
+        if self.devices[device].link.is_none_or(|(_, open)| open != conn) {
             return;
         }
         if matches!(&message, ServerMessage::Signal(_)) && self.percent_when_rough(4) {
             let (message, delay) = (message.clone(), self.random.millis(0, 8_000));
-            self.after(delay, Happening::ToClient { conn, message });
+            self.after(delay, Happening::ToClient { conn, seq, message });
         }
-        self.input(device, Input::Link { serial, input: LinkInput::Received(message) });
+        self.deliver_numbered(device, seq, message);
+        if let Some(seq) = seq
+            && self.random.percent(30)
+        {
+            self.server.acknowledged(conn, seq);
+        }
     }
 
     /// The person reacts to what is told.

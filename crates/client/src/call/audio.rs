@@ -15,6 +15,8 @@ use ahoy_media::{SinkSpec, SoundNotice, SoundSink};
 use ahoy_transport::MediaSender;
 use tokio::sync::watch;
 
+use super::fault::{self, Part};
+use super::guarded;
 use super::media::numbered;
 use super::shared::Shared;
 use crate::event::Event;
@@ -66,7 +68,8 @@ impl Audio {
         let mut sound = Sound { listening, talking, chosen, choice, number, echo, problems, meter, closing, shared };
         let speaker = sound.open_speaker();
         sound.listening.use_speaker(speaker);
-        let thread = Worker::start("audio", move |stop| sound.run(&stop));
+        let for_thread = Arc::clone(&sound.shared);
+        let thread = guarded::start(Part::Audio, &for_thread, move |stop| sound.run(stop));
         Ok(Self { thread: thread.map_err(|e| format!("no thread for the sound: {e}"))? })
     }
 
@@ -95,6 +98,7 @@ struct Sound {
 impl Sound {
     fn run(mut self, stop: &Stop) {
         while !stop.is_requested() {
+            fault::here(Part::Audio);
             self.follow_choice();
             while let Some(played) = self.listening.step(&self.shared) {
                 self.talking.hear(&played, &self.shared);

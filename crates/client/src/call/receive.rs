@@ -15,6 +15,8 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tracing::debug;
 
+use super::fault::{self, Part};
+use super::guarded;
 use super::recording::Recording;
 use super::send::PictureInput;
 use super::shared::Shared;
@@ -52,6 +54,7 @@ impl VideoReceive {
         outlets: Outlets,
         shared: Arc<Shared>,
     ) -> std::io::Result<Self> {
+        let for_thread = Arc::clone(&shared);
         let decoding = Decoding {
             packets,
             reports: Reports::of(&peer),
@@ -66,7 +69,7 @@ impl VideoReceive {
             shared,
             shown_one: false,
         };
-        Ok(Self { decoder: Worker::start("decoder", move |stop| decoding.run(&stop))? })
+        Ok(Self { decoder: guarded::start(Part::Decoder, &for_thread, move |stop| decoding.run(stop))? })
     }
 
     /// Ends soon, without waiting for it.
@@ -98,6 +101,7 @@ struct Decoding {
 impl Decoding {
     fn run(mut self, stop: &Stop) {
         while !stop.is_requested() {
+            fault::here(Part::Decoder);
             let packet = {
                 let wait = self.wait();
                 self.runtime.block_on(async { timeout(wait, self.packets.recv()).await })

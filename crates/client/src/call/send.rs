@@ -12,6 +12,8 @@ use ahoy_rtp::RtpClock;
 use ahoy_rtp::clock::VIDEO_CLOCK_HZ;
 use ahoy_transport::MediaSender;
 
+use super::fault::Part;
+use super::guarded;
 use super::shared::Shared;
 use crate::event::Event;
 use crate::worker::Worker;
@@ -89,8 +91,8 @@ impl VideoSend {
         let input = PictureInput { latest: latest.clone(), clock, began: Instant::now(), shared: Arc::clone(&shared) };
         let key_frame_wanted = Arc::new(AtomicBool::new(true));
         let wanted = Arc::clone(&key_frame_wanted);
-        let encoder = Encoding::new(latest, sender, shared, wanted, (seed >> 32) as u16);
-        let worker = Worker::start("encoder", move |stop| encoder.run(&stop))?;
+        let encoder = Encoding::new(latest, sender, Arc::clone(&shared), wanted, (seed >> 32) as u16);
+        let worker = guarded::start(Part::Encoder, &shared, move |stop| encoder.run(stop))?;
         Ok(Self { input, key_frame_wanted, encoder: worker })
     }
 

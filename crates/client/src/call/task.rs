@@ -1,24 +1,30 @@
 //! The task that owns one peer connection: commands in their order, the transport's events to the driver, statistics
 //! each second, and to the other side how large its picture is shown.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ahoy_call::{Gate, PathKind, PathState, PeerCommand, PeerInput, Serial};
+use ahoy_call::{Gate, Help, Outcome, PathKind, PathState, PeerCommand, PeerInput, Serial, Tried, TriedServer};
 use ahoy_protocol::control::ControlMessage;
 use ahoy_protocol::id::Username;
 use ahoy_protocol::signal::Candidate;
-use ahoy_transport::{CandidateKind, Peer, PeerEvent, PeerEvents, PeerStats, Track, TrackStats, TransportError};
+use ahoy_transport::{
+    Attempt, CandidateKind, IceServer, Peer, PeerEvent, PeerEvents, PeerStats, Track, TrackStats, TransportError,
+};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
-use tracing::debug;
+use tracing::{debug, info, warn};
 
+use super::fault::{self, Part};
 use super::media::CallMedia;
 use super::path_rate::PathRate;
 use super::shared::Shared;
 use super::shown::ShownSize;
 use super::{PeerReport, Surroundings};
 use crate::event::{Event, Stats};
+use crate::network::{Addresses, OwnAddress};
 
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -33,28 +39,47 @@ pub(crate) async fn run(
     surroundings: Surroundings,
     mut commands: mpsc::Receiver<PeerCommand>,
     mut gate: watch::Receiver<Gate>,
+    ice_servers: watch::Receiver<Vec<IceServer>>,
 ) {
-    let Surroundings { call, with, recordings, media, peer, reports, frames } = surroundings;
+    let Surroundings { call, with, recordings, media, peer, mut addresses, reports, frames } = surroundings;
     let shared = Arc::new(Shared::new(call, gate.clone(), reports.clone(), frames));
     let (peer, mut events, received) = match Peer::open(peer).await {
         Ok(opened) => opened,
         Err(error) => return refuse_all(&error, &shared, &reports, commands).await,
     };
     let media = CallMedia::new(media, recordings, received, Arc::clone(&shared));
-    let mut task =
-        Task { peer, media, shared, reports, with, rate: PathRate::default(), seconds: 0, shown: ShownSize::default() };
+    let mut task = Task {
+        peer,
+        media,
+        shared,
+        reports,
+        with,
+        ice_servers,
+        own_address: OwnAddress::default(),
+        rate: PathRate::default(),
+        seconds: 0,
+        shown: ShownSize::default(),
+        tried: Vec::new(),
+    };
     let [mut seconds, mut looks] = [STATS_INTERVAL, LOOK_INTERVAL].map(interval);
     seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
     looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
-        let step = next_step(&mut commands, &mut events, &mut gate, &mut seconds, &mut looks).await;
+        let step = next_step(&mut commands, &mut events, &mut gate, &mut addresses, &mut seconds, &mut looks).await;
         match step {
             Step::Command(Some(PeerCommand::Close) | None) | Step::Event(None) => break,
             Step::Command(Some(command)) => task.obey(command).await,
             Step::Event(Some(event)) => task.handle_event(event).await,
             Step::Gate(gate) => task.media.follow(gate, &task.peer),
-            Step::Second => task.tell_stats().await,
-            Step::Look => task.tell_shown().await,
+            Step::Addresses(now) => task.addresses_changed(&now).await,
+            Step::Second => {
+                task.tell_tried().await;
+                task.tell_stats().await;
+            }
+            Step::Look => {
+                fault::here(Part::Task);
+                task.tell_shown().await;
+            }
         }
     }
     task.tell_rate();
@@ -69,6 +94,7 @@ enum Step {
     Command(Option<PeerCommand>),
     Event(Option<PeerEvent>),
     Gate(Gate),
+    Addresses(BTreeSet<IpAddr>),
     Second,
     Look,
 }
@@ -77,11 +103,13 @@ async fn next_step(
     commands: &mut mpsc::Receiver<PeerCommand>,
     events: &mut PeerEvents,
     gate: &mut watch::Receiver<Gate>,
+    addresses: &mut Addresses,
     seconds: &mut tokio::time::Interval,
     looks: &mut tokio::time::Interval,
 ) -> Step {
     tokio::select! {
         Ok(()) = gate.changed() => Step::Gate(*gate.borrow_and_update()),
+        Ok(now) = addresses.changed() => Step::Addresses(now),
         command = commands.recv() => Step::Command(command),
         event = events.next() => Step::Event(event),
         _ = seconds.tick() => Step::Second,
@@ -121,10 +149,14 @@ struct Task {
     shared: Arc<Shared>,
     reports: mpsc::Sender<PeerReport>,
     with: Option<Username>,
+    ice_servers: watch::Receiver<Vec<IceServer>>,
+    own_address: OwnAddress,
     rate: PathRate,
     /// Of statistics that were told.
     seconds: u32,
     shown: ShownSize,
+    /// What was told last of the servers that are to help.
+    tried: Vec<Attempt>,
 }
 
 impl Task {
@@ -133,10 +165,12 @@ impl Task {
             // It is open since the task runs, and its end is the loop's business.
             PeerCommand::Open | PeerCommand::Close => {}
             PeerCommand::MakeOffer { serial, ice_restart } => {
+                self.set_ice_servers().await;
                 let made = self.peer.make_offer(ice_restart).await;
                 self.report_made(serial, made).await;
             }
             PeerCommand::Answer { serial, offer } => {
+                self.set_ice_servers().await;
                 let made = self.peer.answer(offer.sdp()).await;
                 self.report_made(serial, made).await;
             }
@@ -173,10 +207,15 @@ impl Task {
         let input = match event {
             PeerEvent::Candidate(candidate) => PeerInput::Candidate(to_wire(candidate)),
             PeerEvent::EndOfCandidates { mid, ufrag } => PeerInput::Candidate(end_of_candidates(mid, ufrag)),
-            PeerEvent::Path(state) => match path_state(state) {
-                Some(path) => PeerInput::Path(path),
-                None => return,
-            },
+            PeerEvent::Path(state) => {
+                if matches!(state, ahoy_transport::PathState::Connected { .. }) {
+                    self.own_address.set(self.peer.own_address().await);
+                }
+                match path_state(state) {
+                    Some(path) => PeerInput::Path(path),
+                    None => return,
+                }
+            }
             PeerEvent::KeyFrameWanted(Track::Camera) => return self.media.want_key_frame(),
             PeerEvent::KeyFrameWanted(Track::Microphone | Track::Screen) => return,
             PeerEvent::ControlOpen => {
@@ -197,6 +236,36 @@ impl Task {
             },
         };
         self.report(input).await;
+    }
+
+    /// Before a description is made: the servers that candidates are found with.
+    async fn set_ice_servers(&mut self) {
+        if !self.ice_servers.has_changed().unwrap_or(false) {
+            return;
+        }
+        let servers = self.ice_servers.borrow_and_update().clone();
+        if let Err(error) = self.peer.set_ice_servers(&servers).await {
+            let why = super::in_words(&error);
+            warn!(call = %self.shared.call, why, "a new path is looked for with old ICE servers");
+        }
+    }
+
+    async fn addresses_changed(&mut self, now: &BTreeSet<IpAddr>) {
+        if self.own_address.is_gone(now) {
+            info!(call = %self.shared.call, "the path's own address is gone from this machine");
+            self.report(PeerInput::AddressGone).await;
+        }
+    }
+
+    /// What came of the servers, when it changed: a call that finds no path says why.
+    async fn tell_tried(&mut self) {
+        let attempts = self.peer.attempts();
+        if attempts == self.tried {
+            return;
+        }
+        let servers = attempts.iter().map(tried_server).collect();
+        self.tried = attempts;
+        self.report(PeerInput::Tried(Tried { servers })).await;
     }
 
     async fn tell_stats(&mut self) {
@@ -303,6 +372,24 @@ fn path_state(state: ahoy_transport::PathState) -> Option<PathState> {
         // Closed from here; the core knows.
         ahoy_transport::PathState::Closed => return None,
     })
+}
+
+fn tried_server(attempt: &Attempt) -> TriedServer {
+    let help = match attempt.help {
+        ahoy_transport::Help::Reflect => Help::Reflect,
+        ahoy_transport::Help::RelayUdp => Help::RelayUdp,
+        ahoy_transport::Help::RelayStream => Help::RelayStream,
+    };
+    let outcome = match attempt.outcome {
+        ahoy_transport::Outcome::NotAsked => Outcome::NotAsked,
+        ahoy_transport::Outcome::NotFound => Outcome::NotFound,
+        ahoy_transport::Outcome::Unreachable => Outcome::Unreachable,
+        ahoy_transport::Outcome::NotTrusted => Outcome::NotTrusted,
+        ahoy_transport::Outcome::NoAnswer => Outcome::NoAnswer,
+        ahoy_transport::Outcome::Refused(code) => Outcome::Refused(code),
+        ahoy_transport::Outcome::Answered => Outcome::Answered,
+    };
+    TriedServer { url: attempt.url.clone(), help, outcome }
 }
 
 /// The empty candidate that ends a generation (RFC 8838 §14).

@@ -10,10 +10,12 @@ mod wire;
 /// The registry is the crate's own affair and stays so: its source is compiled into this program once more.
 #[path = "../../src"]
 // Its tests come along, without what runs them; and what it tells whom is not asked here.
-#[allow(dead_code, unused_imports, clippy::unwrap_used)]
+#[allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used)]
 mod server {
+    pub(crate) mod limits;
     pub(crate) mod registry;
 }
+use server::limits;
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();

@@ -41,10 +41,10 @@ pub(crate) fn bench(criterion: &mut Criterion) {
 
 impl House {
     fn new() -> Self {
-        let mut registry = Registry::new();
+        let mut registry = Registry::new(0);
         let mut enter = |number: usize| {
             let address = DeviceAddress { username: name(number), session: SessionId::from_u64(number as u64) };
-            registry.sign_in(address, None, String::new(), Arc::new(())).expect("a name for each").who
+            registry.sign_in(address, None, String::new(), (None, None), Arc::new(())).expect("a name for each").who
         };
         let all = (0..SIGNED_IN).map(&mut enter).collect();
         Self { registry, all, next: 0 }
@@ -75,7 +75,10 @@ impl House {
 
     fn come_and_go(&mut self, contacts: HashSet<Username>) {
         let address = DeviceAddress { username: name(SIGNED_IN), session: SessionId::from_u64(0) };
-        let entered = self.registry.sign_in(address, None, String::new(), Arc::new(())).expect("nobody has the name");
+        let entered = self
+            .registry
+            .sign_in(address, None, String::new(), (None, None), Arc::new(()))
+            .expect("nobody has the name");
         black_box(self.registry.contacts(&entered.who, contacts));
         black_box(self.registry.sign_out(&entered.who));
     }

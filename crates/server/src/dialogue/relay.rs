@@ -7,12 +7,13 @@ use ahoy_protocol::SERVER_FRAME_MAX;
 use ahoy_protocol::error::ErrorCode;
 use ahoy_protocol::id::{Address, CallId, DeviceAddress, Username};
 use ahoy_protocol::json::Object;
-use ahoy_protocol::message::{Received, Relay, Relayed, ServerMessage};
+use ahoy_protocol::message::{Relay, Relayed, ServerMessage};
 use ahoy_protocol::signal::Signal;
 use serde_json::Value;
 
 use super::{Dialogue, Refusal};
-use crate::outbox::{Outbox, SEQ_MAX};
+use crate::mailbox::{ADDED_MAX, Mailbox};
+use crate::receipt::Receipt;
 use crate::shared::deliver;
 
 impl Dialogue {
@@ -21,21 +22,41 @@ impl Dialogue {
             return Err(Refusal::bad_message("nobody calls himself"));
         }
         if let (Signal::Offer(offer), Address::User(callee)) = (&relay.signal, &relay.to) {
-            let (call, callee) = (offer.call, callee.clone());
-            self.open(&callee, call, relay, now).await
+            let (call, video, callee) = (offer.call, offer.video.unwrap_or(false), callee.clone());
+            self.open(&callee, call, video, relay, now).await
         } else {
             self.pass_on(relay)
         }
     }
 
     /// An opening offer: to every device of `callee`, with how many they are; the caller is told which.
-    async fn open(&self, callee: &Username, call: CallId, relay: Relay, now: Instant) -> Result<(), Refusal> {
+    async fn open(
+        &self,
+        callee: &Username,
+        call: CallId,
+        video: bool,
+        relay: Relay,
+        now: Instant,
+    ) -> Result<(), Refusal> {
         self.take_offer(callee, now)?;
-        if self.hand_over(callee, call, relay, now)? {
-            return Ok(());
+        // Dropped where nobody heard the offer, it notes a missed call.
+        let me = self.who()?.address.username.clone();
+        let book = self.shared().config.accounts.missed_book();
+        let receipt = (!callee.is_guest()).then(|| Receipt::offer(call, me, callee.clone(), video, now, book));
+        match self.hand_over(callee, call, relay, receipt.as_ref(), now) {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(refusal) => {
+                receipt.iter().for_each(Receipt::acknowledged);
+                return Err(refusal);
+            }
         }
-        self.take_unanswerable(now)?;
-        let is_bound = !callee.is_guest() && self.shared.config.accounts.key_of(callee).await?.is_some();
+        if let Err(refusal) = self.take_unanswerable(now) {
+            receipt.iter().for_each(Receipt::acknowledged);
+            return Err(refusal);
+        }
+        drop(receipt);
+        let is_bound = !callee.is_guest() && self.shared().config.accounts.key_of(callee).await?.is_some();
         Err(if is_bound {
             Refusal::new(ErrorCode::Offline, format!("{callee} is not signed in"))
         } else {
@@ -44,20 +65,27 @@ impl Dialogue {
     }
 
     /// Whether anybody was there to take the offer.
-    fn hand_over(&self, callee: &Username, call: CallId, relay: Relay, now: Instant) -> Result<bool, Refusal> {
+    fn hand_over(
+        &self,
+        callee: &Username,
+        call: CallId,
+        relay: Relay,
+        receipt: Option<&Receipt>,
+        now: Instant,
+    ) -> Result<bool, Refusal> {
         let who = self.who()?;
-        let mut registry = self.shared.registry();
+        let mut registry = self.shared().registry();
         let devices = u32::try_from(registry.reach(&relay.to).len()).unwrap_or(u32::MAX);
-        let text = stamped(&who.address, Some(devices), relay.signal, relay.members)?;
-        let reached: Vec<(DeviceAddress, Arc<Outbox>)> = registry.open(who, callee, call, now);
+        let text = stamped(&who.address, Some(devices), relay.members)?;
+        let reached: Vec<(DeviceAddress, Arc<Mailbox>)> = registry.open(who, callee, call, now);
         if reached.is_empty() {
             return Ok(false);
         }
         // Told before they are: no answer can overtake this.
         let to = reached.iter().map(|(address, _)| address.clone()).collect();
         self.say(&ServerMessage::Relayed(Relayed { call, to }));
-        for (_, outbox) in &reached {
-            outbox.push(&text);
+        for (_, mailbox) in &reached {
+            mailbox.push_with(&text, receipt.cloned());
         }
         Ok(true)
     }
@@ -65,14 +93,17 @@ impl Dialogue {
     fn pass_on(&self, relay: Relay) -> Result<(), Refusal> {
         let who = self.who()?;
         let Relay { to, signal, members } = relay;
-        let text = stamped(&who.address, None, signal.clone(), members)?;
-        let mut registry = self.shared.registry();
+        let text = stamped(&who.address, None, members)?;
+        if let Signal::Answer(_) | Signal::Progress(_) | Signal::Close(_) = signal {
+            self.mailbox().heard_of(signal.call());
+        }
+        let mut registry = self.shared().registry();
         if !registry.is_current(who) {
             return Ok(());
         }
         let reached = registry.reach(&to);
-        for outbox in &reached {
-            outbox.push(&text);
+        for mailbox in &reached {
+            mailbox.push(&text);
         }
         deliver(registry.relayed(who, &to, &signal));
         match &to {
@@ -85,36 +116,39 @@ impl Dialogue {
     }
 
     fn take_offer(&self, callee: &Username, now: Instant) -> Result<(), Refusal> {
-        let me = &self.who()?.address.username;
-        let to_one = self.shared.config.limits.offers_to_one;
-        let offers = &mut self.shared.counters().offers;
-        let wait = offers.wait(me, now).max(offers.wait_for(me, to_one, now, |called| called == callee));
+        let me = self.caller()?;
+        let to_one = self.shared().config.limits.offers_to_one;
+        let offers = &mut self.shared().counters().offers;
+        let wait = offers.wait(&me, now).max(offers.wait_for(&me, to_one, now, |called| called == callee));
         if !wait.is_zero() {
             return Err(Refusal::rate_limited("too many calls", wait));
         }
-        offers.note(me.clone(), callee.clone(), now);
+        offers.note(me, callee.clone(), now);
         Ok(())
     }
 
     fn take_unanswerable(&self, now: Instant) -> Result<(), Refusal> {
-        let me = &self.who()?.address.username;
-        let unanswerable = &mut self.shared.counters().unanswerable;
-        let wait = unanswerable.wait(me, now);
+        let me = self.caller()?;
+        let unanswerable = &mut self.shared().counters().unanswerable;
+        let wait = unanswerable.wait(&me, now);
         if !wait.is_zero() {
             return Err(Refusal::rate_limited("too many calls to people who are not there", wait));
         }
-        unanswerable.note(me.clone(), (), now);
+        unanswerable.note(me, (), now);
         Ok(())
     }
 }
 
-/// A message as its receivers get it, but for its number.
-fn stamped(from: &DeviceAddress, devices: Option<u32>, signal: Signal, members: Object) -> Result<String, Refusal> {
-    let received = Received { from: from.clone(), devices, age_ms: 0, signal };
-    let text = Value::Object(received.stamp(members)).to_string();
+/// A message as its receivers get it, but for its number and how long it waited.
+fn stamped(from: &DeviceAddress, devices: Option<u32>, mut members: Object) -> Result<String, Refusal> {
+    members.insert("from".into(), Value::String(from.to_string()));
+    if let Some(devices) = devices {
+        members.insert("devices".into(), devices.into());
+    }
+    let text = Value::Object(members).to_string();
     // Numbers can be longer written anew than the sender wrote them (`1e15`), and a client that gets a frame longer
     // than it accepts hangs up.
-    if text.len() + SEQ_MAX > SERVER_FRAME_MAX {
+    if text.len() + ADDED_MAX > SERVER_FRAME_MAX {
         return Err(Refusal::bad_message("the message is too long once written anew"));
     }
     Ok(text)

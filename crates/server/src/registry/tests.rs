@@ -17,7 +17,7 @@ struct House {
 
 impl House {
     fn new() -> Self {
-        Self { registry: Registry::new(), now: tokio::time::Instant::now().into_std() }
+        Self { registry: Registry::new(100), now: tokio::time::Instant::now().into_std() }
     }
 
     fn enter(&mut self, device: &str) -> SignedIn {
@@ -25,7 +25,7 @@ impl House {
     }
 
     fn try_enter(&mut self, device: &str, shown: Option<&str>) -> Result<Entry<String>, Refused> {
-        self.registry.sign_in(address(device), shown, format!("resume {device}"), device.to_owned())
+        self.registry.sign_in(address(device), shown, format!("resume {device}"), (None, None), device.to_owned())
     }
 
     fn list(&mut self, who: &SignedIn, names: &[&str]) -> Vec<String> {
@@ -272,4 +272,77 @@ fn openings_are_few_and_do_not_last() {
     house.now += Duration::from_secs(121);
     house.open(&alice, "bob");
     assert_eq!(house.leave(&bob), ["alice/1: bob offline"], "only the last is young enough");
+}
+
+fn linger(house: &mut House, seconds: u64) -> Vec<String> {
+    house.now += Duration::from_secs(seconds);
+    shown(house.registry.expire(house.now, Duration::from_secs(30), 100))
+}
+
+#[test]
+fn a_session_without_connection_is_here_until_it_has_lingered() {
+    let mut house = House::new();
+    let (alice, bob) = (house.enter("alice/1"), house.enter("bob/1"));
+    house.list(&alice, &["bob"]);
+    house.list(&bob, &["alice"]);
+    house.registry.detach(&bob, house.now);
+    assert_eq!(house.open(&alice, "bob"), ["bob/1"]);
+    assert!(linger(&mut house, 29).is_empty());
+    assert_eq!(linger(&mut house, 1), ["alice/1: bob gone", "alice/1: bob offline"]);
+    assert!(!house.registry.is_current(&bob) && house.registry.lingering.len() == 0);
+}
+
+#[test]
+fn a_session_that_was_back_lingers_from_its_last_connection() {
+    let mut house = House::new();
+    let bob = house.enter("bob/1");
+    house.registry.detach(&bob, house.now);
+    linger(&mut house, 20);
+    let (again, _) = house.registry.returning(&address("bob/1"), "resume bob/1").unwrap();
+    assert_eq!(again, bob);
+    house.registry.attach(&again);
+    linger(&mut house, 100);
+    assert!(house.registry.is_current(&bob));
+    house.registry.detach(&bob, house.now);
+    linger(&mut house, 29);
+    assert!(house.registry.is_current(&bob));
+    linger(&mut house, 1);
+    assert!(house.registry.returning(&address("bob/1"), "resume bob/1").is_none());
+}
+
+#[test]
+fn no_more_linger_than_may_and_a_device_too_many_takes_the_place_of_one_that_does() {
+    let mut house = House::new();
+    let all: Vec<SignedIn> = (0..200).map(|number| house.enter(&format!("guest-{number}/1"))).collect();
+    for who in &all {
+        house.registry.detach(who, house.now);
+    }
+    linger(&mut house, 0);
+    assert!(!house.registry.is_current(&all[99]) && house.registry.is_current(&all[100]));
+
+    let devices: Vec<SignedIn> = (1..=8).map(|number| house.enter(&format!("alice/{number}"))).collect();
+    assert_eq!(house.try_enter("alice/9", None).unwrap_err(), Refused::TooManySessions);
+    house.registry.detach(&devices[5], house.now);
+    house.enter("alice/9");
+    assert!(!house.registry.is_current(&devices[5]) && house.registry.is_current(&devices[0]));
+    assert_eq!(house.try_enter("alice/10", None).unwrap_err(), Refused::TooManySessions);
+}
+
+#[test]
+fn guests_who_linger_make_room_before_those_who_have_a_name() {
+    let mut house = House::new();
+    let alice = house.enter("alice/1");
+    house.registry.detach(&alice, house.now);
+    house.now += Duration::from_secs(1);
+    let guests: Vec<SignedIn> = (0..120).map(|number| house.enter(&format!("guest-{number}/1"))).collect();
+    for who in &guests {
+        house.registry.detach(who, house.now);
+    }
+    linger(&mut house, 0);
+    assert!(house.registry.is_current(&alice), "the oldest of all");
+    assert!(!house.registry.is_current(&guests[20]) && house.registry.is_current(&guests[21]));
+    linger(&mut house, 29);
+    assert!(!house.registry.is_current(&alice) && house.registry.is_current(&guests[21]));
+    linger(&mut house, 1);
+    assert_eq!((house.registry.sizes(), house.registry.lingering.len()), ((0, 0, 0), 0));
 }

@@ -13,6 +13,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 /// Anything expected comes within this.
 const SOON: Duration = Duration::from_secs(10);
@@ -56,6 +59,29 @@ impl Server {
         client
     }
 
+    /// The same, by way of a reverse proxy that says where it comes from. Returned is the answer as well.
+    pub(crate) async fn come_from(&self, from: &str, name: &str, number: u64) -> (Client, Value) {
+        let mut client = Client::connect_from(self.address, Some(from)).await;
+        let answer = client.login(name, number).await;
+        (client, answer)
+    }
+
+    /// A client that is signed in, and its `welcome`.
+    pub(crate) async fn welcomed(&self, name: &str, number: u64) -> (Client, Value) {
+        let mut client = self.connect().await;
+        let welcome = client.login(name, number).await;
+        assert_eq!(welcome["type"], "welcome", "{welcome}");
+        (client, welcome)
+    }
+
+    /// A new connection on which an earlier session goes on.
+    pub(crate) async fn resumed(&self, welcome: &Value, seq: u64) -> (Client, Value) {
+        let mut client = self.connect().await;
+        let again = client.come_back(welcome, seq).await;
+        assert_eq!((&again["type"], &again["resumed"]), (&json!("welcome"), &json!(true)), "{again}");
+        (client, again)
+    }
+
     pub(crate) async fn stop(mut self) {
         self.stop.take().unwrap().send(()).unwrap();
         soon("the end of the server", self.task).await.unwrap();
@@ -71,9 +97,17 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
+        Self::connect_from(address, None).await
+    }
+
+    /// With an `X-Forwarded-For`.
+    pub(crate) async fn connect_from(address: SocketAddr, from: Option<&str>) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
-        let url = format!("ws://{address}/ws");
-        let (socket, _) = soon("the handshake", tokio_tungstenite::client_async(url, stream)).await.unwrap();
+        let mut request = format!("ws://{address}/ws").into_client_request().unwrap();
+        if let Some(from) = from {
+            request.headers_mut().insert("x-forwarded-for", from.parse().unwrap());
+        }
+        let (socket, _) = soon("the handshake", tokio_tungstenite::client_async(request, stream)).await.unwrap();
         let mut client = Self { socket, hello: Value::Null, authority: address.to_string() };
         client.hello = client.next().await;
         client
@@ -97,6 +131,16 @@ impl Client {
             login["signature"] = json!(key.sign(&statement));
         }
         login
+    }
+
+    /// Comes back to the session of `welcome`, of which everything up to `seq` came, and returns the answer.
+    pub(crate) async fn come_back(&mut self, welcome: &Value, seq: u64) -> Value {
+        let name = welcome["username"].as_str().unwrap();
+        let number = u64::from_str_radix(welcome["session"].as_str().unwrap(), 16).unwrap();
+        let mut login = self.login_as(name, number, &key_of(name));
+        login["resume"] = welcome["resume"].clone();
+        login["seq"] = json!(seq);
+        self.ask(login).await
     }
 
     /// From now on it says that it dialled this.
@@ -155,7 +199,8 @@ impl Client {
 
     /// Hangs up as a program does that is done, and waits for the server's answer.
     pub(crate) async fn leave(mut self) {
-        soon("the close", self.socket.close(None)).await.unwrap();
+        let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+        soon("the close", self.socket.close(Some(frame))).await.unwrap();
         while soon("the close", self.socket.next()).await.is_some_and(|message| message.is_ok()) {}
     }
 }
@@ -275,6 +320,15 @@ impl Raw {
     /// Reads until the server hangs up.
     pub(crate) async fn gone(&mut self) {
         while self.read_more().await {}
+    }
+
+    /// How many bytes come until the server hangs up.
+    pub(crate) async fn count_to_the_end(&mut self) -> usize {
+        let mut bytes = self.buffer.len();
+        while self.read_more().await {
+            bytes += std::mem::take(&mut self.buffer).len();
+        }
+        bytes
     }
 
     /// The text of the body that follows, to the end of the connection.

@@ -3,10 +3,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod accounts;
 mod calls;
 mod harness;
+mod hostile;
 mod limits;
+mod metrics;
+mod missed;
 mod presence;
 mod program;
+mod resume;
 mod sign_in;
 mod transport;

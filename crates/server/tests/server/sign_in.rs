@@ -20,7 +20,7 @@ async fn the_server_speaks_first_with_a_fresh_challenge() {
 #[tokio::test]
 async fn a_key_signs_in_under_its_name() {
     let server = Server::with(|config| {
-        config.ice_servers = vec![serde_json::from_value(json!({"urls": ["stun:stun.example.org"]})).unwrap()];
+        config.ice.servers = vec!["stun:stun.example.org".parse().unwrap()];
     })
     .await;
     let mut alice = server.connect().await;
@@ -29,7 +29,7 @@ async fn a_key_signs_in_under_its_name() {
     let mut rest = welcome.clone();
     rest.as_object_mut().unwrap().remove("resume");
     let expected = json!({"type": "welcome", "username": "alice", "session": session(1), "resumed": false, "received": 0,
-        "linger_s": 0, "ice_servers": [{"urls": ["stun:stun.example.org"]}], "ttl_s": 43200});
+        "linger_s": 30, "ice_servers": [{"urls": ["stun:stun.example.org"]}], "ttl_s": 43200});
     assert_eq!(rest, expected);
     let ice = alice.ask(json!({"type": "ice_servers"})).await;
     let expected =
@@ -176,10 +176,17 @@ async fn guests_come_without_a_key_and_keep_their_name_while_they_are_here() {
     assert_eq!(second.refused(login.clone()).await, "username_taken");
     first.nothing_came().await;
     login["resume"] = welcome["resume"].clone();
-    let again = second.ask(login).await;
-    assert_eq!((&again["type"], &again["resumed"]), (&json!("welcome"), &json!(false)));
-    assert_ne!(again["resume"], welcome["resume"]);
+    let again = second.ask(login.clone()).await;
+    assert_eq!((&again["type"], &again["resumed"]), (&json!("welcome"), &json!(true)));
     assert_eq!(first.closed().await, 4001);
+    drop(second);
+    let mut third = server.connect().await;
+    assert_eq!(third.login("guest-a", 1).await["code"], "username_taken", "it lingers");
+    login["seq"] = json!(999);
+    let mut second = server.connect().await;
+    let anew = second.ask(login).await;
+    assert_eq!((&anew["type"], &anew["resumed"]), (&json!("welcome"), &json!(false)), "nobody saw so much");
+    assert_ne!(anew["resume"], welcome["resume"]);
     second.leave().await;
     server.enter("guest-a", 3).await;
 }
@@ -235,4 +242,15 @@ async fn every_message_after_welcome_is_numbered_whatever_it_is() {
     bob.send(offer("alice")).await;
     numbers.push(alice.next().await["seq"].as_u64().unwrap());
     assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
+}
+
+#[tokio::test]
+async fn a_login_overheard_on_one_connection_is_worth_nothing_on_another() {
+    let server = Server::start().await;
+    let mut first = server.connect().await;
+    let login = first.login_as("alice", 1, &key_of("alice"));
+    assert_eq!(first.ask(login.clone()).await["type"], "welcome");
+    assert_eq!(server.connect().await.refused(login.clone()).await, "bad_signature");
+    first.leave().await;
+    assert_eq!(server.connect().await.refused(login).await, "bad_signature");
 }

@@ -7,7 +7,7 @@ use crate::track::VideoCodec;
 /// What a peer connection is made from.
 #[derive(Clone, Debug)]
 pub struct PeerConfig {
-    /// STUN servers, and TURN servers over UDP. What cannot be used is passed over.
+    /// STUN servers over UDP, and TURN servers over UDP, TCP and TLS. What cannot be used is passed over.
     pub ice_servers: Vec<IceServer>,
     /// Use nothing but TURN servers, so that the peer does not learn this machine's addresses.
     pub relay_only: bool,

@@ -6,10 +6,9 @@ use crate::codecs::{self, Ssrcs};
 use crate::control;
 use crate::feedback::Feedback;
 use crate::interceptor::{Arrivals, Bandwidth, LossRequests, Reports, Resends, Stage, Tap};
-use crate::sockets::Sockets;
+use crate::sockets::{Sockets, Tunnels};
 use crate::track::Track;
 use rtc::ice::mdns::MulticastDnsMode;
-use rtc::ice::url::{ProtoType, SchemeType, Url};
 use rtc::interceptor::Slot;
 use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
 use rtc::peer_connection::transport::RTCDtlsRole;
@@ -19,9 +18,9 @@ use tokio::sync::watch;
 use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::{
-    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCBundlePolicy, RTCConfigurationBuilder,
-    RTCIceServer, RTCIceTransportPolicy, RTCRtcpMuxPolicy, Registry, SettingEngine, SettingEngineBuilder,
-    configure_twcc_receiver_only,
+    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCBundlePolicy, RTCConfiguration,
+    RTCConfigurationBuilder, RTCIceServer, RTCIceTransportPolicy, RTCRtcpMuxPolicy, Registry, SettingEngine,
+    SettingEngineBuilder, configure_twcc_receiver_only,
 };
 use webrtc::rtp_transceiver::RtpSender;
 use webrtc::runtime::Runtime;
@@ -44,6 +43,10 @@ const RELAY_WAIT: Duration = Duration::from_millis(700);
 /// in the first second may a moment later, when the peer's description has arrived.
 const CHECK_EVERY: Duration = Duration::from_millis(50);
 const CHECKS: u16 = 600;
+
+/// How often an allocation is refreshed at least. A refresh that is refused for its nonce is not repeated by the TURN client,
+/// and the next would otherwise come when the allocation expires (10 minutes, RFC 8656 §3.2).
+const RELAY_REFRESH: Duration = Duration::from_secs(60);
 
 /// Only listens, so it may stand after all interceptors that act.
 const TAP_SLOT: usize = 13_500;
@@ -73,11 +76,11 @@ pub(super) async fn build(
     handler: Arc<dyn PeerConnectionEventHandler>,
 ) -> Result<Built, TransportError> {
     let failed = |error| TransportError::connection("opening the peer connection", error);
-    if config.relay_only && !config.ice_servers.iter().any(has_relay) {
-        return Err(TransportError::NoRelay);
-    }
     let mdns = if config.loopback { MulticastDnsMode::Disabled } else { MulticastDnsMode::QueryOnly };
     let sockets = Arc::new(Sockets::default());
+    if config.relay_only && usable(&config.ice_servers, true, &sockets).is_empty() {
+        return Err(TransportError::NoRelay);
+    }
     let connection = match connect(config, knowledge.clone(), Arc::clone(&handler), &sockets, mdns).await {
         // A machine without multicast can still call; only peers that hide their addresses are harder to reach.
         Err(error) if mdns != MulticastDnsMode::Disabled => {
@@ -115,7 +118,7 @@ async fn connect(
         configure_twcc_receiver_only(interceptors(knowledge), &mut media)?.with(Slot::TwccReceiver, Arrivals::new());
     let policy = if config.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
     let configuration = RTCConfigurationBuilder::new()
-        .with_ice_servers(config.ice_servers.iter().filter_map(usable).collect())
+        .with_ice_servers(usable(&config.ice_servers, config.relay_only, sockets))
         .with_ice_transport_policy(policy)
         .with_bundle_policy(RTCBundlePolicy::MaxBundle)
         .with_rtcp_mux_policy(RTCRtcpMuxPolicy::Require)
@@ -133,6 +136,17 @@ async fn connect(
         .build()
         .await?;
     Ok(Arc::new(connection))
+}
+
+/// A configuration that differs from that of [`connect`] in nothing that a connection may not change.
+pub(super) fn configuration(servers: &[IceServer], relay_only: bool, sockets: &Sockets) -> RTCConfiguration {
+    let policy = if relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
+    RTCConfigurationBuilder::new()
+        .with_ice_servers(usable(servers, relay_only, sockets))
+        .with_ice_transport_policy(policy)
+        .with_bundle_policy(RTCBundlePolicy::MaxBundle)
+        .with_rtcp_mux_policy(RTCRtcpMuxPolicy::Require)
+        .build()
 }
 
 fn interceptors(knowledge: Knowledge) -> Registry {
@@ -163,6 +177,7 @@ fn settings(config: &PeerConfig, mdns: MulticastDnsMode) -> SettingEngine {
         .with_prflx_acceptance_min_wait(Some(SRFLX_WAIT))
         .with_relay_acceptance_min_wait(Some(relay_wait))
         .with_multicast_dns_mode(mdns)
+        .with_turn_allocation_refresh_interval_cap(RELAY_REFRESH)
         // After a change of network the old sockets lead nowhere.
         .with_discard_local_candidates_during_ice_restart(true)
         .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(control::MAX_CONTROL_BYTES as u32))
@@ -179,32 +194,22 @@ fn addresses(loopback: bool) -> Vec<&'static str> {
     if has_v6 { vec!["0.0.0.0:0", "[::]:0"] } else { vec!["0.0.0.0:0"] }
 }
 
-/// A server with the addresses that can be used: STUN, and TURN over UDP with a name and a password.
-fn usable(server: &IceServer) -> Option<RTCIceServer> {
-    let urls: Vec<String> = server.urls.iter().filter(|url| use_of(url, server).is_some()).cloned().collect();
-    if urls.len() < server.urls.len() {
-        tracing::debug!(all = ?server.urls, ?urls, "passed over what cannot be used of an ICE server");
-    }
-    let IceServer { username, credential, .. } = server.clone();
-    (!urls.is_empty()).then_some(RTCIceServer { urls, username, credential })
-}
-
-fn has_relay(server: &IceServer) -> bool {
-    server.urls.iter().any(|url| use_of(url, server) == Some(Use::Relay))
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Use {
-    Reflection,
-    Relay,
-}
-
-fn use_of(url: &str, server: &IceServer) -> Option<Use> {
-    let parsed = Url::parse_url(url).ok()?;
-    let has_account = !server.username.is_empty() && !server.credential.is_empty();
-    match parsed.scheme {
-        SchemeType::Stun => Some(Use::Reflection),
-        SchemeType::Turn if parsed.proto == ProtoType::Udp && has_account => Some(Use::Relay),
-        _ => None,
-    }
+/// The servers with the addresses that can be used: STUN over UDP, and TURN with a name and a password, over UDP or in a
+/// tunnel. If only relays may be used, nothing else is among them.
+fn usable(servers: &[IceServer], relay_only: bool, sockets: &Sockets) -> Vec<RTCIceServer> {
+    let has_account = |server: &IceServer| !server.username.is_empty() && !server.credential.is_empty();
+    let is_udp_relay =
+        |server: &IceServer| server.urls.iter().any(|url| Tunnels::is_udp_relay(url, has_account(server)));
+    sockets.tunnels().set_head_start(!relay_only || servers.iter().any(is_udp_relay));
+    let usable = |server: &IceServer| {
+        let read = |url: &String| sockets.tunnels().usable(url, has_account(server));
+        let found = server.urls.iter().filter_map(read).filter(|(_, is_relay)| *is_relay || !relay_only);
+        let urls: Vec<String> = found.map(|(url, _)| url).collect();
+        if urls.len() < server.urls.len() {
+            tracing::debug!(all = ?server.urls, ?urls, "passed over what cannot be used of an ICE server");
+        }
+        let IceServer { username, credential, .. } = server.clone();
+        (!urls.is_empty()).then_some(RTCIceServer { urls, username, credential })
+    };
+    servers.iter().filter_map(usable).collect()
 }

@@ -8,6 +8,7 @@ use crate::feedback::Feedback;
 use crate::network::Network;
 use crate::receive::Inlet;
 use crate::send::Pump;
+use crate::sockets::Sockets;
 use crate::stats::{self, Selected};
 use crate::track::Track;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -48,6 +49,7 @@ pub(super) struct Owner {
     pub(super) feedback: Arc<Feedback>,
     /// What paths carried in earlier connections.
     pub(super) known_rates: Vec<(Network, u64)>,
+    pub(super) sockets: Arc<Sockets>,
 }
 
 enum Step {
@@ -118,11 +120,13 @@ impl Owner {
     fn path_changed(&self, path: PathState) {
         let up = match path {
             PathState::Connected { .. } => true,
-            // What is sent now may still arrive, if there was a connection.
-            PathState::Disconnected => self.path_is_up.load(Relaxed),
-            PathState::New | PathState::Connecting | PathState::Failed | PathState::Closed => false,
+            // What is sent now may still arrive, if there was a connection; or, during a restart of ICE, be asked for again
+            // as soon as there is a new one.
+            PathState::Disconnected | PathState::Connecting => self.path_is_up.load(Relaxed),
+            PathState::New | PathState::Failed | PathState::Closed => false,
         };
         self.path_is_up.store(up, Relaxed);
+        self.sockets.tunnels().path_changed(matches!(path, PathState::Connected { .. }));
         tracing::info!(?path, "path");
         self.paths.send_replace(path);
     }

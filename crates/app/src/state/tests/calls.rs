@@ -1,5 +1,7 @@
 //! Calls: what each screen shows of them, and what follows from each event and button.
 
+use ahoy_client::MissedCall;
+
 use super::*;
 
 #[test]
@@ -101,7 +103,7 @@ fn a_stranger_and_a_guest_are_not_shown_as_known() {
     };
     assert_eq!(trust(&window), Some(TrustView::FirstTime));
     let from = DeviceAddress { username: name("guest-zoe"), session: session() };
-    window.event(Event::Incoming { call: call_id(8), from, name: Some("Bob".into()), video: true, verified: false });
+    window.event(Event::Incoming { call: call_id(8), from, name: Some("Bob".into()), video: true, proven: false });
     assert_eq!(trust(&window), Some(TrustView::Guest));
 }
 
@@ -124,7 +126,8 @@ fn the_first_call_to_somebody_is_not_shown_as_one_with_a_known_key() {
 #[test]
 fn a_key_that_is_learnt_by_the_ringing_call_is_not_shown_as_known() {
     let mut window = Window::home();
-    let contact = |pinned| ContactView { username: name("bob"), online: Some(true), pinned };
+    let contact =
+        |pinned| ContactView { username: name("bob"), online: Some(true), pinned, verified: false, shown_key: None };
     window.input(Input::View(client_view(vec![contact(false)], None)));
     // The core pins it while it proves the offer, before it tells of the call.
     let seen = view::CallView { people: view::PeopleView::RingingHere, ..seen_call(7) };
@@ -158,6 +161,10 @@ fn a_call_that_nobody_answers_is_missed_and_makes_nobody_a_contact() {
     assert_eq!(window.view().people[0].missed, 1);
     window.event(Event::Missed { call: call_id(8), from: name("mallory"), video: false });
     assert_eq!(window.view().people[0].missed, 2);
+    let calls = vec![MissedCall { from: name("mallory"), at_ms: Some(1), video: true, count: 3 }];
+    window.event(Event::MissedWhileAway { calls });
+    assert_eq!(window.view().people[0].missed, 5);
+    assert!(window.notices().contains(&"mallory called while you were away.".to_owned()));
     assert_eq!(window.state.people().contacts(), [].into());
     window.command(Command::SeenMissed { username: "mallory".into() });
     assert_eq!(window.view().people[0].missed, 0);
@@ -216,7 +223,7 @@ fn who_calls_during_a_call_is_told_of_quietly() {
     window.event(refused(RefusedReason::TooOften));
     assert_eq!((window.notices().len(), missed(&window)), (1, Some(2)));
     window.event(refused(RefusedReason::Proof(ProofError::KeyChanged)));
-    assert_eq!(window.view().notices[1].tone, Tone::Danger);
+    assert_eq!(window.notices().len(), 1, "the key itself is told of by an event of its own");
     assert_eq!(missed(&window), Some(2), "who it was is not proven");
 }
 
@@ -344,7 +351,7 @@ fn a_call_that_quitting_ends_is_on_the_list() {
 }
 
 /// A call with bob as the client sees it.
-fn seen_call(number: u8) -> view::CallView {
+pub(super) fn seen_call(number: u8) -> view::CallView {
     view::CallView {
         call: call_id(number),
         user: name("bob"),
@@ -355,5 +362,34 @@ fn seen_call(number: u8) -> view::CallView {
         wanted: Sending { audio: true, video: true, screen: false },
         remote: None,
         trust: Some(view::Trust::Contact),
+        code: None,
     }
+}
+
+#[test]
+fn whoever_is_blocked_is_no_contact_cannot_be_dialled_or_removed_and_comes_back_when_unblocked() {
+    let mut window = Window::home();
+    window.rings(7, "bob");
+    window.command(Command::SetBlocked { username: "bob".into(), blocked: true });
+    let effects = window.effects();
+    assert!(effects.contains(&Effect::Tell(ToClient::SetBlocked([name("bob")].into()))), "{effects:?}");
+    // The core declines what rings.
+    window.ends(7, EndReason::Declined(Side::Local));
+    assert!(window.view().people[0].blocked);
+    assert_eq!(window.state.people().contacts(), [].into());
+    window.effects();
+    for refused in [
+        Command::Dial { username: "bob".into(), video: true },
+        Command::RemovePerson { username: "bob".into() },
+        Command::SetBlocked { username: "<b>".into(), blocked: true },
+    ] {
+        window.refuses(refused);
+    }
+    window.effects();
+    window.command(Command::SetBlocked { username: "bob".into(), blocked: false });
+    let effects = window.effects();
+    assert!(effects.contains(&Effect::Tell(ToClient::SetBlocked([].into()))), "{effects:?}");
+    assert!(!kept(&effects).unwrap().is_blocked(&name("bob")));
+    window.command(Command::RemovePerson { username: "bob".into() });
+    assert_eq!(window.view().people, []);
 }

@@ -119,7 +119,7 @@ fn an_opening_offer_that_fails_proof_does_not_ring_and_is_answered_with_failed()
 fn a_contacts_key_is_pinned_at_the_first_call_and_another_one_later_is_refused_and_shown() {
     let mut bench = Bench::ringing(id(1));
     let key = key("bob").unwrap().public();
-    assert_eq!(bench.events()[0], &Event::Pin { username: name("bob"), key });
+    assert_eq!(bench.events()[0], &Event::Pin { username: name("bob"), pin: crate::Pin::unverified(key) });
     bench.command(Command::Decline { call: id(1) });
     // `carol`'s key signs as `bob`.
     let forged = crate::UnsignedDescription {
@@ -135,7 +135,9 @@ fn a_contacts_key_is_pinned_at_the_first_call_and_another_one_later_is_refused_a
     };
     bench.offered_by(&device("bob", 1), forged.sign(&name("bob"), super::bench::key("carol").as_ref()), 1, 0);
     let reason = RefusedReason::Proof(ProofError::KeyChanged);
-    assert_eq!(bench.events(), [&Event::Refused { call: id(2), from: name("bob"), reason }]);
+    let shown = super::bench::key("carol").unwrap().public();
+    let changed = Event::KeyChanged { username: name("bob"), known: key, shown };
+    assert_eq!(bench.events(), [&changed, &Event::Refused { call: id(2), from: name("bob"), reason }]);
 }
 
 #[test]
@@ -269,19 +271,17 @@ fn messages_of_a_closed_call_are_dropped_for_ten_minutes() {
 fn what_expects_a_call_that_is_not_known_is_answered_once_with_failed() {
     let answer =
         || Signal::Answer(Answer { call: id(1), n: 0, sdp: sdp("x"), early: false, key: None, signature: None });
-    for signal in [answer(), progress(id(1), ProgressState::Accepted), renegotiating(id(1), 1, "x")] {
+    let restart = Signal::Restart(Restart { call: id(1), n: 0 });
+    for signal in [answer(), progress(id(1), ProgressState::Accepted), renegotiating(id(1), 1, "x"), restart] {
         let mut bench = Bench::new();
         bench.signal(&device("bob", 1), signal);
         assert_eq!(bench.closes(), [(device("bob", 1).to_string(), CloseReason::Failed)]);
         bench.signal(&device("bob", 1), answer());
         assert_eq!(bench.out, []);
     }
-    for signal in [
-        progress(id(1), ProgressState::Ringing),
-        close(id(1), CloseReason::Hangup),
-        candidate_signal(id(1), "x", 1),
-        Signal::Restart(Restart { call: id(1), n: 0 }),
-    ] {
+    for signal in
+        [progress(id(1), ProgressState::Ringing), close(id(1), CloseReason::Hangup), candidate_signal(id(1), "x", 1)]
+    {
         let mut bench = Bench::new();
         bench.signal(&device("bob", 1), signal);
         assert_eq!(bench.out, []);

@@ -108,29 +108,52 @@ impl Bench {
             pins: BTreeMap::new(),
             timers: Timers::default(),
             seed: 1,
+            secret: [1; 32],
         };
         let mut bench = Self { core: Core::new(config), now: Time::START, out: Vec::new(), all: Vec::new() };
         bench.command(Command::SignIn);
         bench.link(LinkInput::Opened);
         let challenge = Binary([7; 32]);
-        bench.receive(ServerMessage::Hello(Hello {
-            protocols: vec![1],
-            server: String::new(),
-            challenge,
-            guests: true,
-        }));
-        assert_eq!(bench.out, [Output::Login { serial: Serial(1), challenge }]);
-        bench.receive(ServerMessage::Welcome(Welcome {
+        bench.greeted();
+        assert_eq!(bench.out, [Output::Login { serial: Serial(1), challenge, resume: None }]);
+        bench.welcomed(false);
+        bench
+    }
+
+    /// The link is gone, and Alice is signed in anew; `resumed`: into her session.
+    pub(super) fn sign_in_again(&mut self, resumed: bool) {
+        self.link(LinkInput::Closed { code: None });
+        while !self.out.iter().any(|output| matches!(output, Output::OpenLink { .. })) {
+            self.now = self.core.poll_timeout().unwrap();
+            self.input(Input::Tick);
+        }
+        self.sign_in_opened(resumed);
+    }
+
+    /// Signs in through the link that is being opened.
+    pub(super) fn sign_in_opened(&mut self, resumed: bool) {
+        self.link(LinkInput::Opened);
+        self.greeted();
+        self.welcomed(resumed);
+    }
+
+    fn greeted(&mut self) {
+        let (server, challenge) = (String::new(), Binary([7; 32]));
+        self.receive(ServerMessage::Hello(Hello { protocols: vec![1], server, challenge, guests: true }));
+    }
+
+    fn welcomed(&mut self, resumed: bool) {
+        self.receive(ServerMessage::Welcome(Welcome {
             username: name("alice"),
             session: SessionId::from_u64(0xA),
-            resumed: false,
-            received: 0,
+            resumed,
+            // More than was ever sent is all of it.
+            received: if resumed { u64::MAX } else { 0 },
             resume: String::new(),
             linger_s: 30,
             ice_servers: Vec::new(),
             ttl_s: 60,
         }));
-        bench
     }
 
     /// Alice has dialled Bob: the offer reached these devices of his.
@@ -181,11 +204,15 @@ impl Bench {
     }
 
     pub(super) fn link(&mut self, input: LinkInput) {
-        self.input(Input::Link { serial: Serial(1), input });
+        let opened = self.all.iter().rev().find_map(|output| match output {
+            Output::OpenLink { serial } => Some(*serial),
+            _ => None,
+        });
+        self.input(Input::Link { serial: opened.unwrap(), input });
     }
 
     pub(super) fn receive(&mut self, message: ServerMessage) {
-        self.link(LinkInput::Received(message));
+        self.link(LinkInput::Received { seq: None, message: Some(message) });
     }
 
     pub(super) fn relayed(&mut self, call: CallId, devices: &[u64]) {
@@ -243,7 +270,7 @@ impl Bench {
             let pinged = self.out.contains(&Output::Send(ClientMessage::Ping));
             out.append(&mut self.out);
             if pinged {
-                self.receive(ServerMessage::Pong);
+                self.receive(ServerMessage::Pong { waited: false });
             }
         }
         self.now = end;

@@ -8,7 +8,9 @@ use ahoy_protocol::signal::{Close, CloseReason, ProgressState, Signal};
 use super::bench::{
     Bench, CONNECTED, candidate, candidate_signal, close, device, id, name, progress, sdp, signed, to_bob,
 };
-use crate::{Command, EndReason, Event, Failure, PeerCommand, PeerInput, Serial, Side};
+use crate::{
+    Command, EndReason, Event, Failure, Help, Outcome, PeerCommand, PeerInput, Serial, Side, Tried, TriedServer,
+};
 
 #[test]
 fn dialling_sends_an_offer_to_the_bare_username() {
@@ -254,10 +256,14 @@ fn from_accepted_to_a_path_it_takes_20_s_at_most_and_then_says_what_was_tried() 
     bench.applied(id(1));
     bench.peer(id(1), PeerInput::Candidate(candidate("ours", 1)));
     bench.signal(&device("bob", 1), candidate_signal(id(1), "theirs", 1));
+    let stun = TriedServer { url: "stun:x".into(), help: Help::Reflect, outcome: Outcome::NoAnswer };
+    let tried = Tried { servers: vec![stun] };
+    bench.peer(id(1), PeerInput::Tried(tried.clone()));
     bench.pass(19);
     assert_eq!(bench.ended(), None);
     bench.pass(1);
-    let failure = Failure::NoPath { local_candidates: 1, remote_candidates: 1 };
+    let failure = Failure::NoPath { local_candidates: 1, remote_candidates: 1, tried };
+    assert!(failure.to_string().contains("UDP is blocked"));
     assert_eq!(bench.ended(), Some(&EndReason::Failed(failure)));
     assert_eq!(bench.closes(), [(device("bob", 1).to_string(), CloseReason::Failed)]);
     let mut silent = Bench::dialling(id(1), &[1]);

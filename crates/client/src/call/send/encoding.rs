@@ -12,6 +12,7 @@ use ahoy_transport::MediaSender;
 use tracing::{debug, trace};
 
 use super::super::codec::of_pictures;
+use super::super::fault::{self, Part};
 use super::super::in_words;
 use super::super::shared::Shared;
 use super::Captured;
@@ -99,6 +100,7 @@ impl Encoding {
 
     pub(super) fn run(mut self, stop: &Stop) {
         while !stop.is_requested() {
+            fault::here(Part::Encoder);
             // The owner closes nothing: it stops the thread.
             let Ok(captured) = self.latest.take_timeout(IDLE) else { continue };
             // A peer that takes no pictures, or none in these codecs, costs no encoding.

@@ -1,0 +1,144 @@
+//! The identity key outside of a run: as a recovery phrase, on paper, and back. The phrase is the key: 24 English words for
+//! its 32 bytes (BIP-39 without a passphrase; the last word carries eight bits of a checksum).
+
+use std::path::Path;
+
+use ahoy_protocol::id::Username;
+use ahoy_protocol::identity::IdentityKey;
+use bip39::{Language, Mnemonic};
+
+use crate::storage::{Storage, StorageError};
+
+/// How many words there are.
+const WORDS: usize = 24;
+/// What is longer is no phrase: 24 words of eight letters are 215 bytes.
+const PHRASE_MAX_BYTES: usize = 1_024;
+
+/// Why words are no recovery phrase. None of them is told: what is told may be logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PhraseError {
+    /// Too few or too many.
+    #[error("a recovery phrase has 24 words, these are {0}; look for a word that is missing or written twice")]
+    Count(usize),
+    /// One that is not in the list.
+    #[error("word {0} is none that a recovery phrase can have; look at its spelling")]
+    Unknown(usize),
+    /// Each is in the list, but together they make no key.
+    #[error("the words do not belong together; look for one that is wrong, or in another place")]
+    Checksum,
+}
+
+/// Why a key could not be exported or restored.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// No such phrase.
+    #[error(transparent)]
+    Phrase(#[from] PhraseError),
+    /// The data folder cannot be used, or holds another key.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// There is nothing to export.
+    #[error("{0} has no key here yet; sign in once, or give the --data-dir that has it")]
+    NoKey(Username),
+}
+
+/// The recovery phrase of a user's key. Whoever reads it has the name: it is for paper, not for a log or a network.
+///
+/// # Errors
+/// When there is no key, or it cannot be read.
+pub fn export(data_dir: &Path, username: &Username) -> Result<String, IdentityError> {
+    let key = Storage::open(data_dir, username)?.existing_identity()?;
+    Ok(phrase(&key.ok_or_else(|| IdentityError::NoKey(username.clone()))?))
+}
+
+/// Keeps the key of a recovery phrase as the user's. Whose key is there already stays as it is; another one is never
+/// overwritten.
+///
+/// # Errors
+/// When it is no phrase, another key is there, or it cannot be kept.
+pub fn restore(data_dir: &Path, username: &Username, phrase: &str) -> Result<(), IdentityError> {
+    let key = from_phrase(phrase)?;
+    Ok(Storage::open(data_dir, username)?.restore(&key)?)
+}
+
+fn phrase(key: &IdentityKey) -> String {
+    let words = Mnemonic::from_entropy_in(Language::English, key.secret()).expect("32 bytes make a phrase");
+    words.words().collect::<Vec<_>>().join(" ")
+}
+
+/// Reads a phrase as people write it: whatever stands between the words, in capitals or not.
+fn from_phrase(text: &str) -> Result<IdentityKey, PhraseError> {
+    if text.len() > PHRASE_MAX_BYTES {
+        return Err(PhraseError::Count(text.split_whitespace().count()));
+    }
+    let words: Vec<String> = text
+        .split(|letter: char| !letter.is_alphabetic())
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+        .collect();
+    if words.len() != WORDS {
+        return Err(PhraseError::Count(words.len()));
+    }
+    if let Some(at) = words.iter().position(|word| Language::English.find_word(word).is_none()) {
+        return Err(PhraseError::Unknown(at + 1));
+    }
+    let mnemonic = Mnemonic::parse_in_normalized(Language::English, &words.join(" "));
+    let (entropy, length) = mnemonic.map_err(|_| PhraseError::Checksum)?.to_entropy_array();
+    let secret = entropy.get(..length).and_then(|bytes| bytes.try_into().ok()).ok_or(PhraseError::Checksum)?;
+    Ok(IdentityKey::from_secret(secret))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first and the last 24-word vector of BIP-39's reference list that are of one byte.
+    #[test]
+    fn phrases_are_those_of_bip_39() {
+        for (byte, words) in
+            [(0x00, format!("{} art", ["abandon"; 23].join(" "))), (0xff, format!("{} vote", ["zoo"; 23].join(" ")))]
+        {
+            let key = IdentityKey::from_secret(&[byte; 32]);
+            assert_eq!(phrase(&key), words);
+            assert_eq!(from_phrase(&words).unwrap().public(), key.public());
+        }
+    }
+
+    #[test]
+    fn a_phrase_is_read_as_people_write_it_and_mistakes_are_named() {
+        let key = IdentityKey::from_secret(&[0x5a; 32]);
+        let good = phrase(&key);
+        let numbered: Vec<String> =
+            good.split(' ').enumerate().map(|(at, word)| format!("{}. {}", at + 1, word.to_uppercase())).collect();
+        for written in [format!("  {good}\n"), good.replace(' ', "\r\n"), numbered.join("  ")] {
+            assert_eq!(from_phrase(&written).unwrap().public(), key.public());
+        }
+        let words: Vec<&str> = good.split(' ').collect();
+        let mistake = |words: &[&str]| from_phrase(&words.join(" ")).unwrap_err();
+        assert_eq!(mistake(&words[1..]), PhraseError::Count(23));
+        assert_eq!(mistake(&[]), PhraseError::Count(0));
+        let mut wrong = words.clone();
+        wrong[6] = "ahoy";
+        assert_eq!(mistake(&wrong), PhraseError::Unknown(7));
+        let mut swapped = words.clone();
+        swapped[3] = if words[3] == "zoo" { "abandon" } else { "zoo" };
+        assert_eq!(mistake(&swapped), PhraseError::Checksum);
+        assert!(matches!(from_phrase(&"zoo ".repeat(100_000)), Err(PhraseError::Count(_))));
+    }
+
+    #[test]
+    fn a_key_is_restored_elsewhere_and_never_takes_the_place_of_another() {
+        let [old, new] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let alice: Username = "alice".parse().unwrap();
+        assert!(matches!(export(old.path(), &alice), Err(IdentityError::NoKey(_))));
+        let key = Storage::open(old.path(), &alice).unwrap().identity().unwrap().public();
+        let words = export(old.path(), &alice).unwrap();
+        restore(new.path(), &alice, &words).unwrap();
+        restore(new.path(), &alice, &words).unwrap();
+        assert_eq!(Storage::open(new.path(), &alice).unwrap().identity().unwrap().public(), key);
+        let another = phrase(&IdentityKey::from_secret(&[7; 32]));
+        let refused = restore(new.path(), &alice, &another);
+        assert!(matches!(refused, Err(IdentityError::Storage(StorageError::OtherKey { .. }))));
+        assert_eq!(Storage::open(new.path(), &alice).unwrap().identity().unwrap().public(), key);
+    }
+}
