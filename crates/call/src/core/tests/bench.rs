@@ -7,7 +7,7 @@ use ahoy_protocol::description::{DescriptionKind, Hash, hash};
 use ahoy_protocol::error::{ErrorCode, ErrorMessage};
 use ahoy_protocol::id::{Address, CallId, DeviceAddress, SessionId, Username};
 use ahoy_protocol::identity::{Binary, IdentityKey};
-use ahoy_protocol::message::{ClientMessage, Hello, Received, Relayed, ServerMessage, Welcome};
+use ahoy_protocol::message::{ClientMessage, Hello, IceServerList, Received, Relayed, ServerMessage, Welcome};
 use ahoy_protocol::signal::{Candidate, CandidateMessage, Close, CloseReason, Offer, Progress, ProgressState, Signal};
 
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
 };
 
 pub(super) const CONNECTED: PathState = PathState::Connected(PathKind::Host);
+pub(super) const LOST: PeerInput = PeerInput::Path(PathState::Lost);
 
 pub(super) struct Bench {
     pub(super) core: Core,
@@ -237,6 +238,14 @@ impl Bench {
     /// Bob's device 1 answers Alice's opening offer.
     pub(super) fn answered(&mut self, maker: &str, call: CallId, kind: DescriptionKind) {
         self.signal(&device(maker, 1), signed(maker, call, kind, 0, sdp("theirs"), Some(hash(&sdp("ours")))));
+    }
+
+    pub(super) fn asks_for_servers(&self) -> bool {
+        self.out.contains(&Output::Send(ClientMessage::IceServers))
+    }
+
+    pub(super) fn fresh_servers(&mut self) {
+        self.receive(ServerMessage::IceServers(IceServerList { ice_servers: Vec::new(), ttl_s: 60 }));
     }
 
     pub(super) fn error(&mut self, call: CallId, code: ErrorCode) {

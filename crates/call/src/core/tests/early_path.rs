@@ -2,21 +2,10 @@
 //! F8 of `docs/reliability.md` in virtual time.
 
 use ahoy_protocol::description::DescriptionKind;
-use ahoy_protocol::message::{ClientMessage, IceServerList, ServerMessage};
 use ahoy_protocol::signal::{ProgressState, Restart, Signal};
 
-use super::bench::{Bench, CONNECTED, device, id, progress};
-use crate::{Command, Event, Output, PathState, PeerCommand, PeerInput};
-
-const LOST: PeerInput = PeerInput::Path(PathState::Lost);
-
-fn asks_for_servers(bench: &Bench) -> bool {
-    bench.out.contains(&Output::Send(ClientMessage::IceServers))
-}
-
-fn fresh_servers(bench: &mut Bench) {
-    bench.receive(ServerMessage::IceServers(IceServerList { ice_servers: Vec::new(), ttl_s: 60 }));
-}
+use super::bench::{Bench, CONNECTED, LOST, device, id, progress};
+use crate::{Command, Event, PathState, PeerCommand, PeerInput};
 
 fn makes_restart(bench: &Bench) -> bool {
     bench.commands().iter().any(|command| matches!(command, PeerCommand::MakeOffer { ice_restart: true, .. }))
@@ -56,10 +45,10 @@ fn a_path_that_was_lost_before_somebody_accepted_is_looked_for_afterwards() {
     let mut caller = early_caller();
     caller.peer(id(1), LOST);
     caller.pass(5);
-    assert!(!asks_for_servers(&caller), "nobody has said yes");
+    assert!(!caller.asks_for_servers(), "nobody has said yes");
     accepted_by_bob(&mut caller);
-    assert!(asks_for_servers(&caller));
-    fresh_servers(&mut caller);
+    assert!(caller.asks_for_servers());
+    caller.fresh_servers();
     assert!(!makes_restart(&caller), "it may heal");
     caller.pass(1);
     assert!(makes_restart(&caller), "that Bob accepted shows that he can be reached");
@@ -67,8 +56,8 @@ fn a_path_that_was_lost_before_somebody_accepted_is_looked_for_afterwards() {
     let mut callee = early_callee();
     callee.peer(id(1), LOST);
     accept(&mut callee);
-    assert!(asks_for_servers(&callee));
-    fresh_servers(&mut callee);
+    assert!(callee.asks_for_servers());
+    callee.fresh_servers();
     callee.pass(1);
     assert!(asks_for_restart(&callee));
 }
@@ -78,8 +67,8 @@ fn a_path_that_is_lost_after_somebody_accepted_and_before_it_is_used_is_looked_f
     let mut caller = early_caller();
     accepted_by_bob(&mut caller);
     caller.peer(id(1), LOST);
-    assert!(asks_for_servers(&caller));
-    fresh_servers(&mut caller);
+    assert!(caller.asks_for_servers());
+    caller.fresh_servers();
     caller.signal(&device("bob", 1), Signal::Restart(Restart { call: id(1), n: 0 }));
     caller.pass(1);
     assert!(makes_restart(&caller));
@@ -88,9 +77,9 @@ fn a_path_that_is_lost_after_somebody_accepted_and_before_it_is_used_is_looked_f
     accept(&mut callee);
     callee.made(id(1), "ours");
     callee.peer(id(1), PeerInput::Path(PathState::Connecting));
-    assert!(!asks_for_servers(&callee), "it is being built");
+    assert!(!callee.asks_for_servers(), "it is being built");
     callee.peer(id(1), LOST);
-    fresh_servers(&mut callee);
+    callee.fresh_servers();
     callee.pass(1);
     assert!(asks_for_restart(&callee));
     callee.peer(id(1), PeerInput::Path(CONNECTED));
@@ -106,9 +95,9 @@ fn an_address_that_goes_before_somebody_accepted_is_remembered() {
             caller.peer(id(1), LOST);
         }
         caller.pass(5);
-        assert!(!asks_for_servers(&caller) && !makes_restart(&caller));
+        assert!(!caller.asks_for_servers() && !makes_restart(&caller));
         accepted_by_bob(&mut caller);
-        fresh_servers(&mut caller);
+        caller.fresh_servers();
         assert!(makes_restart(&caller), "at once; lost: {lost}");
 
         let mut callee = early_callee();
@@ -116,7 +105,7 @@ fn an_address_that_goes_before_somebody_accepted_is_remembered() {
         callee.pass(5);
         assert!(!asks_for_restart(&callee));
         accept(&mut callee);
-        fresh_servers(&mut callee);
+        callee.fresh_servers();
         assert!(asks_for_restart(&callee));
     }
 }
@@ -128,8 +117,8 @@ fn an_address_that_another_path_has_replaced_before_somebody_accepted_is_forgott
     caller.peer(id(1), LOST);
     caller.peer(id(1), PeerInput::Path(CONNECTED));
     accepted_by_bob(&mut caller);
-    assert!(!asks_for_servers(&caller));
+    assert!(!caller.asks_for_servers());
     caller.peer(id(1), PeerInput::AddressGone);
-    fresh_servers(&mut caller);
+    caller.fresh_servers();
     assert!(makes_restart(&caller), "before there are media");
 }

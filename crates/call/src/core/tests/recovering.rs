@@ -3,21 +3,10 @@
 
 use ahoy_protocol::description::{DescriptionKind, hash};
 use ahoy_protocol::error::ErrorCode;
-use ahoy_protocol::message::{ClientMessage, IceServerList, ServerMessage};
 use ahoy_protocol::signal::{Restart, Signal};
 
-use super::bench::{Bench, CONNECTED, device, id, renegotiating, sdp, signed};
-use crate::{EndReason, Event, Failure, LinkInput, Output, PathKind, PathState, PeerCommand, PeerInput};
-
-const LOST: PeerInput = PeerInput::Path(PathState::Lost);
-
-fn asks_for_servers(bench: &Bench) -> bool {
-    bench.out.contains(&Output::Send(ClientMessage::IceServers))
-}
-
-fn fresh_servers(bench: &mut Bench) {
-    bench.receive(ServerMessage::IceServers(IceServerList { ice_servers: Vec::new(), ttl_s: 60 }));
-}
+use super::bench::{Bench, CONNECTED, LOST, device, id, renegotiating, sdp, signed};
+use crate::{EndReason, Event, Failure, LinkInput, PathKind, PathState, PeerCommand, PeerInput};
 
 fn makes_restart(bench: &Bench) -> bool {
     matches!(bench.commands()[..], [PeerCommand::MakeOffer { ice_restart: true, .. }])
@@ -37,7 +26,7 @@ fn asked(bench: &mut Bench, n: u32) {
 fn restarting() -> Bench {
     let mut bench = Bench::in_own_call(id(1));
     bench.peer(id(1), LOST);
-    fresh_servers(&mut bench);
+    bench.fresh_servers();
     asked(&mut bench, 0);
     bench.pass(1);
     assert!(makes_restart(&bench));
@@ -54,9 +43,9 @@ fn answer_to_restart(bench: &mut Bench, n: u32) {
 fn an_interrupted_path_that_heals_within_a_second_is_not_restarted() {
     let mut bench = Bench::in_own_call(id(1));
     bench.peer(id(1), LOST);
-    assert!(asks_for_servers(&bench), "and so whether there is a way to agree on another path");
+    assert!(bench.asks_for_servers(), "and so whether there is a way to agree on another path");
     assert!(bench.sends(), "what is sent now may arrive");
-    fresh_servers(&mut bench);
+    bench.fresh_servers();
     bench.peer(id(1), PeerInput::Path(CONNECTED));
     assert_eq!(bench.events(), [&Event::Connected { call: id(1), path: PathKind::Host }]);
     bench.pass(60);
@@ -82,8 +71,8 @@ fn a_cut_of_8_or_25_s_that_takes_the_server_along_leaves_the_path_to_heal() {
 fn a_path_that_both_miss_is_restarted_by_the_caller_after_fresh_servers_were_asked_for() {
     let mut bench = Bench::in_own_call(id(1));
     bench.peer(id(1), LOST);
-    assert!(asks_for_servers(&bench));
-    fresh_servers(&mut bench);
+    assert!(bench.asks_for_servers());
+    bench.fresh_servers();
     assert!(matches!(bench.events()[..], [Event::IceServers(_)]), "the driver sets them before the offer is made");
     asked(&mut bench, 0);
     assert_eq!(bench.commands(), Vec::<&PeerCommand>::new());
@@ -97,7 +86,7 @@ fn a_cut_of_8_or_25_s_at_the_callee_leaves_the_path_to_heal_though_the_callers_s
         let mut bench = Bench::in_own_call(id(1));
         bench.peer(id(1), LOST);
         for _ in 0..seconds {
-            fresh_servers(&mut bench);
+            bench.fresh_servers();
             bench.pass(1);
             assert_eq!((bench.commands(), bench.ended()), (Vec::new(), None));
         }
@@ -111,7 +100,7 @@ fn a_cut_of_8_or_25_s_at_the_callee_leaves_the_path_to_heal_though_the_callers_s
 fn a_path_that_only_the_caller_misses_is_restarted_after_half_a_minute() {
     let mut bench = Bench::in_own_call(id(1));
     bench.peer(id(1), LOST);
-    fresh_servers(&mut bench);
+    bench.fresh_servers();
     bench.pass(29);
     assert_eq!(bench.commands(), Vec::<&PeerCommand>::new());
     bench.pass(1);
@@ -122,7 +111,7 @@ fn a_path_that_only_the_caller_misses_is_restarted_after_half_a_minute() {
 fn what_the_server_said_before_the_link_broke_does_not_count() {
     let mut bench = Bench::in_own_call(id(1));
     bench.peer(id(1), LOST);
-    fresh_servers(&mut bench);
+    bench.fresh_servers();
     bench.sign_in_again(true);
     asked(&mut bench, 0);
     assert_eq!(bench.commands(), Vec::<&PeerCommand>::new(), "it may heal now");
@@ -134,15 +123,15 @@ fn what_the_server_said_before_the_link_broke_does_not_count() {
 fn a_callee_asks_for_the_restart_again_and_again_while_the_server_answers() {
     let mut bench = Bench::in_call(id(1));
     bench.peer(id(1), LOST);
-    fresh_servers(&mut bench);
+    bench.fresh_servers();
     bench.pass(1);
     assert_eq!(bench.sent(), [(device("bob", 1).to_string(), &Signal::Restart(Restart { call: id(1), n: 0 }))]);
     let mut asked = 0;
     for _ in 0..20 {
         bench.pass(1);
         asked += asks_for_restart(&bench);
-        if asks_for_servers(&bench) {
-            fresh_servers(&mut bench);
+        if bench.asks_for_servers() {
+            bench.fresh_servers();
             asked += asks_for_restart(&bench);
         }
     }
@@ -156,13 +145,13 @@ fn a_callee_asks_for_the_restart_again_and_again_while_the_server_answers() {
 fn a_path_whose_own_address_is_gone_is_restarted_as_soon_as_the_server_answers() {
     let mut caller = Bench::in_own_call(id(1));
     caller.peer(id(1), PeerInput::AddressGone);
-    assert!(asks_for_servers(&caller) && !makes_restart(&caller));
-    fresh_servers(&mut caller);
+    assert!(caller.asks_for_servers() && !makes_restart(&caller));
+    caller.fresh_servers();
     assert!(makes_restart(&caller), "though the path was not even missed");
     assert!(matches!(caller.events()[..], [Event::IceServers(_)]));
     let mut callee = Bench::in_call(id(1));
     callee.peer(id(1), PeerInput::AddressGone);
-    fresh_servers(&mut callee);
+    callee.fresh_servers();
     assert_eq!(asks_for_restart(&callee), 1);
 }
 
@@ -203,8 +192,8 @@ fn a_restart_stands_until_it_is_answered_and_is_said_again() {
     for _ in 0..40 {
         bench.pass(1);
         assert!(!bench.commands().iter().any(|command| matches!(command, PeerCommand::Rollback { .. })));
-        if asks_for_servers(&bench) {
-            fresh_servers(&mut bench);
+        if bench.asks_for_servers() {
+            bench.fresh_servers();
         }
         again += bench.descriptions().iter().filter(|(_, one)| Some((*one).clone()) == first).count();
     }
@@ -237,7 +226,7 @@ fn a_restart_that_was_asked_for_before_the_last_one_is_not_made_again() {
     assert_eq!(bench.out, [], "the path has just come back");
     bench.pass(5);
     asked(&mut bench, 1);
-    fresh_servers(&mut bench);
+    bench.fresh_servers();
     assert!(makes_restart(&bench));
 }
 
@@ -250,7 +239,7 @@ fn a_restart_is_heeded_though_the_last_offer_never_arrived() {
     assert!(bench.commands().iter().any(|command| matches!(command, PeerCommand::Rollback { .. })));
     bench.applied(id(1));
     asked(&mut bench, 0);
-    fresh_servers(&mut bench);
+    bench.fresh_servers();
     assert!(makes_restart(&bench));
 }
 
@@ -259,7 +248,7 @@ fn a_relay_in_use_is_told_of_fresh_servers_by_a_plain_offer() {
     for (path, offers) in [(PathKind::Relay, 1), (PathKind::Host, 0)] {
         let mut bench = Bench::in_own_call(id(1));
         bench.peer(id(1), PeerInput::Path(PathState::Connected(path)));
-        fresh_servers(&mut bench);
+        bench.fresh_servers();
         assert_eq!(plain_offers(&bench), offers, "{path:?}");
     }
 }
@@ -279,12 +268,12 @@ fn servers_that_a_restart_waits_for_bring_no_other_offer() {
     let mut caller = Bench::in_own_call(id(1));
     caller.peer(id(1), PeerInput::Path(PathState::Connected(PathKind::Relay)));
     caller.peer(id(1), PeerInput::AddressGone);
-    fresh_servers(&mut caller);
+    caller.fresh_servers();
     assert!(makes_restart(&caller));
     let mut callee = Bench::in_call(id(1));
     callee.peer(id(1), PeerInput::Path(PathState::Connected(PathKind::Relay)));
     callee.peer(id(1), PeerInput::AddressGone);
-    fresh_servers(&mut callee);
+    callee.fresh_servers();
     assert_eq!((asks_for_restart(&callee), callee.commands().len()), (1, 1), "over the control channel, too");
     assert!(matches!(callee.commands()[..], [PeerCommand::SendControl(_)]));
 }
