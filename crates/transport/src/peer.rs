@@ -197,6 +197,7 @@ impl Peer {
             feedback: Arc::clone(&feedback),
             known_rates: config.known_rates,
             sockets: Arc::clone(&built.sockets),
+            connected: None,
         };
         tokio::spawn(owner.run(pumps, crate::control::run(built.control, built.sockets, control_events)));
         Ok((Self { shared }, PeerEvents { local, control, path, feedback }, media))

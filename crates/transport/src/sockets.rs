@@ -2,6 +2,7 @@
 //!
 //! * `attempts`: what was tried, for people who ask why there is no path.
 //! * `checks`: a connectivity check that proves itself saves the round trips of our own.
+//! * `consent`: what the peer does not want any more, or does not get, is not sent for ever.
 //! * `handshake`: what is lost of the DTLS handshake is sent again within tens of milliseconds.
 //! * `words`: what is said on the control channel does not wait for SCTP's timer if it is lost.
 //! * `tunnels`: TURN over TCP and TLS, and what servers were asked.
@@ -10,6 +11,7 @@
 
 mod attempts;
 mod checks;
+mod consent;
 mod datagram;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
@@ -28,8 +30,8 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tunnels::Tunnelled;
@@ -49,17 +51,23 @@ pub(crate) struct Sockets {
     names: Names,
 }
 
-/// What is known of the control channel.
+/// What the sockets of a connection share: what is known of the control channel, and of the peer's consent.
 #[derive(Debug, Default)]
 struct Control {
     is_open: AtomicBool,
     /// The negotiation came to no data channels.
     is_refused: AtomicBool,
+    /// When the peer answered a check of ours last, on any socket.
+    answered: Mutex<Option<Instant>>,
 }
 
 impl Control {
     fn is_to_come(&self) -> bool {
         !self.is_open.load(Relaxed) && !self.is_refused.load(Relaxed)
+    }
+
+    fn answered(&self, now: Instant) {
+        *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
     }
 }
 
@@ -76,7 +84,12 @@ impl Sockets {
 
     /// A description of ours is about to be set, in which these credentials stand.
     pub(crate) fn set_local_credentials(&self, credentials: Option<IceCredentials>) {
-        self.known.send_if_modified(|known| std::mem::replace(&mut known.local, credentials) != known.local);
+        self.known.send_if_modified(|known| {
+            let is_another = known.local != credentials;
+            known.is_restart |= is_another && known.local.is_some();
+            known.local = credentials;
+            is_another
+        });
     }
 
     /// One of the peer's is about to be set, in which these stand, and after which the DTLS handshake is begun here or there.
@@ -90,6 +103,11 @@ impl Sockets {
     /// The peer connection was given a candidate.
     pub(crate) fn candidate_added(&self) {
         self.known.send_modify(|known| known.candidates = known.candidates.wrapping_add(1));
+    }
+
+    /// When the peer last answered a check of ours (RFC 7675 §5.1).
+    pub(crate) fn answered_at(&self) -> Option<Instant> {
+        *self.control.answered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What a negotiation came to: where there are no data channels, nothing need be waited for.

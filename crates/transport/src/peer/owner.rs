@@ -16,6 +16,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinSet};
+use tokio::time::{MissedTickBehavior, interval};
 use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
@@ -25,6 +26,11 @@ use webrtc::peer_connection::{PeerConnection, RTCPeerConnectionState, StatsSelec
 /// How often and with which pauses the selected pair of a connection that is up is asked for.
 const SELECTED_TRIES: u32 = 20;
 const SELECTED_PAUSE: Duration = Duration::from_millis(25);
+
+/// How long the peer may answer no check of ours, sixteen of them, before the path is called lost: media may come in over a path
+/// that carries nothing out.
+const UNANSWERED: Duration = Duration::from_secs(8);
+const CONSENT_LOOKS: Duration = Duration::from_secs(1);
 
 /// For what the peer connection can tell at once.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(1);
@@ -50,11 +56,21 @@ pub(super) struct Owner {
     /// What paths carried in earlier connections.
     pub(super) known_rates: Vec<(Network, u64)>,
     pub(super) sockets: Arc<Sockets>,
+    /// What the peer connection says, while that is that there is a path.
+    pub(super) connected: Option<Connected>,
+}
+
+/// A path that the peer connection believes in.
+pub(super) struct Connected {
+    since: Instant,
+    path: PathState,
+    is_answered: bool,
 }
 
 enum Step {
     Close,
     State,
+    Look,
     Track(Arc<dyn TrackRemote>),
     Channel(Arc<dyn DataChannel>),
     TaskEnded(task::Id),
@@ -69,11 +85,14 @@ impl Owner {
         }
         tasks.spawn(control);
         let driver = tasks.spawn(driver_ends(Arc::clone(&self.outgoing))).id();
+        let mut looks = interval(CONSENT_LOOKS);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let step = tokio::select! {
                 // An error means that no handle is left.
                 _ = self.close.wait_for(|close| *close) => Step::Close,
                 Ok(()) = self.state.changed() => Step::State,
+                _ = looks.tick() => Step::Look,
                 Some(track) = self.tracks.recv() => Step::Track(track),
                 Some(channel) = self.channels.recv() => Step::Channel(channel),
                 Some(ended) = tasks.join_next_with_id() => {
@@ -83,6 +102,7 @@ impl Owner {
             match step {
                 Step::Close => break,
                 Step::State => self.state_changed().await,
+                Step::Look => self.look_for_consent(),
                 Step::Track(track) => self.track_arrived(track, &mut tasks).await,
                 Step::Channel(channel) => self.channel_arrived(&channel).await,
                 Step::TaskEnded(task) if task == driver => self.path_changed(PathState::Failed),
@@ -114,7 +134,20 @@ impl Owner {
             // The last is told by closing itself.
             _ => return,
         };
+        let is_up = matches!(path, PathState::Connected { .. });
+        self.connected = is_up.then(|| Connected { since: Instant::now(), path, is_answered: true });
         self.path_changed(path);
+    }
+
+    /// Whether the peer still answers, whatever else comes from it.
+    fn look_for_consent(&mut self) {
+        let Some(connected) = &mut self.connected else { return };
+        let last = self.sockets.answered_at().map_or(connected.since, |answered| answered.max(connected.since));
+        let is_answered = last.elapsed() < UNANSWERED;
+        if std::mem::replace(&mut connected.is_answered, is_answered) != is_answered {
+            let path = if is_answered { connected.path } else { PathState::Disconnected };
+            self.path_changed(path);
+        }
     }
 
     fn path_changed(&self, path: PathState) {
