@@ -150,7 +150,6 @@ fn another_interface_is_moved_to_within_3_s() {
 }
 
 #[test]
-#[ignore = "takes 5.8 s: the dead pair is believed in until nothing answers on it (RFC 7675)"]
 fn another_interface_of_the_callee_is_moved_to_within_3_s() {
     a_change_is_survived(&[End::B], to_another_interface);
 }
