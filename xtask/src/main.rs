@@ -21,6 +21,7 @@ mod report;
 mod run;
 mod setup;
 mod test;
+mod unsteady;
 
 const USAGE: &str = "\
 usage: cargo xtask TASK
