@@ -93,12 +93,13 @@ impl Mailbox {
     }
 
     /// Puts in the text of a JSON object.
-    pub(crate) fn push(&self, object: &str) {
+    pub(crate) fn push(&self, object: impl Into<String>) {
         self.push_with(object, None);
     }
 
     /// The same; `receipt` learns when the client acknowledges it. A reader too slow is the end.
-    pub(crate) fn push_with(&self, object: &str, receipt: Option<Receipt>) {
+    pub(crate) fn push_with(&self, object: impl Into<String>, receipt: Option<Receipt>) {
+        let object = object.into();
         let mut state = self.lock();
         if state.closed || (state.end.is_some() && !state.numbering) {
             return;
@@ -140,14 +141,23 @@ impl Mailbox {
         wake(state);
     }
 
-    pub(crate) fn ended(&self) -> Option<End> {
-        self.lock().end
+    /// Whether the end came, else whether there is something to write. `waker` is whom to wake when something is put in or
+    /// the end comes; one task waits.
+    pub(crate) fn look(&self, waker: &Waker) -> Result<bool, End> {
+        let mut state = self.lock();
+        if !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            state.waker = Some(waker.clone());
+        }
+        match state.end {
+            Some(end) => Err(end),
+            None => Ok(state.plain_bytes + state.history.waiting() > 0),
+        }
     }
 
     /// The next message to write.
     pub(crate) fn pop(&self) -> Option<Utf8Bytes> {
         let mut state = self.lock();
-        let Some(text) = state.plain.pop_front() else { return state.history.pop(now()) };
+        let Some(text) = state.plain.pop_front() else { return state.history.pop(now) };
         state.plain_bytes = state.plain_bytes.saturating_sub(text.len());
         if state.plain.is_empty() {
             state.plain = VecDeque::new();
@@ -170,14 +180,11 @@ impl Mailbox {
         self.lock().history.heard_of(call);
     }
 
-    /// One message of the client's was taken, after its sign-in.
-    pub(crate) fn count_received(&self) {
-        self.lock().received += 1;
-    }
-
-    /// Takes a message of `bytes` off what the client may send now, or says how long it is to wait.
-    pub(crate) fn spend(&self, bytes: u32, now: Instant) -> Result<(), Duration> {
+    /// Takes a message of `bytes` off what the client may send now, or says how long it is to wait. If it `counts`, it is
+    /// one that was taken after the sign-in, whatever becomes of it.
+    pub(crate) fn spend(&self, bytes: u32, counts: bool, now: Instant) -> Result<(), Duration> {
         let mut state = self.lock();
+        state.received += u64::from(counts);
         let wait = state.messages.wait(1, now).max(state.bytes.wait(bytes, now));
         if !wait.is_zero() {
             return Err(wait);
@@ -249,12 +256,9 @@ impl Mailbox {
         std::mem::take(&mut state.plain)
     }
 
-    /// Whom to wake when something is put in or the end comes. One task waits.
-    pub(crate) fn wake_later(&self, waker: &Waker) {
-        let mut state = self.lock();
-        if !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            state.waker = Some(waker.clone());
-        }
+    #[cfg(test)]
+    fn ended(&self) -> Option<End> {
+        self.lock().end
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -359,7 +363,7 @@ mod tests {
         mailbox.start_numbering();
         let Resumption::Busy(gone) = mailbox.resume(0) else { panic!("it is busy") };
         assert_eq!(mailbox.ended(), Some(End::Replaced));
-        mailbox.count_received();
+        mailbox.spend(1, true, now()).unwrap();
         mailbox.detach();
         assert!(gone.await.is_err());
         assert!(matches!(mailbox.resume(0), Resumption::Resumed { received: 1 }));

@@ -219,7 +219,7 @@ impl Dialogue {
                     earlier.replace();
                 }
                 // Before the lock is let go: nobody may reach this session before its `welcome`.
-                self.mailbox().push(&welcome);
+                self.mailbox().push(welcome);
                 self.mailbox().start_numbering();
                 deliver(notices);
                 drop(registry);
@@ -273,7 +273,7 @@ impl Dialogue {
                 let calls = told.iter().map(|told| told.call.clone()).collect();
                 let text = text_of(&ServerMessage::Missed(MissedCalls { calls }));
                 let receipt = Receipt::missed(username.clone(), told, accounts.missed_book());
-                self.mailbox().push_with(&text, Some(receipt));
+                self.mailbox().push_with(text, Some(receipt));
             }
             // Not worth a sign-in: they stay, and are told the next time.
             Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "missed calls"),
