@@ -145,8 +145,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let load = Load::of(&plan, options.smoke);
     let levels = Levels::measure(Kind::Ahoy, plan, load, cores);
     let their_levels = peer.is_ok().then(|| Levels::measure(Kind::Node, plan, load, cores));
-    let tables =
-        vec![results(&ours, &theirs), busyness(&ours, &theirs), levels::table(&levels, their_levels.as_ref())];
+    let tables = vec![results(&ours, &theirs), busyness(&ours, &theirs), levels::table(&levels, their_levels.as_ref())];
     let mut figures = figures(plan, &ours, &theirs);
     figures["levels"] = json!({"ahoy": levels.to_json(), "node_ws": their_levels.as_ref().map(Levels::to_json)});
     Outcome::Measured(Report { tables, figures })

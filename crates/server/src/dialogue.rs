@@ -2,12 +2,13 @@
 //! `docs/signaling.md`). It knows nothing of sockets and pings.
 
 mod login;
+mod refusal;
 mod relay;
 
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ahoy_protocol::error::{ErrorCode, ErrorMessage};
 use ahoy_protocol::id::{CallId, Username};
@@ -25,9 +26,8 @@ use crate::mailbox::{End, Mailbox};
 use crate::registry::SignedIn;
 use crate::shared::{Caller, Line, Shared, deliver, now, text_of};
 use crate::turn::unix_now;
+use refusal::Refusal;
 
-/// No echo of what a client wrote is longer, in characters.
-const ECHO_MAX: usize = 200;
 /// A `call` no longer than this is repeated in an error about it; a UUID has 36 characters.
 const CALL_MAX: usize = 64;
 
@@ -76,14 +76,6 @@ enum Named {
     Nothing,
     Text(String),
     Call(CallId),
-}
-
-/// An `error` to be: why something is not done.
-#[derive(Debug)]
-struct Refusal {
-    code: ErrorCode,
-    message: String,
-    wait: Option<Duration>,
 }
 
 impl Dialogue {
@@ -139,7 +131,7 @@ impl Dialogue {
         // flood of connections is the gate's to end.
         let is_first_login = matches!(understood, Ok(ClientMessage::Login(_)))
             && matches!(self.state, State::WaitingForLogin { tried: false, .. });
-        let outcome = match (self.spend(text.len(), !is_ping, is_first_login, now), understood) {
+        let outcome: Result<(), Refusal> = match (self.spend(text.len(), !is_ping, is_first_login, now), understood) {
             // Clients count the answers to their pings, to know whether the server is there. It is, however much they say,
             // and a `pong` is shorter than the refusal would be.
             (Err(refusal), _) if !is_ping => Err(refusal),
@@ -292,30 +284,6 @@ impl Drop for Dialogue {
             // Under the same lock: whoever waits for this end finds the session without a connection.
             self.mailbox().detach();
         }
-    }
-}
-
-impl Refusal {
-    fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), wait: None }
-    }
-
-    fn bad_message(message: impl Into<String>) -> Self {
-        Self::new(ErrorCode::BadMessage, message)
-    }
-
-    fn rate_limited(message: impl Into<String>, wait: Duration) -> Self {
-        Self { code: ErrorCode::RateLimited, message: message.into(), wait: Some(wait) }
-    }
-}
-
-impl From<MessageError> for Refusal {
-    fn from(error: MessageError) -> Self {
-        let code = match &error {
-            MessageError::UnknownType(_) => ErrorCode::UnknownType,
-            MessageError::Json(_) | MessageError::Member(_) => ErrorCode::BadMessage,
-        };
-        Self::new(code, error.to_string().chars().take(ECHO_MAX).collect::<String>())
     }
 }
 

@@ -78,7 +78,14 @@ fn run(kind: Kind, cores: Cores, port: u16, accounts: &TempDir) -> (Process, Soc
     let mut command = match kind {
         Kind::Ahoy => {
             let mut command = Command::new(program("ahoy-server"));
-            command.args(["--listen", &format!("127.0.0.1:{port}"), "--turn-listen", "127.0.0.1:0", "--metrics", "off"]);
+            command.args([
+                "--listen",
+                &format!("127.0.0.1:{port}"),
+                "--turn-listen",
+                "127.0.0.1:0",
+                "--metrics",
+                "off",
+            ]);
             command.args(["--new-names", NEW_NAMES, "--max-connections", CONNECTIONS]);
             command.arg("--data-dir").arg(accounts.path());
             command

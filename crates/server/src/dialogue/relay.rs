@@ -10,7 +10,8 @@ use ahoy_protocol::message::{Relayed, ServerMessage};
 use ahoy_protocol::relay::{Body, Relay};
 use ahoy_protocol::signal::Signal;
 
-use super::{Dialogue, Refusal};
+use super::Dialogue;
+use super::refusal::Refusal;
 use crate::mailbox::{ADDED_MAX, Mailbox};
 use crate::receipt::Receipt;
 use crate::shared::deliver;
