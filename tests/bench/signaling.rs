@@ -184,7 +184,7 @@ fn most_connections() -> usize {
 fn round(kind: Kind, plan: Plan, cores: Cores, number: u32) -> Round {
     eprintln!("signaling: round {number} of {}, {}", plan.rounds, kind.name());
     let server = Server::start(kind, cores);
-    cores.run(measure(&server, plan))
+    cores.run(|| measure(&server, plan))
 }
 
 async fn measure(server: &Server, plan: Plan) -> Round {

@@ -30,11 +30,11 @@ impl Cores {
     }
 
     /// Does something on the cores of the load, all of it on one thread.
-    pub(super) fn run<T: Send>(self, work: impl Future<Output = T> + Send) -> T {
+    pub(super) fn run<T: Send, F: Future<Output = T>>(self, work: impl FnOnce() -> F + Send) -> T {
         on(self.load, || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
-            runtime.block_on(work)
+            runtime.block_on(work())
         })
     }
 }

@@ -135,35 +135,13 @@ impl Levels {
         let (idle, storm) = idle::measure(&mut server, plan.connections, load.idle, cores);
         drop(server);
         let server = Server::start(kind, cores);
-        let accepted = cores.run(async {
-            rest(&server).await;
-            idle::accept(&server, load.accepted).await
-        });
+        let accepted = cores.run(|| idle::accept(&server, load.accepted));
         drop(server);
         let server = Server::start(kind, cores);
-        let (steady, calls) = cores.run(async {
-            rest(&server).await;
-            let traffic = Traffic::sign_in(&server, plan.connections).await;
-            let steady = traffic.paced(&server, load.messages_per_s, load.start, load.span).await;
-            traffic.end().await;
-            rest(&server).await;
-            (steady, calls::measure(&server, load.calls_per_s, load.start, load.span).await)
-        });
+        let (steady, calls) = cores.run(|| rates(&server, plan.connections, load));
         drop(server);
         let server = Server::start(kind, cores);
-        let (peace, war, sleepers) = cores.run(async {
-            rest(&server).await;
-            // What so few may send, and a quarter of what is borne when nobody means harm.
-            let honest = Traffic::sign_in(&server, plan.connections / 10).await;
-            let pace = load.messages_per_s / 4.0;
-            let peace = honest.paced(&server, pace, load.start, load.span).await;
-            let sleepers = sleepers::measure(&server, &honest, load.sleepers, pace, load.span).await;
-            let attackers = Attackers::begin(&server, load.attackers).await;
-            let war = honest.paced(&server, pace, load.start, load.span).await;
-            attackers.end().await;
-            honest.end().await;
-            (peace, war, sleepers)
-        });
+        let (peace, war, sleepers) = cores.run(|| harm(&server, plan.connections / 10, load));
         Self { idle, accepted, storm, steady, calls, peace, war, sleepers }
     }
 
@@ -184,6 +162,31 @@ impl Levels {
         figures.insert("knocked".to_owned(), json!(self.accepted.knocked));
         Value::Object(figures)
     }
+}
+
+/// Messages and calls at their rates.
+async fn rates(server: &Server, people: usize, load: Load) -> (Delays, Calls) {
+    rest(server).await;
+    let traffic = Traffic::sign_in(server, people).await;
+    let steady = traffic.paced(server, load.messages_per_s, load.start, load.span).await;
+    traffic.end().await;
+    rest(server).await;
+    (steady, calls::measure(server, load.calls_per_s, load.start, load.span).await)
+}
+
+/// Honest messages by themselves, beside clients that mean harm, and beside such as do not read.
+async fn harm(server: &Server, people: usize, load: Load) -> (Delays, Delays, Sleepers) {
+    rest(server).await;
+    let honest = Traffic::sign_in(server, people).await;
+    // A quarter of what is borne when nobody means harm.
+    let pace = load.messages_per_s / 4.0;
+    let peace = honest.paced(server, pace, load.start, load.span).await;
+    let sleepers = sleepers::measure(server, &honest, load.sleepers, pace, load.span).await;
+    let attackers = Attackers::begin(server, load.attackers).await;
+    let war = honest.paced(server, pace, load.start, load.span).await;
+    attackers.end().await;
+    honest.end().await;
+    (peace, war, sleepers)
 }
 
 /// With what each has to be, and what each server bore.

@@ -64,7 +64,7 @@ async fn trickle(server: SocketAddr, number: usize) {
     loop {
         let connected = async { bare(number)?.connect(server).await };
         if let Ok(mut stream) = connected.await {
-            for byte in b"GET /ws HTTP/1.1\r\nX: ".iter().chain([b'x'].iter().cycle()) {
+            for byte in b"GET /ws HTTP/1.1\r\nX: ".iter().chain(b"x".iter().cycle()) {
                 if stream.write_all(&[*byte]).await.is_err() {
                     break;
                 }

@@ -1,5 +1,6 @@
 //! Who sits idle, and how all of them come back when the server was gone.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use ahoy_tests::harness::DEADLINE;
@@ -44,43 +45,47 @@ pub(super) struct Storm {
 
 /// `people` sign in and sit idle for `span`; then the server is killed and started again.
 pub(super) fn measure(server: &mut Server, people: usize, span: Duration, cores: Cores) -> (Idle, Storm) {
-    let (idle, resident) = cores.run(async {
-        rest(server).await;
-        let before = Memory::now(server.member());
-        let traffic = Traffic::sign_in(server, people).await;
-        rest(server).await;
-        let memory = Memory::now(server.member()).since(before, 1);
-        let meter = Meter::start(server.member());
-        sleep(span).await;
-        let busy = meter.stop(0).server_busy;
-        let resident = resident_kb(server.member());
-        // They are cut off, as when the server is killed; nobody signs out.
-        traffic.end().await;
-        (Idle { memory_kb: memory.server_kb, busy }, resident)
-    });
+    let (idle, resident) = cores.run(|| sit(server, people, span));
     server.restart(cores);
-    let server = &*server;
-    let storm = cores.run(async {
-        let began = Instant::now();
-        let mut comers = JoinSet::new();
-        for number in 0..people {
-            comers.spawn(come_back(server.address(), number, began));
-        }
-        let mut each_s = Vec::with_capacity(people);
-        let mut all = Vec::with_capacity(people);
-        while let Some(back) = comers.join_next().await {
-            let (client, took_s) = back.expect("everybody comes back");
-            each_s.push(took_s);
-            all.push(client);
-        }
-        let all_s = each_s.iter().copied().fold(0.0, f64::max);
-        Storm { each_s, all_s, peak_by_idle: peak_kb(server.member()) / resident }
-    });
-    (idle, storm)
+    let (each_s, peak) = cores.run(|| all_come_back(server, people));
+    let all_s = each_s.iter().copied().fold(0.0, f64::max);
+    (idle, Storm { each_s, all_s, peak_by_idle: peak / resident })
+}
+
+/// What they take, and what the server has in memory with them, in kilobytes.
+async fn sit(server: &Server, people: usize, span: Duration) -> (Idle, f64) {
+    rest(server).await;
+    let before = Memory::now(server.member());
+    let traffic = Traffic::sign_in(server, people).await;
+    rest(server).await;
+    let memory = Memory::now(server.member()).since(before, 1);
+    let meter = Meter::start(server.member());
+    sleep(span).await;
+    let busy = meter.stop(0).server_busy;
+    let resident = resident_kb(server.member());
+    // They are cut off, as when the server is killed; nobody signs out.
+    traffic.end().await;
+    (Idle { memory_kb: memory.server_kb, busy }, resident)
+}
+
+/// When each was back, and the most that the server had in memory meanwhile, in kilobytes.
+async fn all_come_back(server: &Server, people: usize) -> (Vec<f64>, f64) {
+    let began = Instant::now();
+    let mut comers = JoinSet::new();
+    for number in 0..people {
+        comers.spawn(come_back(server.address(), number, began));
+    }
+    let (mut each_s, mut all) = (Vec::with_capacity(people), Vec::with_capacity(people));
+    while let Some(back) = comers.join_next().await {
+        let (client, took_s) = back.expect("everybody comes back");
+        each_s.push(took_s);
+        all.push(client);
+    }
+    (each_s, peak_kb(server.member()))
 }
 
 /// Under the same name. Gives the client, and when it was signed in.
-async fn come_back(server: std::net::SocketAddr, number: usize, began: Instant) -> (Client, f64) {
+async fn come_back(server: SocketAddr, number: usize, began: Instant) -> (Client, f64) {
     let who = Who::guest(number as u64);
     loop {
         match Client::sign_in(server, number, &who).await {
