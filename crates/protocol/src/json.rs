@@ -1,6 +1,8 @@
 //! JSON text to an object, strictly: one object, no repeated member name at any depth (section 1).
 //! `serde_json` alone keeps the last of two members with one name, so two readers could see two different messages.
 
+pub(crate) mod plain;
+
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};

@@ -112,7 +112,11 @@ impl Connection {
                 Event::Received(message) => {
                     self.heard = Instant::now();
                     match message {
-                        Message::Text(text) => Box::pin(dialogue.hear(&text)).await,
+                        Message::Text(text) => {
+                            if let Some(unfinished) = dialogue.hear(&text) {
+                                Box::pin(dialogue.finish(unfinished)).await;
+                            }
+                        }
                         Message::Binary(bytes) => dialogue.hear_binary(bytes.len()),
                         Message::Close(frame) => {
                             let signs_out = frame.is_some_and(|frame| frame.code == CloseCode::Normal);
@@ -136,12 +140,14 @@ impl Connection {
     }
 
     fn poll_event(&mut self, mailbox: &Mailbox, cx: &mut Context<'_>) -> Poll<Event> {
-        mailbox.wake_later(cx.waker());
-        if let Some(end) = mailbox.ended() {
-            return Poll::Ready(Event::Ended(end));
-        }
-        if let Err(error) = self.poll_write(mailbox, cx) {
-            return Poll::Ready(Event::Failed(error));
+        match mailbox.look(cx.waker()) {
+            Err(end) => return Poll::Ready(Event::Ended(end)),
+            Ok(has_more) if has_more || self.unflushed || self.ping_due => {
+                if let Err(error) = self.poll_write(mailbox, cx) {
+                    return Poll::Ready(Event::Failed(error));
+                }
+            }
+            Ok(_) => {}
         }
         match self.socket.poll_next_unpin(cx) {
             Poll::Ready(Some(Ok(message))) => return Poll::Ready(Event::Received(message)),

@@ -93,12 +93,13 @@ impl Mailbox {
     }
 
     /// Puts in the text of a JSON object.
-    pub(crate) fn push(&self, object: &str) {
+    pub(crate) fn push(&self, object: impl Into<String>) {
         self.push_with(object, None);
     }
 
     /// The same; `receipt` learns when the client acknowledges it. A reader too slow is the end.
-    pub(crate) fn push_with(&self, object: &str, receipt: Option<Receipt>) {
+    pub(crate) fn push_with(&self, object: impl Into<String>, receipt: Option<Receipt>) {
+        let object = object.into();
         let mut state = self.lock();
         if state.closed || (state.end.is_some() && !state.numbering) {
             return;
@@ -140,14 +141,23 @@ impl Mailbox {
         wake(state);
     }
 
-    pub(crate) fn ended(&self) -> Option<End> {
-        self.lock().end
+    /// Whether the end came, else whether there is something to write. `waker` is whom to wake when something is put in or
+    /// the end comes; one task waits.
+    pub(crate) fn look(&self, waker: &Waker) -> Result<bool, End> {
+        let mut state = self.lock();
+        if !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            state.waker = Some(waker.clone());
+        }
+        match state.end {
+            Some(end) => Err(end),
+            None => Ok(state.plain_bytes + state.history.waiting() > 0),
+        }
     }
 
     /// The next message to write.
     pub(crate) fn pop(&self) -> Option<Utf8Bytes> {
         let mut state = self.lock();
-        let Some(text) = state.plain.pop_front() else { return state.history.pop(now()) };
+        let Some(text) = state.plain.pop_front() else { return state.history.pop(now) };
         state.plain_bytes = state.plain_bytes.saturating_sub(text.len());
         if state.plain.is_empty() {
             state.plain = VecDeque::new();
@@ -170,14 +180,11 @@ impl Mailbox {
         self.lock().history.heard_of(call);
     }
 
-    /// One message of the client's was taken, after its sign-in.
-    pub(crate) fn count_received(&self) {
-        self.lock().received += 1;
-    }
-
-    /// Takes a message of `bytes` off what the client may send now, or says how long it is to wait.
-    pub(crate) fn spend(&self, bytes: u32, now: Instant) -> Result<(), Duration> {
+    /// Takes a message of `bytes` off what the client may send now, or says how long it is to wait. If it `counts`, it is
+    /// one that was taken after the sign-in, whatever becomes of it.
+    pub(crate) fn spend(&self, bytes: u32, counts: bool, now: Instant) -> Result<(), Duration> {
         let mut state = self.lock();
+        state.received += u64::from(counts);
         let wait = state.messages.wait(1, now).max(state.bytes.wait(bytes, now));
         if !wait.is_zero() {
             return Err(wait);
@@ -249,12 +256,9 @@ impl Mailbox {
         std::mem::take(&mut state.plain)
     }
 
-    /// Whom to wake when something is put in or the end comes. One task waits.
-    pub(crate) fn wake_later(&self, waker: &Waker) {
-        let mut state = self.lock();
-        if !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            state.waker = Some(waker.clone());
-        }
+    #[cfg(test)]
+    fn ended(&self) -> Option<End> {
+        self.lock().end
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -281,101 +285,4 @@ fn wake(mut state: MutexGuard<'_, State>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn mailbox(waiting_bytes: usize) -> Mailbox {
-        Mailbox::new(&Limits { waiting_bytes, ..Limits::default() }, now())
-    }
-
-    fn drain(mailbox: &Mailbox) -> Vec<String> {
-        std::iter::from_fn(|| mailbox.pop()).map(|text| text.to_string()).collect()
-    }
-
-    #[test]
-    fn messages_come_out_in_order_and_numbered_once_told_to() {
-        let mailbox = mailbox(1_000);
-        mailbox.push(r#"{"type":"hello"}"#);
-        mailbox.start_numbering();
-        mailbox.push(r#"{"type":"a"}"#);
-        mailbox.push(r#"{"type":"b"}"#);
-        assert_eq!(drain(&mailbox), [r#"{"type":"hello"}"#, r#"{"type":"a","seq":1}"#, r#"{"type":"b","seq":2}"#]);
-        assert_eq!(mailbox.last_sent(), 2);
-    }
-
-    #[test]
-    fn a_reader_too_slow_is_the_end_and_nothing_waits_any_more() {
-        for numbering in [false, true] {
-            let mailbox = mailbox(40);
-            if numbering {
-                mailbox.start_numbering();
-            }
-            mailbox.push("{\"a\":\"12345678901\"}");
-            assert_eq!(mailbox.ended(), None);
-            mailbox.push("{\"a\":\"12345678901\"}");
-            mailbox.push("{\"a\":\"12345678901\"}");
-            assert_eq!(mailbox.ended(), Some(End::TooSlow));
-            mailbox.push("{\"a\":1}");
-            mailbox.end(End::GoingAway);
-            assert_eq!(mailbox.ended(), Some(End::TooSlow));
-            assert!(drain(&mailbox).is_empty());
-            mailbox.detach();
-            assert!(matches!(mailbox.resume(0), Resumption::Lost));
-        }
-    }
-
-    #[test]
-    fn what_was_taken_out_makes_room() {
-        let mailbox = mailbox(20);
-        for _ in 0..100 {
-            mailbox.push("{\"a\":\"12345678\"}");
-            assert!(mailbox.pop().is_some());
-        }
-        assert_eq!(mailbox.ended(), None);
-    }
-
-    #[test]
-    fn a_connection_that_ends_says_what_waits_and_the_session_keeps_what_comes_then() {
-        let mailbox = mailbox(1_000);
-        mailbox.start_numbering();
-        mailbox.push("{\"a\":1}");
-        mailbox.end(End::BadMessages);
-        assert_eq!(drain(&mailbox), ["{\"a\":1,\"seq\":1}"]);
-        mailbox.push("{\"a\":2}");
-        mailbox.detach();
-        mailbox.push("{\"a\":3}");
-        assert!(matches!(mailbox.resume(1), Resumption::Resumed { received: 0 }));
-        assert_eq!(mailbox.ended(), None);
-        mailbox.welcome_back(VecDeque::from(["{\"hello\"}".into()]), "{\"welcome\"}");
-        let all = drain(&mailbox);
-        assert_eq!(all.len(), 4);
-        assert_eq!(all[..2], ["{\"hello\"}", "{\"welcome\"}"]);
-        assert!(all[2].starts_with("{\"a\":2,\"seq\":2,\"age_ms\":"), "{all:?}");
-    }
-
-    #[tokio::test]
-    async fn who_returns_before_the_old_connection_is_gone_waits_for_its_end() {
-        let mailbox = mailbox(1_000);
-        mailbox.start_numbering();
-        let Resumption::Busy(gone) = mailbox.resume(0) else { panic!("it is busy") };
-        assert_eq!(mailbox.ended(), Some(End::Replaced));
-        mailbox.count_received();
-        mailbox.detach();
-        assert!(gone.await.is_err());
-        assert!(matches!(mailbox.resume(0), Resumption::Resumed { received: 1 }));
-    }
-
-    #[test]
-    fn too_much_for_one_who_is_away_closes_it() {
-        let mailbox = mailbox(100_000);
-        mailbox.start_numbering();
-        mailbox.detach();
-        for _ in 0..255 {
-            mailbox.push("{}");
-        }
-        assert!(!mailbox.lock().closed);
-        mailbox.push("{}");
-        assert!(mailbox.lock().closed);
-        assert!(matches!(mailbox.resume(256), Resumption::Lost));
-    }
-}
+mod tests;

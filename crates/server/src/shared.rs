@@ -192,7 +192,7 @@ impl Drop for Line {
 /// Tells people their news. To be called while the registry that made them is still locked.
 pub(crate) fn deliver(notices: impl IntoIterator<Item = Notice<Arc<Mailbox>>>) {
     for Notice { to, news } in notices {
-        to.push(&text_of(&match news {
+        to.push(text_of(&match news {
             News::Presence { username, online } => ServerMessage::Presence(Presence { username, online }),
             News::Offline { username, call } => ServerMessage::Error(ErrorMessage {
                 code: ErrorCode::Offline,

@@ -14,4 +14,5 @@ mod presence;
 mod program;
 mod resume;
 mod sign_in;
+mod soak;
 mod transport;
