@@ -228,7 +228,7 @@ impl Driver {
         // Without their owner the calls' tasks end by themselves.
         self.calls.clear();
         if let Some((_, link)) = self.link.take() {
-            self.tasks.spawn(link.close());
+            self.tasks.spawn(link.close(seen));
         }
         let ended = async { while self.tasks.join_next().await.is_some() {} };
         if timeout(CLOSE_DEADLINE, ended).await.is_err() {
@@ -295,10 +295,10 @@ impl Driver {
                 self.link_address.set(None);
                 self.link = Some((serial, Link::open(&self.config.server, serial, self.link_queue.clone())));
             }
-            Output::CloseLink { serial } => {
+            Output::CloseLink { serial, seen } => {
                 if let Some((_, link)) = self.link.take_if(|(open, _)| *open == serial) {
                     // It may take its time; the calls go on meanwhile.
-                    self.tasks.spawn(link.close());
+                    self.tasks.spawn(link.close(seen));
                 }
             }
             // Dropped, it is gone without a goodbye.

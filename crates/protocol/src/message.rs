@@ -1,6 +1,6 @@
 //! What a client and the server say to each other: one JSON object a text frame (sections 1, 3, 4, 5, 7).
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::error::ErrorMessage;
@@ -184,10 +184,24 @@ pub struct Welcome {
     pub ttl_s: u32,
 }
 
+fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a URL or a list of URLs")]
+    enum Urls {
+        One(String),
+        More(Vec<String>),
+    }
+    Ok(match Urls::deserialize(deserializer)? {
+        Urls::One(url) => vec![url],
+        Urls::More(urls) => urls,
+    })
+}
+
 /// One entry of `ice_servers`: `RTCIceServer` (webrtc-pc §4.2.4).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IceServer {
-    /// `stun:`, `turn:` and `turns:` URLs (RFC 7064, RFC 7065).
+    /// `stun:`, `turn:` and `turns:` URLs (RFC 7064, RFC 7065). One alone may come as a string, as in webrtc-pc.
+    #[serde(deserialize_with = "one_or_more")]
     pub urls: Vec<String>,
     /// For TURN.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -428,6 +442,18 @@ mod tests {
         assert!(matches!(from_client(r#"{"type":"dance"}"#), Err(MessageError::UnknownType(_))));
         let renegotiation = r#"{"type":"offer","call":"CALL","to":"bob/19ce44d05b7a1c02","n":1,"sdp":"v=0"}"#;
         assert!(from_client(renegotiation).is_ok(), "only an opening offer needs `video`");
+    }
+
+    #[test]
+    fn what_others_write_in_another_way_is_read_too() {
+        let answer = r#"{"type":"answer","call":"CALL","to":"bob","n":0,"sdp":"v=0","early":null,"key":null}"#;
+        let ClientMessage::Relay(relay) = from_client(answer).unwrap() else { panic!("a relay") };
+        assert!(matches!(relay.signal, Signal::Answer(answer) if !answer.early && answer.key.is_none()));
+        let list = |urls: &str| {
+            serde_json::from_str::<IceServerList>(&format!(r#"{{"ice_servers":[{{"urls":{urls}}}],"ttl_s":60}}"#))
+        };
+        assert_eq!(list(r#""stun:a""#).unwrap(), list(r#"["stun:a"]"#).unwrap());
+        assert!(list("7").is_err());
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub(crate) struct Dialogue {
     /// What all from its address that are signed in as it is, or are not, may send together.
     network_messages: Option<Arc<Mutex<Bucket>>>,
     bad_messages: Window,
+    /// What it may ask while it sends too much.
+    pings: Bucket,
 }
 
 #[derive(Debug)]
@@ -94,7 +96,8 @@ impl Dialogue {
         let (network, bad_messages) = (Network::from(address), Window::new());
         let host = ice::host_without_login(&line.shared().config.hosts, local);
         let network_messages = line.shared().bucket_of(network, Sender::Unsigned);
-        Ok(Self { line, network, challenge, host, state, network_messages, bad_messages })
+        let pings = Bucket::new(line.shared().config.limits.pings, now());
+        Ok(Self { line, network, challenge, host, state, network_messages, bad_messages, pings })
     }
 
     /// Since when the server waits for a `login`, or for another after one that was refused.
@@ -132,9 +135,9 @@ impl Dialogue {
         let is_first_login = matches!(understood, Ok(ClientMessage::Login(_)))
             && matches!(self.state, State::WaitingForLogin { tried: false, .. });
         let outcome: Result<(), Refusal> = match (self.spend(text.len(), !is_ping, is_first_login, now), understood) {
-            // Clients count the answers to their pings, to know whether the server is there. It is, however much they say,
-            // and a `pong` is shorter than the refusal would be.
-            (Err(refusal), _) if !is_ping => Err(refusal),
+            // Clients count the answers to their pings, to know whether the server is there. It is, however much else they
+            // say.
+            (Err(refusal), _) if !(is_ping && self.may_ping(now)) => Err(refusal),
             (_, Ok(message)) => match self.act(message) {
                 Ok(None) => return None,
                 Ok(Some(deed)) => return Some(Box::new(Unfinished { deed, call, began: now })),
@@ -146,6 +149,14 @@ impl Dialogue {
             self.refuse(refusal, call, now);
         }
         None
+    }
+
+    fn may_ping(&mut self, now: Instant) -> bool {
+        let may = self.pings.wait(1, now).is_zero();
+        if may {
+            self.pings.spend(1);
+        }
+        may
     }
 
     /// Does what [`hear`](Self::hear) left to be done.

@@ -35,6 +35,8 @@ pub struct Limits {
     pub bad_messages: Allowance,
     /// Messages of one session, over all its connections.
     pub messages: Rate,
+    /// Of `ping` messages of one connection, those that are answered though the session sends too much.
+    pub pings: Rate,
     /// Bytes of the messages of one session.
     pub bytes: Rate,
     /// Messages from one address, over all sessions of users there, and once more over all those of guests. Not of
@@ -61,6 +63,7 @@ impl Default for Limits {
             unanswerable: Allowance { count: 10, span: MINUTE },
             bad_messages: Allowance { count: 3, span: MINUTE },
             messages: Rate { per_s: 100, burst: 300 },
+            pings: Rate { per_s: 1, burst: 10 },
             bytes: Rate { per_s: 256 * 1024, burst: 1024 * 1024 },
             // 40 busy sessions: an office behind one address.
             network_messages: Rate { per_s: 4_000, burst: 12_000 },

@@ -214,10 +214,9 @@ impl Mailbox {
         }
     }
 
-    /// The client signed out by itself.
+    /// The client signed out by itself. What it did not acknowledge it may not have read.
     pub(crate) fn sign_out(&self) {
         let mut state = self.lock();
-        state.history.sent_is_heard();
         state.close();
         state.gone = None;
     }

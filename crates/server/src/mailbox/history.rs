@@ -138,14 +138,6 @@ impl History {
         }
     }
 
-    /// The client is gone for good, in its own time: it had read what was sent.
-    pub(super) fn sent_is_heard(&self) {
-        let owed = self.owed.iter().map(|(_, receipt)| receipt);
-        for receipt in self.kept.iter().take(self.sent).filter_map(|kept| kept.receipt.as_ref()).chain(owed) {
-            receipt.acknowledged();
-        }
-    }
-
     fn first(&self) -> u64 {
         // `seq` counts all that was ever put in.
         self.seq + 1 - self.kept.len() as u64
