@@ -13,6 +13,7 @@ pub mod family;
 pub mod firefox;
 pub mod gate;
 pub mod guest;
+pub mod keyring;
 pub mod lab;
 pub mod likeness;
 pub mod link;

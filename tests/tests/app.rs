@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use ahoy_app::view::{CallStage, CallView, Direction, LinkView, OutgoingStage, Screen, TrustView};
+use ahoy_app::command::TypedPhrase;
+use ahoy_app::view::{
+    CallStage, CallView, Direction, HideAddress, LinkView, OutgoingStage, PhraseView, RestoreView, Screen, TrustView,
+};
 use ahoy_app::{Alerting, App, AppView, Command, Options, Overrides, Shell};
 use ahoy_client::{NoFrames, SinkSpec, SourceSpec};
 use ahoy_tests::harness::{DEADLINE, Server};
@@ -297,5 +300,111 @@ async fn the_preview_shows_that_the_camera_works_until_a_page_is_loaded_anew() {
     timeout(DEADLINE, heard).await.expect("the tone moves the meter").expect("the app goes on");
     let view = alice.app.attach().await;
     assert!(!view.preview.on && !view.preview.picture);
+    alice.app.quit().await;
+}
+
+impl Person {
+    async fn hides_address(&self, from: HideAddress) {
+        self.does(Command::SetHideAddress { from }).await;
+    }
+
+    /// Calls, talks and hangs up; tells whether a relay was between them.
+    async fn talks_to(&self, other: &Self, (own, theirs): (&str, &str)) -> bool {
+        self.dials(theirs).await;
+        other.is_rung_by(own).await;
+        other.does(Command::Accept { from: own.into(), video: true }).await;
+        let mut relayed = Vec::new();
+        for person in [self, other] {
+            let call = person.sees_call("a picture of the other", |call| call.remote_picture).await;
+            relayed.push(call.stage == CallStage::Connected { relayed: true });
+        }
+        self.does(Command::HangUp).await;
+        for person in [self, other] {
+            person.sees_end().await;
+            person.does(Command::CloseEnded).await;
+            person.sees("home", is_home).await;
+        }
+        assert_eq!(relayed[0], relayed[1]);
+        relayed[0]
+    }
+}
+
+/// A relay of the server's reaches nobody on this machine but another relay of its own: so who hides is reached by who hides
+/// too, and by nobody else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_is_hidden_from_the_next_call_on_and_only_from_whom_it_is_to_be() {
+    let server = Server::start_with(&["--turn-listen", "127.0.0.1:0"]);
+    let (of_alice, of_bob) = (folder(), folder());
+    let alice = Person::signed_in(of_alice.path(), &server, "alice").await;
+    let bob = Person::signed_in(of_bob.path(), &server, "bob").await;
+    alice.hides_address(HideAddress::Always).await;
+    bob.hides_address(HideAddress::FromStrangers).await;
+    assert!(alice.talks_to(&bob, ("alice", "bob")).await, "to Bob she was a stranger");
+    alice.hides_address(HideAddress::Never).await;
+    assert!(!alice.talks_to(&bob, ("alice", "bob")).await, "now he knows her");
+    for person in [&alice, &bob] {
+        person.hides_address(HideAddress::Always).await;
+    }
+    assert!(bob.talks_to(&alice, ("bob", "alice")).await);
+    alice.app.quit().await;
+    bob.app.quit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_hides_their_address_where_there_is_no_relay_is_told_so() {
+    let server = Server::start_with(&["--no-turn"]);
+    let (of_alice, of_bob) = (folder(), folder());
+    let alice = Person::signed_in(of_alice.path(), &server, "alice").await;
+    let bob = Person::signed_in(of_bob.path(), &server, "bob").await;
+    alice.hides_address(HideAddress::Always).await;
+    alice.dials("bob").await;
+    let (sentence, seconds) = alice.sees_end().await;
+    assert!(sentence.contains("stay hidden") && sentence.contains("no relay"), "{sentence}");
+    assert_eq!((seconds, bob.alerts_and_calms().0), (None, 0), "nothing rang there");
+    alice.app.quit().await;
+    bob.app.quit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_is_taken_to_another_app_by_its_phrase_which_is_on_the_screen_only_while_it_is_wanted() {
+    let server = Server::start();
+    let (old, new) = (folder(), folder());
+    let alice = Person::signed_in(old.path(), &server, "alice").await;
+    alice.does(Command::ShowPhrase).await;
+    let words = alice
+        .sees("the phrase", |view| match &view.phrase {
+            Some(PhraseView::Words { words }) => Some(words.clone()),
+            Some(PhraseView::Reading | PhraseView::Failed { .. }) | None => None,
+        })
+        .await;
+    assert_eq!(words.len(), 24);
+    alice.does(Command::HidePhrase).await;
+    alice.sees("home without it", |view| view.phrase.is_none().then_some(())).await;
+    alice.app.quit().await;
+
+    let restore = |phrase: String| Command::RestoreKey { username: "alice".into(), phrase: TypedPhrase(phrase) };
+    let restored = |view: &AppView| match &view.screen {
+        Screen::SignIn { restore: Some(restore), .. } if *restore != RestoreView::Keeping => Some(restore.clone()),
+        _ => None,
+    };
+    let alice = Person::start(options(new.path()));
+    // Too soon: this app makes a key that the server does not take.
+    alice.does(Command::SignIn { username: "alice".into(), server: server.url() }).await;
+    let refused = |view: &AppView| match &view.screen {
+        Screen::SignIn { problem: Some(problem), .. } => Some(problem.clone()),
+        _ => None,
+    };
+    alice.sees("that the name has another key", refused).await;
+    alice.does(restore(words.join(" "))).await;
+    let username = "alice".to_owned();
+    assert_eq!(alice.sees("the key restored", restored).await, RestoreView::Done { username });
+    alice.does(Command::SignIn { username: "alice".into(), server: server.url() }).await;
+    alice.sees("home", is_home).await;
+    alice.does(Command::SignOut).await;
+    // A key that a server knows is not overwritten.
+    let other = format!("{} art", ["abandon"; 23].join(" "));
+    alice.does(restore(other)).await;
+    let RestoreView::Failed { why } = alice.sees("the refusal", restored).await else { panic!("it was overwritten") };
+    assert!(why.contains("another key"), "{why}");
     alice.app.quit().await;
 }

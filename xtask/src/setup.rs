@@ -71,6 +71,8 @@ const NEEDS: &[Need] = &[
     #[cfg(target_os = "linux")]
     Need::to_test(Sign::Program("dbus-run-session"), "dbus", "carries notifications and second starts"),
     #[cfg(target_os = "linux")]
+    Need::to_test(Sign::Program("gnome-keyring-daemon"), "gnome-keyring", "is the keyring of the tests"),
+    #[cfg(target_os = "linux")]
     Need::to_test(Sign::Program("gio"), "libglib2.0-bin", "starts the installed app from its entry in the menu"),
     #[cfg(target_os = "linux")]
     Need::to_test(Sign::Program("ip"), "iproute2", "sets up the networks of the tests, emulated and the kernel's own"),

@@ -65,7 +65,9 @@ pub enum TransportError {
     #[error("the peer connection did not answer in time")]
     Timeout,
     /// Only relays may be used, and none is known that can be.
-    #[error("only relays may be used, but no TURN server is known")]
+    #[error(
+        "your address is to stay hidden, and the server offers no relay to hide it; ask who runs it for one, or let it be seen"
+    )]
     NoRelay,
     /// The peer's description.
     #[error("the description is refused")]

@@ -221,7 +221,10 @@ impl Call {
             | CloseReason::AnsweredElsewhere
             | CloseReason::Failed
             | CloseReason::Unknown => {
-                ControlFlow::Break(Ending::telling(EndReason::Failed(Failure::Remote), CloseReason::Failed))
+                // An opening offer that fails Proof does not ring (section 5, "answer").
+                let is_refusal = close.reason == CloseReason::Failed && !legs.any_rings();
+                let failure = if is_refusal { Failure::RefusedThere } else { Failure::Remote };
+                ControlFlow::Break(Ending::telling(EndReason::Failed(failure), CloseReason::Failed))
             }
         }
     }

@@ -193,6 +193,17 @@ fn busy_and_timeout_end_a_leg_and_the_last_leg_ends_the_call() {
 }
 
 #[test]
+fn a_device_that_fails_before_it_rings_has_refused_the_call() {
+    let mut refused = Bench::dialling(id(1), &[1, 2]);
+    refused.signal(&device("bob", 1), close(id(1), CloseReason::Failed));
+    assert_eq!(refused.ended(), Some(&EndReason::Failed(Failure::RefusedThere)));
+    let mut rang = Bench::dialling(id(1), &[1, 2]);
+    rang.signal(&device("bob", 1), progress(id(1), ProgressState::Ringing));
+    rang.signal(&device("bob", 1), close(id(1), CloseReason::Failed));
+    assert_eq!(rang.ended(), Some(&EndReason::Failed(Failure::Remote)));
+}
+
+#[test]
 fn declined_ends_the_call_and_is_sent_on_to_the_other_devices() {
     let mut bench = Bench::dialling(id(1), &[1, 2]);
     bench.signal(&device("bob", 1), close(id(1), CloseReason::Declined));
