@@ -40,12 +40,19 @@ async fn meet(alice: &mut Side, bob: &mut Side) -> Vec<SocketAddr> {
 }
 
 /// Both ways, a picture that takes many packets.
-async fn see_each_other(alice: &mut Side, bob: &mut Side) {
+async fn see_each_other(alice: &mut Side, bob: &mut Side, track: Track) {
     for (from, to) in [(&alice.peer, &mut bob.media), (&bob.peer, &mut alice.media)] {
-        for packet in packets_of_a_key_picture(30_000) {
-            from.sender(Track::Camera).send(packet.clone()).unwrap();
-            // In a stream nothing is lost or overtakes.
-            assert_eq!(receive(&mut to.camera).await, packet);
+        let incoming = if track == Track::Camera { &mut to.camera } else { &mut to.screen };
+        let sent = packets_of_a_key_picture(30_000);
+        for packet in &sent {
+            from.sender(track).send(packet.clone()).unwrap();
+        }
+        // A machine that is busy for a moment makes packets look lost: some then come twice.
+        let mut missing = sent.clone();
+        while !missing.is_empty() {
+            let received = receive(incoming).await;
+            assert!(sent.contains(&received), "{received:?}");
+            missing.retain(|packet| *packet != received);
         }
     }
 }
@@ -55,7 +62,7 @@ async fn where_no_udp_passes_two_meet_over_tcp_again_after_a_restart_and_leave_n
     let (mut alice, mut bob) = (Side::open().await, Side::open().await);
     negotiate(&alice.peer, &bob.peer).await;
     let mut listened = meet(&mut alice, &mut bob).await;
-    see_each_other(&mut alice, &mut bob).await;
+    see_each_other(&mut alice, &mut bob, Track::Camera).await;
     let (to_bob, to_alice) = (bob.peer.clone(), alice.peer.clone());
     alice.peer.send_control("ahoy".to_owned()).await.unwrap();
     assert_eq!(bob.wait_control(&to_alice).await, "ahoy");
@@ -66,7 +73,7 @@ async fn where_no_udp_passes_two_meet_over_tcp_again_after_a_restart_and_leave_n
     let answer = bob.peer.answer(&offer).await.unwrap();
     alice.peer.apply_answer(&answer).await.unwrap();
     listened.extend(meet(&mut alice, &mut bob).await);
-    see_each_other(&mut alice, &mut bob).await;
+    see_each_other(&mut alice, &mut bob, Track::Screen).await;
 
     assert!(listened.len() >= 2, "somebody listened each time");
     let closed = async {
