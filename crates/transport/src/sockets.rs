@@ -7,6 +7,7 @@
 //! * `words`: what is said on the control channel does not wait for SCTP's timer if it is lost.
 //! * `tunnels`: TURN over TCP and TLS, and what servers were asked.
 //! * `names`: looking servers up.
+//! * `streams`: paths over TCP. `pipe`: what goes into any stream.
 //! * `socket`: as long as the control channel is to come, one datagram is handed out a turn.
 
 mod attempts;
@@ -17,10 +18,13 @@ mod datagram;
 pub(crate) mod fuzzing;
 mod handshake;
 mod names;
+mod pipe;
 mod socket;
+mod streams;
 mod tunnels;
 mod words;
 
+use crate::candidate::CheckedCandidate;
 pub use attempts::{Attempt, Help, Outcome};
 pub(crate) use checks::IceCredentials;
 use checks::Known;
@@ -33,6 +37,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+pub(crate) use streams::{News, Streams};
 use tokio::sync::watch;
 use tunnels::Tunnelled;
 pub(crate) use tunnels::Tunnels;
@@ -43,12 +48,26 @@ use webrtc::runtime::{
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Tokio, but for the UDP sockets and the names of servers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Sockets {
     control: Arc<Control>,
     known: watch::Sender<Known>,
     tunnels: Arc<Tunnels>,
+    streams: Arc<Streams>,
     names: Names,
+}
+
+impl Default for Sockets {
+    fn default() -> Self {
+        let known = watch::Sender::default();
+        Self {
+            control: Arc::default(),
+            streams: Streams::new(known.subscribe()),
+            known,
+            tunnels: Arc::default(),
+            names: Names::default(),
+        }
+    }
 }
 
 /// What the sockets of a connection share: what is known of the control channel, and of the peer's consent.
@@ -77,6 +96,22 @@ impl Sockets {
         &self.tunnels
     }
 
+    /// The paths over TCP.
+    pub(crate) fn streams(&self) -> &Arc<Streams> {
+        &self.streams
+    }
+
+    /// There is a path to the peer now, to this address, or none any more.
+    pub(crate) fn path_changed(&self, is_up: bool, remote: Option<SocketAddr>) {
+        self.tunnels.path_changed(is_up);
+        self.streams.path_changed(is_up, remote);
+    }
+
+    /// A candidate of the peer's that is over TCP, of which the peer connection is not told.
+    pub(crate) fn tcp_candidate(&self, candidate: &CheckedCandidate) {
+        self.streams.offer(candidate);
+    }
+
     /// The control channel is open: from now on datagrams are handed out as they come.
     pub(crate) fn control_opened(&self) {
         self.control.is_open.store(true, Relaxed);
@@ -94,10 +129,14 @@ impl Sockets {
 
     /// One of the peer's is about to be set, in which these stand, and after which the DTLS handshake is begun here or there.
     pub(crate) fn set_remote_credentials(&self, credentials: IceCredentials, begins_handshake: bool) {
+        let is_another = self.known.borrow().remote.as_ref() != Some(&credentials);
         self.known.send_modify(|known| {
             known.remote = Some(credentials);
             known.begins_handshake = begins_handshake;
         });
+        if is_another {
+            self.streams.begin_session();
+        }
     }
 
     /// The peer connection was given a candidate.
@@ -126,7 +165,8 @@ impl Runtime for Sockets {
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        let inner = Tunnelled::new(TokioRuntime.wrap_udp_socket(socket)?, Arc::clone(&self.tunnels))?;
+        let inner = TokioRuntime.wrap_udp_socket(socket)?;
+        let inner = Tunnelled::new(inner, Arc::clone(&self.tunnels), Arc::clone(&self.streams))?;
         Ok(Socket::start(inner, Arc::clone(&self.control), self.known.subscribe())?)
     }
 

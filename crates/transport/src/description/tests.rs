@@ -257,7 +257,8 @@ fn absurd_candidates_are_left_out_and_sound_ones_kept() {
         a=candidate:nonsense\r\n";
     let sdp = browser_offer().replacen("a=mid:0\r\n", &format!("{candidates}a=mid:0\r\n"), 1);
     let offer = read_offer(&sdp).unwrap();
-    assert_eq!(offer.candidates.len(), 1);
+    assert_eq!((offer.candidates.len(), offer.tcp_candidates.len()), (1, 1));
+    assert!(!anew(&offer).contains("tcptype"), "the peer connection would connect to wherever the peer says");
     assert!(anew(&offer).contains("a=candidate:1 1 udp 2130706431 192.168.1.4 5000 typ host\r\n"));
     assert_eq!(read(&sdp, DescriptionKind::Offer, &VIDEO, true).unwrap().candidates.len(), 2);
 }

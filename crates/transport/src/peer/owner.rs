@@ -2,15 +2,17 @@
 //! when it is told to, or when nobody is left to tell it.
 
 use super::Shared;
+use super::handler::Teller;
 use crate::candidate::CandidateKind;
 use crate::event::PathState;
 use crate::feedback::Feedback;
 use crate::network::Network;
 use crate::receive::Inlet;
 use crate::send::Pump;
-use crate::sockets::Sockets;
+use crate::sockets::{News, Sockets, Streams};
 use crate::stats::{self, Selected};
 use crate::track::Track;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -21,7 +23,7 @@ use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::media_stream::track_remote::TrackRemote;
-use webrtc::peer_connection::{PeerConnection, RTCPeerConnectionState, StatsSelector};
+use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit, RTCPeerConnectionState, StatsSelector};
 
 /// How often and with which pauses the selected pair of a connection that is up is asked for.
 const SELECTED_TRIES: u32 = 20;
@@ -56,6 +58,10 @@ pub(super) struct Owner {
     /// What paths carried in earlier connections.
     pub(super) known_rates: Vec<(Network, u64)>,
     pub(super) sockets: Arc<Sockets>,
+    /// Tells the peer of candidates.
+    pub(super) teller: Teller,
+    /// Of the way over TCP. None comes where only relays may be used.
+    pub(super) news: mpsc::Receiver<News>,
     /// What the peer connection says, while that is that there is a path.
     pub(super) connected: Option<Connected>,
 }
@@ -64,6 +70,7 @@ pub(super) struct Owner {
 pub(super) struct Connected {
     since: Instant,
     path: PathState,
+    remote: Option<SocketAddr>,
     is_answered: bool,
 }
 
@@ -71,19 +78,28 @@ enum Step {
     Close,
     State,
     Look,
+    News(News),
     Track(Arc<dyn TrackRemote>),
     Channel(Arc<dyn DataChannel>),
     TaskEnded(task::Id),
 }
 
 impl Owner {
-    /// Runs until the connection is closed. `control` reads the control channel.
-    pub(super) async fn run(mut self, pumps: Vec<Pump>, control: impl Future<Output = ()> + Send + 'static) {
+    /// Runs until the connection is closed. `over_tcp` looks for paths over TCP, `control` reads the control channel.
+    pub(super) async fn run(
+        mut self,
+        pumps: Vec<Pump>,
+        over_tcp: Option<impl Future<Output = ()> + Send + 'static>,
+        control: impl Future<Output = ()> + Send + 'static,
+    ) {
         let mut tasks = JoinSet::new();
         for pump in pumps {
             tasks.spawn(pump.run());
         }
         tasks.spawn(control);
+        if let Some(over_tcp) = over_tcp {
+            tasks.spawn(over_tcp);
+        }
         let driver = tasks.spawn(driver_ends(Arc::clone(&self.outgoing))).id();
         let mut looks = interval(CONSENT_LOOKS);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -93,6 +109,7 @@ impl Owner {
                 _ = self.close.wait_for(|close| *close) => Step::Close,
                 Ok(()) = self.state.changed() => Step::State,
                 _ = looks.tick() => Step::Look,
+                Some(news) = self.news.recv() => Step::News(news),
                 Some(track) = self.tracks.recv() => Step::Track(track),
                 Some(channel) = self.channels.recv() => Step::Channel(channel),
                 Some(ended) = tasks.join_next_with_id() => {
@@ -103,9 +120,11 @@ impl Owner {
                 Step::Close => break,
                 Step::State => self.state_changed().await,
                 Step::Look => self.look_for_consent(),
+                Step::News(News::Own(attribute)) => self.teller.candidate(attribute),
+                Step::News(News::Reached(attribute)) => self.peer_reached(attribute).await,
                 Step::Track(track) => self.track_arrived(track, &mut tasks).await,
                 Step::Channel(channel) => self.channel_arrived(&channel).await,
-                Step::TaskEnded(task) if task == driver => self.path_changed(PathState::Failed),
+                Step::TaskEnded(task) if task == driver => self.path_changed(PathState::Failed, None),
                 Step::TaskEnded(_) => {}
             }
         }
@@ -121,12 +140,14 @@ impl Owner {
 
     async fn state_changed(&mut self) {
         let state = *self.state.borrow_and_update();
+        let mut remote = None;
         let path = match state {
             RTCPeerConnectionState::Connecting => PathState::Connecting,
             RTCPeerConnectionState::Connected => {
                 self.measure_round_trip().await;
                 let selected = self.selected().await;
                 self.recall_rate(selected);
+                remote = selected.and_then(|pair| pair.remote);
                 PathState::Connected { path: selected.map_or(CandidateKind::Prflx, |pair| pair.path) }
             }
             RTCPeerConnectionState::Disconnected => PathState::Disconnected,
@@ -135,8 +156,8 @@ impl Owner {
             _ => return,
         };
         let is_up = matches!(path, PathState::Connected { .. });
-        self.connected = is_up.then(|| Connected { since: Instant::now(), path, is_answered: true });
-        self.path_changed(path);
+        self.connected = is_up.then(|| Connected { since: Instant::now(), path, remote, is_answered: true });
+        self.path_changed(path, remote);
     }
 
     /// Whether the peer still answers, whatever else comes from it.
@@ -145,12 +166,14 @@ impl Owner {
         let last = self.sockets.answered_at().map_or(connected.since, |answered| answered.max(connected.since));
         let is_answered = last.elapsed() < UNANSWERED;
         if std::mem::replace(&mut connected.is_answered, is_answered) != is_answered {
-            let path = if is_answered { connected.path } else { PathState::Disconnected };
-            self.path_changed(path);
+            let (path, remote) =
+                if is_answered { (connected.path, connected.remote) } else { (PathState::Disconnected, None) };
+            self.path_changed(path, remote);
         }
     }
 
-    fn path_changed(&self, path: PathState) {
+    /// The peer is at `remote` if there is a path.
+    fn path_changed(&self, path: PathState, remote: Option<SocketAddr>) {
         let up = match path {
             PathState::Connected { .. } => true,
             // What is sent now may still arrive, if there was a connection; or, during a restart of ICE, be asked for again
@@ -159,9 +182,20 @@ impl Owner {
             PathState::New | PathState::Failed | PathState::Closed => false,
         };
         self.path_is_up.store(up, Relaxed);
-        self.sockets.tunnels().path_changed(matches!(path, PathState::Connected { .. }));
-        tracing::info!(?path, "path");
+        self.sockets.path_changed(matches!(path, PathState::Connected { .. }), remote);
+        tracing::info!(?path, tcp = remote.is_some_and(Streams::is_virtual), "path");
         self.paths.send_replace(path);
+    }
+
+    /// The peer was connected to over TCP: from now on it is a candidate like any other.
+    async fn peer_reached(&self, attribute: String) {
+        let candidate = RTCIceCandidateInit { candidate: attribute, ..Default::default() };
+        let added = tokio::time::timeout(REQUEST_DEADLINE, self.connection.add_ice_candidate(candidate)).await;
+        match added {
+            Ok(Ok(())) => self.sockets.candidate_added(),
+            Ok(Err(error)) => tracing::debug!(%error, "a way over TCP is not used"),
+            Err(_) => tracing::debug!("a way over TCP could not be added in time"),
+        }
     }
 
     /// Until the first reports say more, a lost packet is asked for again after the round trip time that ICE measured.

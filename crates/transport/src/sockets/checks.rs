@@ -345,6 +345,14 @@ impl std::fmt::Debug for Checks {
     }
 }
 
+/// Whether a datagram is a check for the side with these credentials, from one who knows them (RFC 8445 §7.3).
+pub(super) fn is_check_for(datagram: &[u8], credentials: &IceCredentials) -> bool {
+    let Some(mut message) = decoded(datagram).filter(|message| message.typ == BINDING_REQUEST) else { return false };
+    let Ok(crypto) = default_provider() else { return false };
+    is_for(&message, &credentials.ufrag)
+        && MessageIntegrity::check(&mut message, credentials.password.as_bytes(), crypto.crypto()).is_ok()
+}
+
 fn decoded(datagram: &[u8]) -> Option<Message> {
     let mut message = Message { raw: datagram.to_vec(), ..Message::default() };
     message.decode().is_ok().then_some(message)
@@ -357,4 +365,4 @@ fn is_for(request: &Message, ufrag: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

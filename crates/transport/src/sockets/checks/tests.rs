@@ -3,11 +3,11 @@ use rtc::ice::attributes::control::AttrControlling;
 use rtc::ice::attributes::use_candidate::UseCandidateAttr;
 use rtc::stun::textattrs::Username;
 
-fn credentials(ufrag: &str) -> IceCredentials {
+pub(in crate::sockets) fn credentials(ufrag: &str) -> IceCredentials {
     IceCredentials { ufrag: ufrag.into(), password: format!("the password of {ufrag}") }
 }
 
-fn known(local: &str, remote: Option<&str>) -> Known {
+pub(in crate::sockets) fn known(local: &str, remote: Option<&str>) -> Known {
     Known { local: Some(credentials(local)), remote: remote.map(credentials), ..Known::default() }
 }
 
@@ -16,7 +16,7 @@ fn address(port: u16) -> SocketAddr {
 }
 
 /// A check by `from` of `to` (RFC 8445 §7.2).
-fn request(from: &str, to: &IceCredentials, nominates: bool) -> Vec<u8> {
+pub(in crate::sockets) fn request(from: &str, to: &IceCredentials, nominates: bool) -> Vec<u8> {
     let provider = default_provider().unwrap();
     let mut message = Message::new();
     let id = TransactionId::new();
