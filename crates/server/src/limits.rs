@@ -45,6 +45,9 @@ pub struct Limits {
     pub unsigned: usize,
     /// How many bytes may wait for a slow reader, or unacknowledged.
     pub waiting_bytes: usize,
+    /// How many bytes all who read slowly, acknowledge nothing or are away may have waiting together. Beyond it, those of whom
+    /// most waits lose it.
+    pub held_bytes: usize,
 }
 
 impl Default for Limits {
@@ -66,6 +69,8 @@ impl Default for Limits {
             unsigned_messages: Rate { per_s: 200, burst: 1_000 },
             unsigned: 256,
             waiting_bytes: 256 * 1024,
+            // 1,000 times the above, and some 13 KiB for each of 20,000.
+            held_bytes: 256 * 1024 * 1024,
         }
     }
 }
@@ -79,6 +84,13 @@ pub struct Allowance {
     pub span: Duration,
 }
 
+impl Allowance {
+    /// What so many may together.
+    pub(crate) fn times(self, many: usize) -> Self {
+        Self { count: self.count.saturating_mul(many), ..self }
+    }
+}
+
 /// So many a second, and so many at once after a rest.
 #[derive(Debug, Clone, Copy)]
 pub struct Rate {
@@ -86,6 +98,14 @@ pub struct Rate {
     pub per_s: u32,
     /// At once.
     pub burst: u32,
+}
+
+impl Rate {
+    /// What so many may together.
+    fn times(self, many: usize) -> Self {
+        let many = u32::try_from(many).unwrap_or(u32::MAX);
+        Self { per_s: self.per_s.saturating_mul(many), burst: self.burst.saturating_mul(many) }
+    }
 }
 
 /// A token bucket, full at first.
@@ -147,8 +167,15 @@ impl Buckets {
         Self { signed_in, unsigned, buckets: HashMap::new(), sweep_at: SWEEP_MIN }
     }
 
-    /// The bucket of a network, for a connection to keep.
-    pub(crate) fn of(&mut self, network: Network, sender: Sender, now: Instant) -> Arc<Mutex<Bucket>> {
+    /// The bucket of a network, and of the site it belongs to, for a connection to keep.
+    pub(crate) fn of(&mut self, network: Network, sender: Sender, now: Instant) -> SharedBuckets {
+        SharedBuckets(
+            [(Some(network), 1), (network.site(), SITE_NETWORKS)]
+                .map(|(network, many)| network.map(|network| self.one(network, sender, many, now))),
+        )
+    }
+
+    fn one(&mut self, network: Network, sender: Sender, many: usize, now: Instant) -> Arc<Mutex<Bucket>> {
         if self.buckets.len() >= self.sweep_at {
             self.buckets.retain(|_, bucket| {
                 let is_full = bucket.lock().unwrap_or_else(PoisonError::into_inner).is_full(now);
@@ -160,8 +187,29 @@ impl Buckets {
             Sender::Unsigned => self.unsigned,
             Sender::Guest | Sender::User => self.signed_in,
         };
+        let rate = rate.times(many);
         let bucket = self.buckets.entry((network, sender));
         Arc::clone(bucket.or_insert_with(|| Arc::new(Mutex::new(Bucket::new(rate, now)))))
+    }
+}
+
+/// The buckets that a connection takes from, besides its own; none where it comes from nobody's address.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SharedBuckets([Option<Arc<Mutex<Bucket>>>; 2]);
+
+impl SharedBuckets {
+    /// Takes `cost` from each, or says how long it is to wait.
+    pub(crate) fn spend(&self, cost: u32, now: Instant) -> Result<(), Duration> {
+        let mut buckets: [_; 2] = std::array::from_fn(|at| {
+            self.0[at].as_ref().map(|bucket| bucket.lock().unwrap_or_else(PoisonError::into_inner))
+        });
+        let waits = buckets.iter_mut().flatten().map(|bucket| bucket.wait(cost, now));
+        let wait = waits.max().unwrap_or_default();
+        if !wait.is_zero() {
+            return Err(wait);
+        }
+        buckets.iter_mut().flatten().for_each(|bucket| bucket.spend(cost));
+        Ok(())
     }
 }
 
@@ -217,11 +265,13 @@ impl<K: Eq + Hash, T> Counter<K, T> {
     }
 
     /// How long until `key` may once more; zero if now.
-    pub(crate) fn wait(&mut self, key: &K, now: Instant) -> Duration {
+    #[cfg(test)]
+    fn wait(&mut self, key: &K, now: Instant) -> Duration {
         self.wait_for(key, self.allowance, now, |_| true)
     }
 
-    /// The same for those alone that `counts` picks, under another allowance of no longer span.
+    /// How long until `key` may once more of those that `counts` picks, under an allowance of no longer span than this counter's;
+    /// zero if now.
     pub(crate) fn wait_for(
         &mut self,
         key: &K,
@@ -253,11 +303,41 @@ impl<K: Eq + Hash, T> Counter<K, T> {
     }
 }
 
-/// What counts as one address: an IPv4 address, or an IPv6 /64, which is what one household or machine has.
+impl Counter<Network> {
+    /// How long until somebody there may once more, by what their network did, and their site.
+    pub(crate) fn wait_at(&mut self, network: Network, now: Instant) -> Duration {
+        let allowance = self.allowance;
+        let waits =
+            network.with_site().map(|(network, many)| self.wait_for(&network, allowance.times(many), now, |()| true));
+        waits.max().unwrap_or_default()
+    }
+
+    /// Notes one for both.
+    pub(crate) fn note_at(&mut self, network: Network, now: Instant) {
+        network.with_site().for_each(|(network, _)| self.note(network, (), now));
+    }
+}
+
+/// So many networks' allowance has a whole site: an office with many of them is not held up, and who has 65,536 gets no more.
+pub(crate) const SITE_NETWORKS: usize = 16;
+
+/// What counts as one address: an IPv4 address, or an IPv6 /64, which is what one household or machine has; or a site, an IPv6
+/// /48, which one customer may have (RFC 6177 §2). The address, and how many bits of it count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Network(IpAddr);
+pub(crate) struct Network(IpAddr, u8);
 
 impl Network {
+    /// The site around an IPv6 network; an IPv4 address is its own.
+    pub(crate) fn site(self) -> Option<Self> {
+        let IpAddr::V6(v6) = self.0 else { return None };
+        Some(Self(Ipv6Addr::from_bits(v6.to_bits() >> 80 << 80).into(), 48))
+    }
+
+    /// It and its site, each with how many networks' allowance it has.
+    pub(crate) fn with_site(self) -> impl Iterator<Item = (Self, usize)> {
+        [Some((self, 1)), self.site().map(|site| (site, SITE_NETWORKS))].into_iter().flatten()
+    }
+
     /// Loopback is nobody's address: a reverse proxy that was not named stands there, or the operator.
     pub(crate) fn is_loopback(self) -> bool {
         match self.0 {
@@ -271,8 +351,8 @@ impl Network {
 impl From<IpAddr> for Network {
     fn from(address: IpAddr) -> Self {
         match address.to_canonical() {
-            IpAddr::V4(v4) => Self(v4.into()),
-            IpAddr::V6(v6) => Self(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into()),
+            IpAddr::V4(v4) => Self(v4.into(), 32),
+            IpAddr::V6(v6) => Self(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(), 64),
         }
     }
 }
@@ -366,6 +446,32 @@ mod tests {
         assert_ne!(network("2001:db8:0:1::1"), network("2001:db8:0:2::1"));
         assert!(["127.0.0.2", "::1", "::ffff:127.0.0.1"].iter().all(|text| network(text).is_loopback()));
         assert!(["192.0.2.1", "2001:db8::1", "::1:0:0:0:1"].iter().all(|text| !network(text).is_loopback()));
+    }
+
+    #[test]
+    fn who_has_many_networks_of_one_site_gets_what_sixteen_get() {
+        let now = start();
+        let network = |subnet: u16| Network::from(IpAddr::from([0x2001, 0xDB8, 7, subnet, 0, 0, 0, 1]));
+        let mut counter = Counter::<Network>::new(Allowance { count: 2, span: SECOND });
+        let mut buckets = Buckets::new(Rate { per_s: 1, burst: 2 }, Rate { per_s: 1, burst: 2 });
+        let (mut counted, mut spent) = (0, 0);
+        for subnet in 0..100 {
+            for _ in 0..5 {
+                if counter.wait_at(network(subnet), now).is_zero() {
+                    counter.note_at(network(subnet), now);
+                    counted += 1;
+                }
+                spent += usize::from(buckets.of(network(subnet), Sender::Guest, now).spend(1, now).is_ok());
+            }
+        }
+        assert_eq!((counted, spent), (2 * SITE_NETWORKS, 2 * SITE_NETWORKS));
+        let elsewhere = Network::from(IpAddr::from([0x2001, 0xDB8, 8, 0, 0, 0, 0, 1]));
+        assert!(counter.wait_at(elsewhere, now).is_zero());
+        assert!(buckets.of(elsewhere, Sender::Guest, now).spend(1, now).is_ok());
+        let v4: Network = IpAddr::from([192, 0, 2, 1]).into();
+        assert_eq!((v4.site(), v4.with_site().count()), (None, 1));
+        // The first network of a site is not the site.
+        assert_ne!(network(0).site(), Some(network(0)));
     }
 
     #[test]

@@ -6,7 +6,10 @@
 mod history;
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -19,6 +22,9 @@ use crate::receipt::Receipt;
 use crate::shared::now;
 pub(crate) use history::ADDED_MAX;
 use history::History;
+
+/// Where room must be made, a reader is too slow for whom more than this part of what may wait does.
+const SHED_PART: usize = 8;
 
 /// Why the server ends a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +44,8 @@ pub(crate) enum End {
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     waiting_max: usize,
+    /// Bytes in this mailbox and all others.
+    held: Arc<AtomicUsize>,
     state: Mutex<State>,
 }
 
@@ -48,6 +56,8 @@ struct State {
     plain_bytes: usize,
     numbering: bool,
     history: History,
+    /// What of `held` is this mailbox's.
+    counted: usize,
     /// How many messages of the client were taken since its sign-in, pings left out.
     received: u64,
     messages: Bucket,
@@ -74,12 +84,14 @@ pub(crate) enum Resumption {
 }
 
 impl Mailbox {
-    pub(crate) fn new(limits: &Limits, now: Instant) -> Self {
+    /// One whose bytes are counted in `held` too.
+    pub(crate) fn new(limits: &Limits, held: Arc<AtomicUsize>, now: Instant) -> Self {
         let state = State {
             plain: VecDeque::new(),
             plain_bytes: 0,
             numbering: false,
             history: History::default(),
+            counted: 0,
             received: 0,
             messages: Bucket::new(limits.messages, now),
             bytes: Bucket::new(limits.bytes, now),
@@ -89,7 +101,7 @@ impl Mailbox {
             waker: None,
             gone: None,
         };
-        Self { waiting_max: limits.waiting_bytes, state: Mutex::new(state) }
+        Self { waiting_max: limits.waiting_bytes, held, state: Mutex::new(state) }
     }
 
     /// Puts in the text of a JSON object.
@@ -113,7 +125,26 @@ impl Mailbox {
             if state.history.has_gap() {
                 state.close();
             }
-        } else if state.plain_bytes + state.history.waiting() > self.waiting_max {
+        } else if state.waiting() > self.waiting_max {
+            state.end.get_or_insert(End::TooSlow);
+            state.close();
+        }
+        wake(state);
+    }
+
+    /// How many bytes wait in it, or for their acknowledgement.
+    pub(crate) fn held(&self) -> usize {
+        self.lock().counted
+    }
+
+    /// Gives up what it holds. A client that reads loses the right to resume until it has acknowledged what came; one that does
+    /// not, or is away, loses what waits.
+    pub(crate) fn shed(&self) {
+        let mut state = self.lock();
+        state.history.let_go();
+        if !state.attached {
+            state.close();
+        } else if state.waiting() > self.waiting_max / SHED_PART {
             state.end.get_or_insert(End::TooSlow);
             state.close();
         }
@@ -257,13 +288,56 @@ impl Mailbox {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> Locked<'_> {
         // Each change above is complete before anything can panic.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        Locked { state: self.state.lock().unwrap_or_else(PoisonError::into_inner), held: &self.held }
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        self.lock().close();
+    }
+}
+
+/// A mailbox that is being changed: what it holds is counted anew when that is over.
+struct Locked<'a> {
+    state: MutexGuard<'a, State>,
+    held: &'a AtomicUsize,
+}
+
+impl Deref for Locked<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let now = self.state.plain_bytes + self.state.history.bytes();
+        let before = std::mem::replace(&mut self.state.counted, now);
+        if now > before {
+            self.held.fetch_add(now - before, Relaxed);
+        } else if now < before {
+            self.held.fetch_sub(before - now, Relaxed);
+        }
     }
 }
 
 impl State {
+    /// Bytes that are not yet written.
+    fn waiting(&self) -> usize {
+        self.plain_bytes + self.history.waiting()
+    }
+
     /// Nobody will ever read what is in it.
     fn close(&mut self) {
         self.closed = true;
@@ -272,7 +346,7 @@ impl State {
     }
 }
 
-fn wake(mut state: MutexGuard<'_, State>) {
+fn wake(mut state: Locked<'_>) {
     let waker = state.waker.take();
     drop(state);
     if let Some(waker) = waker {
@@ -285,7 +359,7 @@ mod tests {
     use super::*;
 
     fn mailbox(waiting_bytes: usize) -> Mailbox {
-        Mailbox::new(&Limits { waiting_bytes, ..Limits::default() }, now())
+        Mailbox::new(&Limits { waiting_bytes, ..Limits::default() }, Arc::default(), now())
     }
 
     fn drain(mailbox: &Mailbox) -> Vec<String> {
@@ -363,6 +437,40 @@ mod tests {
         mailbox.detach();
         assert!(gone.await.is_err());
         assert!(matches!(mailbox.resume(0), Resumption::Resumed { received: 1 }));
+    }
+
+    #[test]
+    fn all_that_is_held_is_counted_and_given_back() {
+        let held = Arc::new(AtomicUsize::new(0));
+        let new = || Mailbox::new(&Limits::default(), Arc::clone(&held), now());
+        let (here, away, slow) = (new(), new(), new());
+        let long = format!("{{\"a\":\"{}\"}}", "x".repeat(50_000));
+        here.push("{\"hello\":1}");
+        assert_eq!((here.held(), held.load(Relaxed)), (11, 11));
+        for mailbox in [&here, &away, &slow] {
+            mailbox.start_numbering();
+            mailbox.push(&long);
+        }
+        let one = away.held();
+        assert!(one > 50_000);
+        assert_eq!(held.load(Relaxed), 3 * one + 11);
+        // What was read and not acknowledged is still held, until room must be made.
+        drain(&here);
+        assert_eq!(here.held(), one);
+        here.shed();
+        assert_eq!((here.held(), here.ended(), held.load(Relaxed)), (0, None, 2 * one));
+        assert!(matches!(here.resume(0), Resumption::Lost));
+        here.acknowledge(1);
+        assert!(matches!(here.resume(1), Resumption::Busy(_)), "it has all that came");
+        away.detach();
+        away.shed();
+        assert!(matches!(away.resume(0), Resumption::Lost));
+        slow.shed();
+        assert_eq!((slow.ended(), held.load(Relaxed)), (Some(End::TooSlow), 0));
+        let more = new();
+        more.push(&long);
+        drop(more);
+        assert_eq!(held.load(Relaxed), 0);
     }
 
     #[test]
