@@ -14,4 +14,6 @@ mod presence;
 mod program;
 mod resume;
 mod sign_in;
+#[cfg(target_os = "linux")]
+mod slow;
 mod transport;
