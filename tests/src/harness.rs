@@ -36,6 +36,7 @@ pub mod vm;
 pub mod watch;
 pub mod webdriver;
 pub mod window;
+pub mod wire;
 pub mod y4m;
 
 pub use cli::{Cli, Running};

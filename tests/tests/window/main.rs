@@ -3,6 +3,7 @@
 
 mod calls;
 mod devices;
+mod ipc;
 mod people;
 mod ringing;
 mod strangers;

@@ -4,6 +4,8 @@
 
 mod allocation;
 mod flood;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod nonce;
 mod peers;
 mod requests;
