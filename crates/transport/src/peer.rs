@@ -198,6 +198,7 @@ impl Peer {
             known_rates: config.known_rates,
             sockets: Arc::clone(&built.sockets),
             connected: None,
+            strays: 0,
         };
         tokio::spawn(owner.run(pumps, crate::control::run(built.control, built.sockets, control_events)));
         Ok((Self { shared }, PeerEvents { local, control, path, feedback }, media))
@@ -483,3 +484,6 @@ impl Shared {
 fn rollback(_: String) -> Result<RTCSessionDescription, webrtc::error::Error> {
     RTCSessionDescription::rollback(None)
 }
+
+#[cfg(test)]
+mod tests;
