@@ -37,6 +37,7 @@ pub mod vm;
 pub mod watch;
 pub mod webdriver;
 pub mod window;
+pub mod wire;
 pub mod y4m;
 
 pub use cli::{Cli, Running};

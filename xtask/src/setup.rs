@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail, ensure};
 
 use crate::cargo::{cargo, command};
-use crate::{deny, fuzz, node};
+use crate::{deny, node};
 
 /// Something that must be on the machine, and the Debian package that brings it.
 struct Need {
@@ -123,7 +123,6 @@ pub(crate) fn run() -> anyhow::Result<()> {
     node::install()?;
     install_components()?;
     deny::install()?;
-    fuzz::install()?;
     println!("set-up: everything needed is here");
     Ok(())
 }

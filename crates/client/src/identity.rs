@@ -119,6 +119,9 @@ fn from_phrase(text: &str) -> Result<IdentityKey, PhraseError> {
 
 #[cfg(test)]
 mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt as _, SeedableRng as _};
+
     use super::*;
 
     /// The first and the last 24-word vector of BIP-39's reference list that are of one byte.
@@ -153,6 +156,52 @@ mod tests {
         swapped[3] = if words[3] == "zoo" { "abandon" } else { "zoo" };
         assert_eq!(mistake(&swapped), PhraseError::Checksum);
         assert!(matches!(from_phrase(&"zoo ".repeat(100_000)), Err(PhraseError::Count(_))));
+    }
+
+    #[test]
+    fn whatever_is_typed_is_no_phrase_or_the_key_whose_phrase_it_is() {
+        const PIECES: [&str; 12] = [
+            " ",
+            "\0",
+            "\u{202e}",
+            "\u{130}",
+            "\u{fb01}",
+            "zoo",
+            "ZOO",
+            "1.",
+            "\r\n",
+            "\u{301}",
+            "\u{10ffff}",
+            "abandon ",
+        ];
+        let seed: u64 = rand::random();
+        println!("seed {seed}");
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut read = 0;
+        for _ in 0..20_000 {
+            let mut letters: Vec<char> = phrase(&IdentityKey::from_secret(&random.random())).chars().collect();
+            for _ in 0..random.random_range(0..4) {
+                let at = random.random_range(0..letters.len());
+                match random.random_range(0..5) {
+                    0 => drop(letters.remove(at)),
+                    1 => letters[at] = random.random(),
+                    2 => drop(letters.splice(at..at, PIECES[random.random_range(0..PIECES.len())].chars())),
+                    3 => letters.truncate(at.max(1)),
+                    _ => letters.extend_from_within(at..),
+                }
+            }
+            let typed: String = letters.into_iter().collect();
+            if let Ok(key) = from_phrase(&typed) {
+                let words: Vec<String> = typed
+                    .split(|letter: char| !letter.is_alphabetic())
+                    .filter(|word| !word.is_empty())
+                    .map(str::to_lowercase)
+                    .collect();
+                assert_eq!(phrase(&key), words.join(" "), "{typed:?}");
+                read += 1;
+            }
+        }
+        assert!(read > 1_000, "{read} were phrases");
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod relay;
 
 use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use ahoy_protocol::error::{ErrorCode, ErrorMessage};
@@ -21,7 +21,7 @@ use ahoy_protocol::{CONTACTS_MAX, VERSION};
 use serde_json::Value;
 
 use crate::ice;
-use crate::limits::{Bucket, Network, Sender, Window, retry_s};
+use crate::limits::{Bucket, Network, Sender, SharedBuckets, Window, retry_s};
 use crate::mailbox::{End, Mailbox};
 use crate::registry::SignedIn;
 use crate::shared::{Caller, Line, Shared, deliver, now, text_of};
@@ -41,7 +41,7 @@ pub(crate) struct Dialogue {
     host: String,
     state: State,
     /// What all from its address that are signed in as it is, or are not, may send together.
-    network_messages: Option<Arc<Mutex<Bucket>>>,
+    network_messages: SharedBuckets,
     bad_messages: Window,
     /// What it may ask while it sends too much.
     pings: Bucket,
@@ -95,7 +95,7 @@ impl Dialogue {
         let state = State::WaitingForLogin { since: now(), tried: false };
         let (network, bad_messages) = (Network::from(address), Window::new());
         let host = ice::host_without_login(&line.shared().config.hosts, local);
-        let network_messages = line.shared().bucket_of(network, Sender::Unsigned);
+        let network_messages = line.shared().buckets_of(network, Sender::Unsigned);
         let pings = Bucket::new(line.shared().config.limits.pings, now());
         Ok(Self { line, network, challenge, host, state, network_messages, bad_messages, pings })
     }
@@ -126,6 +126,8 @@ impl Dialogue {
     /// Takes one text message and answers it, unless that may take long: then that is still to be done by
     /// [`finish`](Self::finish), before anything else is heard.
     pub(crate) fn hear(&mut self, text: &str) -> Option<Box<Unfinished>> {
+        // Of what the message before put into mailboxes, too.
+        self.shared().relieve();
         let now = now();
         let (call, understood) = understand(text);
         self.shared().metrics.received(&understood, text.len());
@@ -228,22 +230,18 @@ impl Dialogue {
         let counts = counts && matches!(self.state, State::SignedIn(_));
         let spent = self.mailbox().spend(bytes, counts, now);
         spent.map_err(|wait| Refusal::rate_limited("too many messages at once", wait))?;
-        if let Some(bucket) = &self.network_messages {
-            let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
-            let wait = bucket.wait(1, now);
-            if wait.is_zero() {
-                bucket.spend(1);
-            } else if !whatever_others_send {
-                return Err(Refusal::rate_limited("too many messages from your address", wait));
+        match self.network_messages.spend(1, now) {
+            Err(wait) if !whatever_others_send => {
+                Err(Refusal::rate_limited("too many messages from your address", wait))
             }
+            Ok(()) | Err(_) => Ok(()),
         }
-        Ok(())
     }
 
     /// Signed in, by a new session or an earlier one.
     fn is_now(&mut self, who: SignedIn) {
         let sender = if who.address.username.is_guest() { Sender::Guest } else { Sender::User };
-        self.network_messages = self.shared().bucket_of(self.network, sender);
+        self.network_messages = self.shared().buckets_of(self.network, sender);
         self.state = State::SignedIn(who);
     }
 

@@ -7,8 +7,8 @@ mod window;
 
 use std::time::Duration;
 
-pub(crate) use bucket::{Bucket, Buckets, Sender};
-pub(crate) use network::Network;
+pub(crate) use bucket::{Bucket, Buckets, Sender, SharedBuckets};
+pub(crate) use network::{Network, SITE_NETWORKS};
 pub(crate) use window::{Counter, Window};
 
 /// A counter, or a set of buckets, holds this many keys before it looks for idle ones to forget.
@@ -48,6 +48,9 @@ pub struct Limits {
     pub unsigned: usize,
     /// How many bytes may wait for a slow reader, or unacknowledged.
     pub waiting_bytes: usize,
+    /// How many bytes all who read slowly, acknowledge nothing or are away may have waiting together. Beyond it, those of whom
+    /// most waits lose it.
+    pub held_bytes: usize,
 }
 
 impl Default for Limits {
@@ -70,6 +73,8 @@ impl Default for Limits {
             unsigned_messages: Rate { per_s: 200, burst: 1_000 },
             unsigned: 256,
             waiting_bytes: 256 * 1024,
+            // 1,000 times the above, and some 13 KiB for each of 20,000.
+            held_bytes: 256 * 1024 * 1024,
         }
     }
 }
@@ -83,6 +88,13 @@ pub struct Allowance {
     pub span: Duration,
 }
 
+impl Allowance {
+    /// What so many may together.
+    pub(crate) fn times(self, many: usize) -> Self {
+        Self { count: self.count.saturating_mul(many), ..self }
+    }
+}
+
 /// So many a second, and so many at once after a rest.
 #[derive(Debug, Clone, Copy)]
 pub struct Rate {
@@ -90,6 +102,14 @@ pub struct Rate {
     pub per_s: u32,
     /// At once.
     pub burst: u32,
+}
+
+impl Rate {
+    /// What so many may together.
+    pub(crate) fn times(self, many: usize) -> Self {
+        let many = u32::try_from(many).unwrap_or(u32::MAX);
+        Self { per_s: self.per_s.saturating_mul(many), burst: self.burst.saturating_mul(many) }
+    }
 }
 
 /// Whole seconds for `retry_s`, rounded up so that trying then succeeds.

@@ -6,7 +6,10 @@
 mod history;
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -19,6 +22,9 @@ use crate::receipt::Receipt;
 use crate::shared::now;
 pub(crate) use history::ADDED_MAX;
 use history::History;
+
+/// Where room must be made, a reader is too slow for whom more than this part of what may wait does.
+const SHED_PART: usize = 8;
 
 /// Why the server ends a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +44,8 @@ pub(crate) enum End {
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     waiting_max: usize,
+    /// Bytes in this mailbox and all others.
+    held: Arc<AtomicUsize>,
     state: Mutex<State>,
 }
 
@@ -48,6 +56,8 @@ struct State {
     plain_bytes: usize,
     numbering: bool,
     history: History,
+    /// What of `held` is this mailbox's.
+    counted: usize,
     /// How many messages of the client were taken since its sign-in, pings left out.
     received: u64,
     messages: Bucket,
@@ -74,12 +84,14 @@ pub(crate) enum Resumption {
 }
 
 impl Mailbox {
-    pub(crate) fn new(limits: &Limits, now: Instant) -> Self {
+    /// One whose bytes are counted in `held` too.
+    pub(crate) fn new(limits: &Limits, held: Arc<AtomicUsize>, now: Instant) -> Self {
         let state = State {
             plain: VecDeque::new(),
             plain_bytes: 0,
             numbering: false,
             history: History::default(),
+            counted: 0,
             received: 0,
             messages: Bucket::new(limits.messages, now),
             bytes: Bucket::new(limits.bytes, now),
@@ -89,7 +101,7 @@ impl Mailbox {
             waker: None,
             gone: None,
         };
-        Self { waiting_max: limits.waiting_bytes, state: Mutex::new(state) }
+        Self { waiting_max: limits.waiting_bytes, held, state: Mutex::new(state) }
     }
 
     /// Puts in the text of a JSON object.
@@ -114,7 +126,26 @@ impl Mailbox {
             if state.history.has_gap() {
                 state.close();
             }
-        } else if state.plain_bytes + state.history.waiting() > self.waiting_max {
+        } else if state.waiting() > self.waiting_max {
+            state.end.get_or_insert(End::TooSlow);
+            state.close();
+        }
+        wake(state);
+    }
+
+    /// How many bytes wait in it, or for their acknowledgement.
+    pub(crate) fn held(&self) -> usize {
+        self.lock().counted
+    }
+
+    /// Gives up what it holds. A client that reads loses the right to resume until it has acknowledged what came; one that does
+    /// not, or is away, loses what waits.
+    pub(crate) fn shed(&self) {
+        let mut state = self.lock();
+        state.history.let_go();
+        if !state.attached {
+            state.close();
+        } else if state.waiting() > self.waiting_max / SHED_PART {
             state.end.get_or_insert(End::TooSlow);
             state.close();
         }
@@ -260,13 +291,56 @@ impl Mailbox {
         self.lock().end
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> Locked<'_> {
         // Each change above is complete before anything can panic.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        Locked { state: self.state.lock().unwrap_or_else(PoisonError::into_inner), held: &self.held }
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        self.lock().close();
+    }
+}
+
+/// A mailbox that is being changed: what it holds is counted anew when that is over.
+struct Locked<'a> {
+    state: MutexGuard<'a, State>,
+    held: &'a AtomicUsize,
+}
+
+impl Deref for Locked<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let now = self.state.plain_bytes + self.state.history.bytes();
+        let before = std::mem::replace(&mut self.state.counted, now);
+        if now > before {
+            self.held.fetch_add(now - before, Relaxed);
+        } else if now < before {
+            self.held.fetch_sub(before - now, Relaxed);
+        }
     }
 }
 
 impl State {
+    /// Bytes that are not yet written.
+    fn waiting(&self) -> usize {
+        self.plain_bytes + self.history.waiting()
+    }
+
     /// Nobody will ever read what is in it.
     fn close(&mut self) {
         self.closed = true;
@@ -275,7 +349,7 @@ impl State {
     }
 }
 
-fn wake(mut state: MutexGuard<'_, State>) {
+fn wake(mut state: Locked<'_>) {
     let waker = state.waker.take();
     drop(state);
     if let Some(waker) = waker {

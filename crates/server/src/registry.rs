@@ -28,7 +28,7 @@ pub(crate) struct Registry<L> {
     listings: Listings,
     last_serial: u64,
     lingering: Lingering,
-    /// How many sessions of guests each network has; at most `guests_max`.
+    /// How many sessions of guests each network has, at most `guests_max`, and each site.
     guests: HashMap<Network, usize>,
     guests_max: usize,
 }
@@ -118,7 +118,7 @@ impl<L: Clone> Registry<L> {
         let earlier = self.check(&address, shown)?;
         let mut notices = match earlier {
             Some(_) => Vec::new(),
-            None if guest_of.is_some_and(|network| self.guests.get(&network) >= Some(&self.guests_max)) => {
+            None if guest_of.is_some_and(|network| self.is_full_of_guests(network)) => {
                 return Err(Refused::TooManyGuests);
             }
             None => self.make_room(&address.username)?,
@@ -134,7 +134,7 @@ impl<L: Clone> Registry<L> {
         let user = self.users.entry(address.username.clone()).or_insert_with(User::new);
         let (id, contacts) = (address.session, HashSet::new());
         user.sessions.push(Session { id, serial, resume, link, key, guest_of, contacts, gone_at: None });
-        if let Some(network) = guest_of {
+        for (network, _) in guest_of.into_iter().flat_map(Network::with_site) {
             *self.guests.entry(network).or_default() += 1;
         }
         Ok(Entry { who: SignedIn { address, serial }, replaced, notices })
@@ -181,12 +181,12 @@ impl<L: Clone> Registry<L> {
         if let Some(since) = gone_at {
             self.lingering.remove(since, who);
         }
-        if let Some(network) = guest_of
-            && let Some(count) = self.guests.get_mut(&network)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.guests.remove(&network);
+        for (network, _) in guest_of.into_iter().flat_map(Network::with_site) {
+            if let Some(count) = self.guests.get_mut(&network) {
+                *count -= 1;
+                if *count == 0 {
+                    self.guests.remove(&network);
+                }
             }
         }
         let mut notices = self.list(who, HashSet::new()).for_others;
@@ -218,6 +218,11 @@ impl<L: Clone> Registry<L> {
         owners.collect()
     }
 
+    /// The ways to all sessions.
+    pub(crate) fn links(&self) -> impl Iterator<Item = &L> {
+        self.users.values().flat_map(|user| &user.sessions).map(|session| &session.link)
+    }
+
     /// How a session is reached.
     pub(crate) fn link(&self, who: &SignedIn) -> Option<L> {
         Some(self.session(who)?.link.clone())
@@ -238,6 +243,11 @@ impl<L: Clone> Registry<L> {
             return same.map(|session| Some(session.serial)).ok_or(Refused::NameInUse);
         }
         Ok(earlier.map(|session| session.serial))
+    }
+
+    fn is_full_of_guests(&self, network: Network) -> bool {
+        let count = |network: &Network| self.guests.get(network).copied().unwrap_or(0);
+        network.with_site().any(|(network, many)| count(&network) >= self.guests_max.saturating_mul(many))
     }
 
     /// Room for one more session: where there are as many as may be, the one that has lingered longest ends.

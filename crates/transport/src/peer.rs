@@ -151,6 +151,7 @@ impl Peer {
             teller,
             news,
             connected: None,
+            strays: 0,
         };
         // A relay alone may know where this machine is.
         let over_tcp = (!config.relay_only).then(|| Arc::clone(built.sockets.streams()).run(told));
@@ -446,3 +447,6 @@ impl Shared {
 fn rollback(_: String) -> Result<RTCSessionDescription, webrtc::error::Error> {
     RTCSessionDescription::rollback(None)
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 
 mod calls;
 mod devices;
+mod ipc;
 mod keys;
 mod people;
 mod ringing;

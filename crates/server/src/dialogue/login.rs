@@ -54,11 +54,11 @@ impl Dialogue {
     /// A session of a guest, of which one network begins only so many.
     fn take_new_guest(&self, network: Network, now: Instant) -> Result<(), Refusal> {
         let mut counters = self.shared().counters();
-        let wait = counters.new_guests.wait(&network, now);
+        let wait = counters.new_guests.wait_at(network, now);
         if !wait.is_zero() {
             return Err(Refusal::rate_limited("too many guests from your address", wait));
         }
-        counters.new_guests.note(network, (), now);
+        counters.new_guests.note_at(network, now);
         Ok(())
     }
 

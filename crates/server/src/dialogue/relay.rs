@@ -1,7 +1,7 @@
 //! Passing messages on (sections 2 and 5): stamped, otherwise as they were written. What they say is for the clients.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ahoy_protocol::SERVER_FRAME_MAX;
 use ahoy_protocol::error::ErrorCode;
@@ -116,24 +116,30 @@ impl Dialogue {
 
     fn take_offer(&self, callee: &Username, now: Instant) -> Result<(), Refusal> {
         let me = self.caller()?;
-        let to_one = self.shared().config.limits.offers_to_one;
+        let (all, to_one) = (self.shared().config.limits.offers, self.shared().config.limits.offers_to_one);
         let offers = &mut self.shared().counters().offers;
-        let wait = offers.wait(&me, now).max(offers.wait_for(&me, to_one, now, |called| called == callee));
+        let mut wait = Duration::ZERO;
+        for (caller, many) in me.with_site() {
+            let of_all = offers.wait_for(&caller, all.times(many), now, |_| true);
+            wait = wait.max(of_all).max(offers.wait_for(&caller, to_one.times(many), now, |called| called == callee));
+        }
         if !wait.is_zero() {
             return Err(Refusal::rate_limited("too many calls", wait));
         }
-        offers.note(me, callee.clone(), now);
+        me.with_site().for_each(|(caller, _)| offers.note(caller, callee.clone(), now));
         Ok(())
     }
 
     fn take_unanswerable(&self, now: Instant) -> Result<(), Refusal> {
         let me = self.caller()?;
         let unanswerable = &mut self.shared().counters().unanswerable;
-        let wait = unanswerable.wait(&me, now);
+        let allowance = self.shared().config.limits.unanswerable;
+        let waits = me.with_site().map(|(me, many)| unanswerable.wait_for(&me, allowance.times(many), now, |()| true));
+        let wait = waits.max().unwrap_or_default();
         if !wait.is_zero() {
             return Err(Refusal::rate_limited("too many calls to people who are not there", wait));
         }
-        unanswerable.note(me, (), now);
+        me.with_site().for_each(|(me, _)| unanswerable.note(me, (), now));
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::network::Network;
+use super::network::{Network, SITE_NETWORKS};
 use super::{Rate, SWEEP_MIN};
 
 /// A token bucket, full at first.
@@ -66,8 +66,15 @@ impl Buckets {
         Self { signed_in, unsigned, buckets: HashMap::new(), sweep_at: SWEEP_MIN }
     }
 
-    /// The bucket of a network, for a connection to keep.
-    pub(crate) fn of(&mut self, network: Network, sender: Sender, now: Instant) -> Arc<Mutex<Bucket>> {
+    /// The bucket of a network, and of the site it belongs to, for a connection to keep.
+    pub(crate) fn of(&mut self, network: Network, sender: Sender, now: Instant) -> SharedBuckets {
+        SharedBuckets(
+            [(Some(network), 1), (network.site(), SITE_NETWORKS)]
+                .map(|(network, many)| network.map(|network| self.one(network, sender, many, now))),
+        )
+    }
+
+    fn one(&mut self, network: Network, sender: Sender, many: usize, now: Instant) -> Arc<Mutex<Bucket>> {
         if self.buckets.len() >= self.sweep_at {
             self.buckets.retain(|_, bucket| {
                 let is_full = bucket.lock().unwrap_or_else(PoisonError::into_inner).is_full(now);
@@ -79,8 +86,29 @@ impl Buckets {
             Sender::Unsigned => self.unsigned,
             Sender::Guest | Sender::User => self.signed_in,
         };
+        let rate = rate.times(many);
         let bucket = self.buckets.entry((network, sender));
         Arc::clone(bucket.or_insert_with(|| Arc::new(Mutex::new(Bucket::new(rate, now)))))
+    }
+}
+
+/// The buckets that a connection takes from, besides its own; none where it comes from nobody's address.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SharedBuckets([Option<Arc<Mutex<Bucket>>>; 2]);
+
+impl SharedBuckets {
+    /// Takes `cost` from each, or says how long it is to wait.
+    pub(crate) fn spend(&self, cost: u32, now: Instant) -> Result<(), Duration> {
+        let mut buckets: [_; 2] = std::array::from_fn(|at| {
+            self.0[at].as_ref().map(|bucket| bucket.lock().unwrap_or_else(PoisonError::into_inner))
+        });
+        let waits = buckets.iter_mut().flatten().map(|bucket| bucket.wait(cost, now));
+        let wait = waits.max().unwrap_or_default();
+        if !wait.is_zero() {
+            return Err(wait);
+        }
+        buckets.iter_mut().flatten().for_each(|bucket| bucket.spend(cost));
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
+use super::network::Network;
 use super::{Allowance, SWEEP_MIN};
 
 /// Keys beyond this many active ones are refused, so that strangers cannot grow a counter's memory without bound.
@@ -62,11 +63,13 @@ impl<K: Eq + Hash, T> Counter<K, T> {
     }
 
     /// How long until `key` may once more; zero if now.
-    pub(crate) fn wait(&mut self, key: &K, now: Instant) -> Duration {
+    #[cfg(test)]
+    fn wait(&mut self, key: &K, now: Instant) -> Duration {
         self.wait_for(key, self.allowance, now, |_| true)
     }
 
-    /// The same for those alone that `counts` picks, under another allowance of no longer span.
+    /// How long until `key` may once more of those that `counts` picks, under an allowance of no longer span than this counter's;
+    /// zero if now.
     pub(crate) fn wait_for(
         &mut self,
         key: &K,
@@ -95,6 +98,21 @@ impl<K: Eq + Hash, T> Counter<K, T> {
             self.sweep_at = (self.windows.len() * 2).clamp(SWEEP_MIN, ACTIVE_KEYS_MAX);
             self.swept = Some(now);
         }
+    }
+}
+
+impl Counter<Network> {
+    /// How long until somebody there may once more, by what their network did, and their site.
+    pub(crate) fn wait_at(&mut self, network: Network, now: Instant) -> Duration {
+        let allowance = self.allowance;
+        let waits =
+            network.with_site().map(|(network, many)| self.wait_for(&network, allowance.times(many), now, |()| true));
+        waits.max().unwrap_or_default()
+    }
+
+    /// Notes one for both.
+    pub(crate) fn note_at(&mut self, network: Network, now: Instant) {
+        network.with_site().for_each(|(network, _)| self.note(network, (), now));
     }
 }
 

@@ -56,10 +56,18 @@ impl History {
         self.waiting += text.len();
         self.kept.push_back(Kept { text, at: now, receipt });
         if self.kept.len() >= UNACKNOWLEDGED_MAX || self.bytes >= bytes_max {
-            self.gap = self.seq;
-            for _ in 0..std::mem::take(&mut self.sent) {
-                self.let_go_of_first();
-            }
+            self.let_go();
+        }
+    }
+
+    /// Keeps nothing of what was sent or is still to be sent up to now: until the client acknowledges it, it may not resume.
+    pub(super) fn let_go(&mut self) {
+        if self.kept.is_empty() {
+            return;
+        }
+        self.gap = self.seq;
+        for _ in 0..std::mem::take(&mut self.sent) {
+            self.let_go_of_first();
         }
     }
 
@@ -123,6 +131,11 @@ impl History {
     /// The number of the last message handed out.
     pub(super) fn last_sent(&self) -> u64 {
         self.first() - 1 + self.sent as u64
+    }
+
+    /// Bytes of all that is kept.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Bytes not yet sent.

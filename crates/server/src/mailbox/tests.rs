@@ -1,7 +1,7 @@
 use super::*;
 
 fn mailbox(waiting_bytes: usize) -> Mailbox {
-    Mailbox::new(&Limits { waiting_bytes, ..Limits::default() }, now())
+    Mailbox::new(&Limits { waiting_bytes, ..Limits::default() }, Arc::default(), now())
 }
 
 fn drain(mailbox: &Mailbox) -> Vec<String> {
@@ -79,6 +79,40 @@ async fn who_returns_before_the_old_connection_is_gone_waits_for_its_end() {
     mailbox.detach();
     assert!(gone.await.is_err());
     assert!(matches!(mailbox.resume(0), Resumption::Resumed { received: 1 }));
+}
+
+#[test]
+fn all_that_is_held_is_counted_and_given_back() {
+    let held = Arc::new(AtomicUsize::new(0));
+    let new = || Mailbox::new(&Limits::default(), Arc::clone(&held), now());
+    let (here, away, slow) = (new(), new(), new());
+    let long = format!("{{\"a\":\"{}\"}}", "x".repeat(50_000));
+    here.push("{\"hello\":1}");
+    assert_eq!((here.held(), held.load(Relaxed)), (11, 11));
+    for mailbox in [&here, &away, &slow] {
+        mailbox.start_numbering();
+        mailbox.push(long.as_str());
+    }
+    let one = away.held();
+    assert!(one > 50_000);
+    assert_eq!(held.load(Relaxed), 3 * one + 11);
+    // What was read and not acknowledged is still held, until room must be made.
+    drain(&here);
+    assert_eq!(here.held(), one);
+    here.shed();
+    assert_eq!((here.held(), here.ended(), held.load(Relaxed)), (0, None, 2 * one));
+    assert!(matches!(here.resume(0), Resumption::Lost));
+    here.acknowledge(1);
+    assert!(matches!(here.resume(1), Resumption::Busy(_)), "it has all that came");
+    away.detach();
+    away.shed();
+    assert!(matches!(away.resume(0), Resumption::Lost));
+    slow.shed();
+    assert_eq!((slow.ended(), held.load(Relaxed)), (Some(End::TooSlow), 0));
+    let more = new();
+    more.push(long.as_str());
+    drop(more);
+    assert_eq!(held.load(Relaxed), 0);
 }
 
 #[test]

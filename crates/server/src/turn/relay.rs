@@ -5,6 +5,8 @@
 mod allocation;
 mod data;
 mod flood;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod nonce;
 mod peers;
 mod requests;

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
-use webrtc::data_channel::DataChannel;
+use webrtc::data_channel::{DataChannel, DataChannelEvent};
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::media_stream::track_remote::TrackRemote;
@@ -39,6 +39,10 @@ const REQUEST_DEADLINE: Duration = Duration::from_secs(1);
 
 /// The peer connection itself waits for no more than a tenth of this.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Data channels that a peer may open in all, beside the one that both know of. Ours open none. Whatever is done with one, the
+/// peer connection remembers each for as long as it lives, with a name that the peer chose.
+const STRAYS_MAX: usize = 8;
 
 pub(super) struct Owner {
     pub(super) connection: Arc<dyn PeerConnection>,
@@ -64,6 +68,8 @@ pub(super) struct Owner {
     pub(super) news: mpsc::Receiver<News>,
     /// What the peer connection says, while that is that there is a path.
     pub(super) connected: Option<Connected>,
+    /// Data channels that the peer opened.
+    pub(super) strays: usize,
 }
 
 /// A path that the peer connection believes in.
@@ -123,7 +129,7 @@ impl Owner {
                 Step::News(News::Own(attribute)) => self.teller.candidate(attribute),
                 Step::News(News::Reached(attribute)) => self.peer_reached(attribute).await,
                 Step::Track(track) => self.track_arrived(track, &mut tasks).await,
-                Step::Channel(channel) => self.channel_arrived(&channel).await,
+                Step::Channel(channel) => self.channel_arrived(channel, &mut tasks).await,
                 Step::TaskEnded(task) if task == driver => self.path_changed(PathState::Failed, None),
                 Step::TaskEnded(_) => {}
             }
@@ -244,10 +250,22 @@ impl Owner {
         }
     }
 
-    /// The peer opened a data channel that nobody here knows.
-    async fn channel_arrived(&self, channel: &Arc<dyn DataChannel>) {
-        if tokio::time::timeout(CLOSE_DEADLINE, channel.close()).await.is_err() {
-            tracing::debug!("an unknown data channel could not be closed");
+    /// The peer opened a data channel that nobody here knows. It is closed, and until then what comes over it is read away:
+    /// nobody else does, and it would be kept.
+    async fn channel_arrived(&mut self, channel: Arc<dyn DataChannel>, tasks: &mut JoinSet<()>) {
+        self.strays += 1;
+        if self.strays <= STRAYS_MAX {
+            if tokio::time::timeout(CLOSE_DEADLINE, channel.close()).await.is_err() {
+                tracing::debug!("an unknown data channel could not be closed");
+            }
+            tasks
+                .spawn(async move { while !matches!(channel.poll().await, None | Some(DataChannelEvent::OnClose)) {} });
+        } else if self.strays == STRAYS_MAX + 1 {
+            tracing::warn!("the peer opens one data channel after the other; the connection is given up");
+            self.path_changed(PathState::Failed);
+            if tokio::time::timeout(CLOSE_DEADLINE, self.connection.close()).await.is_err() {
+                tracing::warn!("closing the peer connection took too long");
+            }
         }
     }
 }

@@ -94,11 +94,11 @@ impl Dialogue {
 
     fn take_new_name(&self, now: Instant) -> Result<(), Refusal> {
         let mut counters = self.shared().counters();
-        let wait = counters.new_names.wait(&self.network, now);
+        let wait = counters.new_names.wait_at(self.network, now);
         if !wait.is_zero() {
             return Err(Refusal::rate_limited("too many new names from your address", wait));
         }
-        counters.new_names.note(self.network, (), now);
+        counters.new_names.note_at(self.network, now);
         Ok(())
     }
 
@@ -106,11 +106,11 @@ impl Dialogue {
     /// has the right key never gets here, whatever others on its network do.
     pub(super) fn failed(&self, code: ErrorCode, message: impl Into<String>, now: Instant) -> Refusal {
         let mut counters = self.shared().counters();
-        let wait = counters.failed_logins.wait(&self.network, now);
+        let wait = counters.failed_logins.wait_at(self.network, now);
         if !wait.is_zero() {
             return Refusal::rate_limited("too many failed sign-ins from your address", wait);
         }
-        counters.failed_logins.note(self.network, (), now);
+        counters.failed_logins.note_at(self.network, now);
         Refusal::new(code, message)
     }
 }

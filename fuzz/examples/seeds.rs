@@ -29,6 +29,12 @@ fn main() -> std::io::Result<()> {
         write("jitter", 2 * index + 1, &sound(copies, Order::Lost))?;
         write("red", index, &redundant(copies, b"own"))?;
     }
+    for (index, history) in relayed().iter().enumerate() {
+        write("turn_relay", index, history)?;
+    }
+    for (index, piece) in [3, 21, 255].into_iter().enumerate() {
+        write("turn_stream", index, &in_pieces(&stream(), piece))?;
+    }
     write("congestion", 0, &reports())?;
     write("lip_sync", 0, &clocks())
 }
@@ -191,4 +197,71 @@ fn clocks() -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// A message's header without a body (RFC 8489 §5), of a Binding request.
+const BINDING: [u8; 20] = [0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+
+/// A Binding request, and ChannelData with and without padding, as they stand in a stream.
+fn stream() -> Vec<u8> {
+    let mut bytes = BINDING.to_vec();
+    for length in [8_u8, 5] {
+        bytes.extend([0x40, 1, 0, length]);
+        bytes.extend(noise(&[], usize::from(length.next_multiple_of(4))));
+    }
+    bytes.extend(BINDING);
+    bytes
+}
+
+fn in_pieces(bytes: &[u8], piece: usize) -> Vec<u8> {
+    bytes.chunks(piece).flat_map(|piece| [&[piece.len() as u8][..], piece].concat()).collect()
+}
+
+/// What clients do with a relay: ask for one, permit peers, bind a channel, send by either, refresh it, and go.
+fn relayed() -> Vec<Vec<u8>> {
+    const ALLOCATE: u8 = 3;
+    const REFRESH: u8 = 4;
+    const CREATE_PERMISSION: u8 = 8;
+    const CHANNEL_BIND: u8 = 9;
+    let about = |client: u8, method: u8, peer: u8| vec![2, client, method, peer, 0x40, 1];
+    let raw = |client: u8, bytes: &[u8]| [&[0, client, 0, bytes.len() as u8][..], bytes].concat();
+    let sent = |client: u8, peer: u8| [&[3, client, peer, 5][..], b"hello"].concat();
+    let heard = |relay: u8, peer: u8| [&[4, 0, relay, peer, 0, 5][..], b"hello"].concat();
+    let wait = |tenths: u16| [&[5, 0, 1][..], &tenths.to_be_bytes()].concat();
+    let channel_data = [&[0x40, 1, 0, 5][..], b"hello"].concat();
+    let one = |client: u8| {
+        [
+            raw(client, &BINDING),
+            about(client, ALLOCATE, 0),
+            about(client, CREATE_PERMISSION, 0),
+            sent(client, 0),
+            heard(0, 0),
+            heard(1, 0),
+            about(client, CHANNEL_BIND, 0),
+            raw(client, &channel_data),
+            heard(1, 0),
+            wait(50),
+            // LIFETIME of a minute, then of nothing.
+            [&[1, client, REFRESH, 0, 7, 0, 0x0D, 4][..], &60_u32.to_be_bytes()].concat(),
+            wait(700),
+        ]
+        .concat()
+    };
+    let refused: Vec<u8> =
+        (0..12).flat_map(|peer| [about(0, CREATE_PERMISSION, peer), sent(0, peer)].concat()).collect();
+    let both = [about(0, ALLOCATE, 0), about(1, ALLOCATE, 0)].concat();
+    let to_each_other = [
+        about(0, CREATE_PERMISSION, 4),
+        about(1, CREATE_PERMISSION, 3),
+        sent(0, 4),
+        sent(1, 3),
+        about(0, CHANNEL_BIND, 4),
+        raw(0, &channel_data),
+    ];
+    vec![
+        one(0),
+        [one(4), vec![5, 4, 0]].concat(),
+        [about(0, ALLOCATE, 0), refused].concat(),
+        [both, to_each_other.concat()].concat(),
+    ]
 }
