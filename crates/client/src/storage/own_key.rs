@@ -1,12 +1,7 @@
 //! The account's own key: in the system's keyring or in an owner-only file, and never lost on the way from one to the other.
 //!
-//! `identity.key` is the key itself. `identity.where` says that the keyring has it, under which name, and which public key it
-//! has to be. While that stands no other key is made: a keyring that is locked, silent or empty is told, not passed over. Both
-//! files together mean that a move broke off, or that the key was restored while the keyring was away; the move is made good.
-//!
-//! `identity.untaken` names a key that was made here and that no server has taken yet. Whoever comes to a new computer and signs in
-//! before they think of their recovery phrase has such a one: it is laid aside for the key that is restored, and moves into no
-//! keyring before a server knows it.
+//! Three files tell of it: `identity.key` is the key, `identity.where` says that the keyring has it, `identity.untaken` that no
+//! server has taken it yet.
 
 use std::fs;
 use std::io;
@@ -23,7 +18,9 @@ use crate::storage::{Storage, StorageError};
 /// So many keys that nobody knows are laid aside.
 const LAID_ASIDE_MAX: u32 = 100;
 
-/// What `identity.where` says.
+/// What `identity.where` says. While that stands no other key is made: a keyring that is locked, silent or empty is told, not
+/// passed over. A key in a file beside it means that a move broke off, or that the key was restored while the keyring was away;
+/// the move is made good.
 #[derive(Debug, Serialize, Deserialize)]
 struct InKeyring {
     /// What the keyring knows it by.
@@ -106,7 +103,8 @@ impl Storage {
         self.keep(key)
     }
 
-    /// Whether no server has taken it yet.
+    /// Whether no server has taken it yet. Whoever comes to a new computer and signs in before they think of their recovery
+    /// phrase has such a one: it is laid aside for the key that is restored, and moves into no keyring before a server knows it.
     fn is_new(&self, key: &IdentityKey) -> Result<bool, StorageError> {
         let named = self.read(&self.new_path())?;
         Ok(named.is_some_and(|named| named == key.public().to_string().as_bytes()))
