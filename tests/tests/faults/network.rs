@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ahoy_tests::harness::cli::file;
 use ahoy_tests::harness::lab::End;
@@ -16,6 +16,14 @@ use crate::{beside_others, camera};
 const SETTLED: Duration = Duration::from_secs(2);
 /// How long a callee lets it ring before it accepts.
 const RINGS: Duration = Duration::from_secs(2);
+
+/// Checks that media came in each second of that time, by the figures of each second. Pictures alone would not do: on a
+/// machine that is busy a path looks narrow, and then sound goes first.
+pub(crate) fn hears(peer: &Running, from_ns: u64, to_ns: u64) {
+    let seconds = peer.all("stats").into_iter().filter(|stats| (from_ns..to_ns).contains(&stats.t_ns()));
+    let received: Vec<u64> = seconds.map(|stats| stats.number("packets_received")).collect();
+    assert!(received.len() > 1 && received.windows(2).all(|pair| pair[0] < pair[1]), "{received:?}");
+}
 
 /// A call with picture and sound between the two ends: alice, who called, at A.
 pub(crate) struct Call {
@@ -52,13 +60,28 @@ impl Call {
     }
 
     /// Both show pictures without a stop longer than `most` in the time from `from_ns`, which is waited for.
-    pub(crate) fn shows(&self, from_ns: u64, lasts: Duration, most: Duration) {
+    fn shows(&self, from_ns: u64, lasts: Duration, most: Duration) {
         let to_ns = from_ns + lasts.as_nanos() as u64;
         sleep(Duration::from_nanos(to_ns.saturating_sub(now_ns())));
         for (name, peer) in [("alice", &self.alice), ("bob", &self.bob)] {
             let longest = longest_freeze(peer, from_ns, to_ns);
             println!("{name} saw nothing for {longest:?} at most");
             assert!(longest <= allow(most), "{name} saw nothing for {longest:?}");
+        }
+    }
+
+    /// Both have had another path within `most` of `from_ns`, and see each other by it.
+    pub(crate) fn is_moved(&self, from_ns: u64, most: Duration) {
+        for (name, peer) in [("alice", &self.alice), ("bob", &self.bob)] {
+            let back = peer.wait_for_nth("connected", peer.all("connected").len().max(2) - 1).t_ns();
+            let took = Duration::from_nanos(back.saturating_sub(from_ns));
+            println!("{name} has another path after {took:?}");
+            assert!(back > from_ns && took <= allow(most), "{name} had no path for {took:?}");
+            let deadline = Instant::now() + DEADLINE;
+            while !peer.all("frame_shown").iter().any(|shown| shown.t_ns() > back) {
+                assert!(Instant::now() < deadline, "{name} sees nothing by the new path");
+                sleep(Duration::from_millis(50));
+            }
         }
     }
 
@@ -205,12 +228,12 @@ fn where_no_udp_passes_and_nobody_relays_two_meet_over_tcp_and_leave_nothing_ope
     rig.block_udp(End::A);
     rig.block_udp(End::B);
     let server = rig.server(&["--no-turn"]);
-    let cli = |user| Rig::cli(&server, user).with_media().and(&["--frame-events"]);
+    let cli = |user| Rig::cli(&server, user).with_media();
     let mut bob = rig.enter(End::B, || cli("bob").start_signed_in("answer --calls 2"));
     let mut held = Vec::new();
     // A stranger rings once a minute.
     for (call, caller) in ["alice", "anna"].into_iter().enumerate() {
-        let mut alice = rig.enter(End::A, || cli(caller).start("call bob --seconds 4"));
+        let mut alice = rig.enter(End::A, || cli(caller).start("call bob --seconds 5"));
         let accepted = alice.wait_for("accepted").t_ns();
         let connected = alice.wait_for("connected");
         let took = Duration::from_nanos(connected.t_ns() - accepted);
@@ -218,10 +241,9 @@ fn where_no_udp_passes_and_nobody_relays_two_meet_over_tcp_and_leave_nothing_ope
         assert!(took <= allow(Duration::from_secs(15)), "{took:?}");
         for (peer, nth) in [(&alice, 0), (&bob, call)] {
             let sees = peer.wait_for_nth("first_frame", nth).t_ns();
-            let to = sees + Duration::from_secs(3).as_nanos() as u64;
+            let to = sees + Duration::from_millis(3_500).as_nanos() as u64;
             sleep(Duration::from_nanos(to.saturating_sub(now_ns())));
-            let longest = longest_freeze(peer, sees, to);
-            assert!(longest <= allow(Duration::from_secs(1)), "nothing was seen for {longest:?}");
+            hears(peer, sees, to);
         }
         alice.ends_with(0);
         bob.wait_for_nth("ended", call);

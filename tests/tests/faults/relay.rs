@@ -1,6 +1,7 @@
 //! Calls that a relay carries, and what may happen to it.
 
 use std::net::Ipv4Addr;
+use std::thread::sleep;
 use std::time::Duration;
 
 use ahoy_tests::harness::Server;
@@ -10,7 +11,7 @@ use ahoy_tests::harness::rig::{Capture, Rig, now_ns};
 use serde_json::json;
 
 use crate::beside_others;
-use crate::network::Call;
+use crate::network::{Call, hears};
 
 const SECRET: &str = "a secret that only the relays of a test share";
 const PORTS: [u16; 2] = [3478, 3479];
@@ -60,7 +61,7 @@ fn a_relay_that_dies_is_replaced(transport: &str) {
         let used = in_use(&leaves, now_ns() - second, call.rig.internet_address());
         relays[used].kill();
         let most = Duration::from_secs(5);
-        call.shows(now_ns(), 2 * allow(most), most);
+        call.is_moved(now_ns(), most);
         call.ends_well(most);
     }
 }
@@ -85,14 +86,20 @@ fn a_relayed_call_outlives_its_credentials_and_a_new_path_is_made_with_fresh_one
     let seconds = ttl.as_secs().to_string();
     let server = rig.server(&["--turn-listen", &relay, "--turn-allow-private", "--turn-ttl", &seconds]);
     let call = Call::begin_at(rig, server, &["--relay-only"]);
-    let most = Duration::from_secs(1);
-    call.shows(now_ns(), lasts, most);
+    let from = now_ns();
+    sleep(lasts);
     for peer in [&call.alice, &call.bob] {
+        hears(peer, from, now_ns());
         assert!(peer.all("path_lost").is_empty(), "it was never missed");
     }
     // A relay takes no new client by what has expired.
     call.rig.set_address(End::A, 7);
-    let back = Duration::from_secs(5);
-    call.shows(now_ns(), 2 * allow(back), back);
-    call.ends_well(back);
+    let most = Duration::from_secs(5);
+    sleep(allow(most));
+    let back = now_ns();
+    sleep(Duration::from_millis(3_500));
+    for peer in [&call.alice, &call.bob] {
+        hears(peer, back, now_ns());
+    }
+    call.ends_well(most);
 }
