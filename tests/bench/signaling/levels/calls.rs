@@ -146,13 +146,13 @@ async fn hear_as_caller(shared: Arc<Shared>, number: usize, reader: Reader) {
 
 async fn hear_as_callee(shared: Arc<Shared>, number: usize, reader: Reader) {
     let pair = &shared.pairs[number];
-    let mut candidates = 0;
+    let mut candidates = 0_usize;
     hear(reader, &pair.callee, |text| {
         if text.contains(r#""type":"offer""#) {
             send(&pair.callee, &pair.answer);
         } else if text.contains(r#""type":"candidate""#) {
             candidates += 1;
-            if candidates % CANDIDATES == 0 {
+            if candidates.is_multiple_of(CANDIDATES) {
                 let due = lock(&pair.due).pop_front().expect("this call was dialled");
                 lock(&shared.took_ms).push(due.elapsed().as_secs_f64() * 1000.0);
                 shared.done.fetch_add(1, Ordering::Relaxed);
