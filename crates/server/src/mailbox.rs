@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 
 use ahoy_protocol::id::CallId;
 use tokio::sync::oneshot;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::limits::{Bucket, Limits};
 use crate::receipt::Receipt;
@@ -52,7 +51,7 @@ pub(crate) struct Mailbox {
 #[derive(Debug)]
 struct State {
     /// What bears no number: all up to `welcome`.
-    plain: VecDeque<Utf8Bytes>,
+    plain: VecDeque<String>,
     plain_bytes: usize,
     numbering: bool,
     history: History,
@@ -120,7 +119,7 @@ impl Mailbox {
             state.history.push(object, receipt, self.waiting_max, now());
         } else {
             state.plain_bytes += object.len();
-            state.plain.push_back(object.into());
+            state.plain.push_back(object);
         }
         if !state.attached {
             if state.history.has_gap() {
@@ -185,15 +184,15 @@ impl Mailbox {
         }
     }
 
-    /// The next message to write.
-    pub(crate) fn pop(&self) -> Option<Utf8Bytes> {
+    /// Gives the next message to `write`, if there is one.
+    pub(crate) fn pop<T>(&self, write: impl FnOnce(&str) -> T) -> Option<T> {
         let mut state = self.lock();
-        let Some(text) = state.plain.pop_front() else { return state.history.pop(now) };
+        let Some(text) = state.plain.pop_front() else { return state.history.pop(now, write) };
         state.plain_bytes = state.plain_bytes.saturating_sub(text.len());
         if state.plain.is_empty() {
             state.plain = VecDeque::new();
         }
-        Some(text)
+        Some(write(&text))
     }
 
     /// The number of the last message taken out.
@@ -271,23 +270,22 @@ impl Mailbox {
     }
 
     /// Puts `plain` and then `welcome` before all that waits, without numbers.
-    pub(crate) fn welcome_back(&self, plain: VecDeque<Utf8Bytes>, welcome: &str) {
+    pub(crate) fn welcome_back(&self, plain: VecDeque<String>, welcome: String) {
         let mut state = self.lock();
         state.plain = plain;
-        state.plain.push_back(welcome.into());
-        state.plain_bytes = state.plain.iter().map(|text| text.len()).sum();
+        state.plain.push_back(welcome);
+        state.plain_bytes = state.plain.iter().map(String::len).sum();
         wake(state);
     }
 
     /// What waits without a number.
-    pub(crate) fn take_plain(&self) -> VecDeque<Utf8Bytes> {
+    pub(crate) fn take_plain(&self) -> VecDeque<String> {
         let mut state = self.lock();
         state.plain_bytes = 0;
         std::mem::take(&mut state.plain)
     }
 
-    #[cfg(test)]
-    fn ended(&self) -> Option<End> {
+    pub(crate) fn ended(&self) -> Option<End> {
         self.lock().end
     }
 

@@ -49,8 +49,10 @@ impl Server {
     /// When it does not say where it listens.
     pub(super) fn start(kind: Kind, cores: Cores) -> Self {
         let accounts = tempfile::tempdir().expect("a folder can be made");
-        // Below those ports that the system gives to clients, so that it is still free after a restart.
-        let port = (21_000..32_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+        // Below those ports that the system gives to clients, so that it is still free after a restart. Programs that run
+        // beside this one look elsewhere first.
+        let first = 21_000 + (std::process::id() % 10_000) as u16;
+        let port = (first..32_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
         let (process, address) = run(kind, cores, port.expect("a port is free"), &accounts);
         let member = members(process.id()).into_iter().next().expect("it runs");
         Self { kind, address, member, process, accounts }

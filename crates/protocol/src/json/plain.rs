@@ -118,7 +118,9 @@ impl<'a> Scanner<'a> {
         let start = self.at;
         match self.peek()? {
             b'"' => return self.string(),
-            b'{' if depth < DEPTH_MAX => drop(self.object(depth + 1)?),
+            b'{' if depth < DEPTH_MAX => {
+                self.object(depth + 1)?;
+            }
             b'[' if depth < DEPTH_MAX => self.array(depth + 1)?,
             b'-' | b'0'..=b'9' => self.integer()?,
             b't' => self.word("true")?,

@@ -100,7 +100,7 @@ impl Dialogue {
                         registry.attach(&who);
                         // The token stays: the client may never get to see this `welcome`.
                         let welcome = self.welcome(address, Some(received), token.to_owned());
-                        mailbox.welcome_back(self.mailbox().take_plain(), &welcome);
+                        mailbox.welcome_back(self.mailbox().take_plain(), welcome);
                         self.line.switch_to(mailbox);
                         self.is_now(who);
                         return true;

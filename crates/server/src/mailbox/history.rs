@@ -5,8 +5,6 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::time::Instant;
 
-use tokio_tungstenite::tungstenite::Utf8Bytes;
-
 use crate::receipt::Receipt;
 use ahoy_protocol::id::CallId;
 
@@ -39,7 +37,7 @@ pub(super) struct History {
 
 #[derive(Debug)]
 struct Kept {
-    text: Utf8Bytes,
+    text: Box<str>,
     at: Instant,
     receipt: Option<Receipt>,
 }
@@ -49,9 +47,8 @@ impl History {
     pub(super) fn push(&mut self, mut object: String, receipt: Option<Receipt>, bytes_max: usize, now: Instant) {
         self.seq += 1;
         add_member(&mut object, "seq", self.seq);
-        // It may be kept for long.
-        object.shrink_to_fit();
-        let text: Utf8Bytes = object.into();
+        // It may be kept for long, so without any room to spare.
+        let text = object.into_boxed_str();
         self.bytes += text.len();
         self.waiting += text.len();
         self.kept.push_back(Kept { text, at: now, receipt });
@@ -71,26 +68,26 @@ impl History {
         }
     }
 
-    /// The next message to send.
-    pub(super) fn pop(&mut self, now: impl FnOnce() -> Instant) -> Option<Utf8Bytes> {
+    /// Gives the next message to send to `write`.
+    pub(super) fn pop<T>(&mut self, now: impl FnOnce() -> Instant, write: impl FnOnce(&str) -> T) -> Option<T> {
         let number = self.last_sent() + 1;
         let next = self.kept.get(self.sent)?;
         self.waiting = self.waiting.saturating_sub(next.text.len());
-        let text = if number <= self.replay_to {
+        let written = if number <= self.replay_to {
             // Never 0, so that it tells what waited from what did not.
             let age_ms = now().saturating_duration_since(next.at).as_millis().max(1);
             let mut text = next.text.to_string();
             add_member(&mut text, "age_ms", u64::try_from(age_ms).unwrap_or(u64::MAX));
-            text.into()
+            write(&text)
         } else {
-            next.text.clone()
+            write(&next.text)
         };
         if number <= self.gap {
             self.let_go_of_first();
         } else {
             self.sent += 1;
         }
-        Some(text)
+        Some(written)
     }
 
     /// The client has everything up to `seq`. What it cannot have is no acknowledgement.
@@ -216,7 +213,7 @@ mod tests {
     }
 
     fn drain(history: &mut History, now: Instant) -> Vec<String> {
-        std::iter::from_fn(|| history.pop(|| now)).map(|text| text.to_string()).collect()
+        std::iter::from_fn(|| history.pop(|| now, str::to_owned)).collect()
     }
 
     #[test]
@@ -240,8 +237,8 @@ mod tests {
     fn what_is_acknowledged_is_forgotten_and_only_what_was_sent_can_be() {
         let now = start();
         let mut history = with(3, now);
-        history.pop(|| now);
-        history.pop(|| now);
+        history.pop(|| now, |_| ());
+        history.pop(|| now, |_| ());
         history.acknowledge(3);
         assert!(history.can_resume(0), "3 was not sent");
         history.acknowledge(2);

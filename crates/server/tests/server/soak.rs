@@ -22,7 +22,7 @@ fn held(program: &Program) -> (u64, usize) {
 async fn come_and_go(program: &Program, number: u64) {
     let mut client = Client::connect(program.address).await;
     // Guests, each a new one, and people with names, who also leave without a word.
-    let name = if number % 2 == 0 { format!("guest-{number}") } else { format!("person-{}", number % NAMES) };
+    let name = if number.is_multiple_of(2) { format!("guest-{number}") } else { format!("person-{}", number % NAMES) };
     assert_eq!(client.login(&name, number).await["type"], "welcome");
     if number % 10 != 1 {
         client.leave().await;
