@@ -232,7 +232,7 @@ impl Driver {
         // Without their owner the calls' tasks end by themselves.
         self.calls.clear();
         if let Some((_, link)) = self.link.take() {
-            self.tasks.spawn(link.close(seen));
+            self.tasks.spawn(link.close(0));
         }
         let ended = async { while self.tasks.join_next().await.is_some() {} };
         if timeout(CLOSE_DEADLINE, ended).await.is_err() {

@@ -179,7 +179,8 @@ mod tests {
         let mut random = StdRng::seed_from_u64(seed);
         let mut read = 0;
         for _ in 0..20_000 {
-            let mut letters: Vec<char> = phrase(&IdentityKey::from_secret(&random.random())).chars().collect();
+            let mut letters: Vec<char> =
+                Phrase::of(&IdentityKey::from_secret(&random.random())).as_str().chars().collect();
             for _ in 0..random.random_range(0..4) {
                 let at = random.random_range(0..letters.len());
                 match random.random_range(0..5) {
@@ -197,7 +198,7 @@ mod tests {
                     .filter(|word| !word.is_empty())
                     .map(str::to_lowercase)
                     .collect();
-                assert_eq!(phrase(&key), words.join(" "), "{typed:?}");
+                assert_eq!(Phrase::of(&key).as_str(), words.join(" "), "{typed:?}");
                 read += 1;
             }
         }

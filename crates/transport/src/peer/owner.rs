@@ -262,7 +262,7 @@ impl Owner {
                 .spawn(async move { while !matches!(channel.poll().await, None | Some(DataChannelEvent::OnClose)) {} });
         } else if self.strays == STRAYS_MAX + 1 {
             tracing::warn!("the peer opens one data channel after the other; the connection is given up");
-            self.path_changed(PathState::Failed);
+            self.path_changed(PathState::Failed, None);
             if tokio::time::timeout(CLOSE_DEADLINE, self.connection.close()).await.is_err() {
                 tracing::warn!("closing the peer connection took too long");
             }
