@@ -3,7 +3,6 @@
 
 mod calls;
 mod devices;
-mod ipc;
 mod people;
 mod ringing;
 mod strangers;
