@@ -50,7 +50,9 @@ pub(crate) fn run(seconds: u32) -> anyhow::Result<Outcome> {
 /// else, and no crate of others is built again.
 fn build(targets: &[String]) -> Command {
     let mut command = cargo("build --workspace --features ahoy-fuzz/targets");
-    targets.iter().for_each(|name| drop(command.args(["--example", name])));
+    for name in targets {
+        command.args(["--example", name]);
+    }
     command.env("RUSTC_WORKSPACE_WRAPPER", folder().join("instrument.sh"));
     command
 }
