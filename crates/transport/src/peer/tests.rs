@@ -10,6 +10,9 @@ use std::time::Duration;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
+/// Texts that the peer connection keeps for a reader who does not come, at either end: 60 MB of the longest.
+const TEXTS_IN_CRATE_MAX: usize = 950;
+
 struct Side {
     peer: Peer,
     events: PeerEvents,
@@ -134,8 +137,8 @@ async fn texts_that_nobody_reads_wait_with_the_peer_and_sound_goes_on() {
             Err(error) => panic!("{error}"),
         }
     }
-    // Ours, those of the crate, and what SCTP has on its way.
-    assert!(sent <= QUEUE_TEXTS + 256 + 64, "{sent} texts of 64 KiB were taken");
+    // Ours, some hundreds in the crate, and what SCTP has on its way.
+    assert!(sent <= QUEUE_TEXTS + TEXTS_IN_CRATE_MAX, "{sent} texts of 64 KiB were taken");
     alice.is_heard_by(&mut bob).await;
     bob.is_heard_by(&mut alice).await;
     for number in 0..sent {
