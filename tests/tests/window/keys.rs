@@ -15,7 +15,7 @@ fn a_name_is_carried_to_another_window_by_the_words_on_the_first() {
     let (Some(old), Some(new)) = (Desktop::start(), Desktop::start()) else { return };
     let server = Server::start();
     let Some(mut alice) = signed_in(&old, &server, "alice").open("alice") else { return };
-    alice.wait_for_nth("signed_in", 0);
+    alice.wait_for_screen("home");
     alice.click("Settings");
     alice.click("Show the recovery phrase");
     alice.wait_for_text("I have written them down");
