@@ -113,7 +113,9 @@ impl Link {
     pub(crate) fn sign_out(&mut self, now: Time, out: &mut VecDeque<Output>) {
         self.note_leaving(now);
         if let Some(serial) = self.serial() {
-            out.push_back(Output::CloseLink { serial, seen: self.session.seen() });
+            // Before the welcome it may be another session's number.
+            let seen = if matches!(self.state, State::SignedIn { .. }) { self.session.seen() } else { 0 };
+            out.push_back(Output::CloseLink { serial, seen });
         }
         self.known_there = false;
         self.forget();
@@ -448,7 +450,7 @@ impl Link {
         if retrying {
             let ErrorMessage { code, message, call: _, retry_s } = error;
             out.push_back(Output::Event(Event::SignInFailed { code, message, retrying }));
-            out.push_back(Output::CloseLink { serial, seen: self.session.seen() });
+            out.push_back(Output::CloseLink { serial, seen: 0 });
             self.wait(now, Duration::from_secs(retry_s.unwrap_or(0).into()));
         } else {
             self.give_up(serial, error.code, error.message, out);
@@ -458,7 +460,7 @@ impl Link {
 
     fn give_up(&mut self, serial: Serial, code: ErrorCode, message: String, out: &mut VecDeque<Output>) {
         out.push_back(Output::Event(Event::SignInFailed { code, message, retrying: false }));
-        out.push_back(Output::CloseLink { serial, seen: self.session.seen() });
+        out.push_back(Output::CloseLink { serial, seen: 0 });
         self.forget();
     }
 }

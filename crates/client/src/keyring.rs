@@ -79,20 +79,20 @@ pub(crate) fn read(place: &Place) -> Result<Option<IdentityKey>, KeyringError> {
     ask(move || key_in(&entry(&place)?))
 }
 
-/// Keeps `key` there, unless another one is there, and makes sure that it comes back. After an error it may be there all the
+/// Keeps `key` there, unless another one is there, makes sure that it comes back, and says whether it was there before. After an error it may be there all the
 /// same, or come to be there: a user who is asked to unlock a keyring may do it later.
-pub(crate) fn keep(place: &Place, key: &IdentityKey) -> Result<(), KeyringError> {
+pub(crate) fn keep(place: &Place, key: &IdentityKey) -> Result<bool, KeyringError> {
     let (place, key) = (place.clone(), IdentityKey::from_secret(key.secret()));
     ask(move || {
         let entry = entry(&place)?;
         let is_it = |there: &IdentityKey| there.public() == key.public();
         match key_in(&entry)? {
-            Some(there) if is_it(&there) => return Ok(()),
+            Some(there) if is_it(&there) => return Ok(true),
             Some(_) => return Err(KeyringError::OtherKey),
             None => entry.set_secret(key.secret()).map_err(|error| why(&error))?,
         }
         match key_in(&entry)? {
-            Some(there) if is_it(&there) => Ok(()),
+            Some(there) if is_it(&there) => Ok(false),
             Some(_) => Err(KeyringError::OtherKey),
             None => Err(KeyringError::Lost),
         }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use ahoy_call::Pin;
 use ahoy_protocol::id::{SessionId, Username};
@@ -194,14 +195,49 @@ impl Storage {
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
-        let new = path.with_extension("new");
         let written = (|| {
-            let mut file = create_private_file(&new)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&new, path)
+            let new = self.write_aside(path, bytes)?;
+            fs::rename(&new, path)?;
+            self.sync_folder()
         })();
         written.map_err(|source| StorageError::Io { path: path.into(), source })
+    }
+
+    /// Writes a file that is not there yet. `false`: it is there, and stays as it is.
+    fn write_first(&self, path: &Path, bytes: &[u8]) -> Result<bool, StorageError> {
+        let written = (|| {
+            let new = self.write_aside(path, bytes)?;
+            let is_first = match fs::hard_link(&new, path) {
+                Ok(()) => true,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+                // Some file systems have no links.
+                Err(_) if path.exists() => false,
+                Err(_) => {
+                    fs::rename(&new, path)?;
+                    return self.sync_folder().map(|()| true);
+                }
+            };
+            fs::remove_file(&new)?;
+            self.sync_folder().map(|()| is_first)
+        })();
+        written.map_err(|source| StorageError::Io { path: path.into(), source })
+    }
+
+    /// Writes what is to become `path`, whole, under a name that nobody else writes to.
+    fn write_aside(&self, path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
+        static WRITTEN: AtomicU64 = AtomicU64::new(0);
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}-{}.new", std::process::id(), WRITTEN.fetch_add(1, Relaxed)));
+        let new = self.folder.join(name);
+        let mut file = create_private_file(&new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        Ok(new)
+    }
+
+    /// Without it a new name may be lost with the power, and the old one is back.
+    fn sync_folder(&self) -> io::Result<()> {
+        if cfg!(unix) { fs::File::open(&self.folder)?.sync_all() } else { Ok(()) }
     }
 }
 

@@ -5,12 +5,13 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use ahoy_protocol::CLIENT_FRAME_MAX;
@@ -83,7 +84,10 @@ struct Connection {
     pong: Option<Vec<u8>>,
     ping_due: bool,
     next_ping: Instant,
+    /// When the last whole message or control frame came: half of one says nothing.
     heard: Instant,
+    /// Nothing can be written any more. What the client said before it hung up may still be there to be heard.
+    deaf: bool,
     /// Fires at the next deadline, or earlier.
     alarm: Pin<Box<Sleep>>,
 }
@@ -132,6 +136,7 @@ impl Connection {
             ping_due: false,
             next_ping: now + timing.ping,
             heard: now,
+            deaf: false,
             alarm: Box::pin(sleep_until(now)),
         }
     }
@@ -159,16 +164,18 @@ impl Connection {
         let mailbox = dialogue.mailbox();
         match mailbox.look(cx.waker()) {
             Err(end) => return Poll::Ready(Event::Ended(end)),
-            Ok(has_more) if has_more || self.has_more() => {
+            Ok(has_more) if !self.deaf && (has_more || self.has_more()) => {
                 if self.poll_write(mailbox, cx).is_err() {
-                    return Poll::Ready(Event::Gone);
+                    (self.deaf, self.outgoing) = (true, Vec::new());
                 }
             }
             Ok(_) => {}
         }
         match self.poll_read(dialogue, cx) {
             Poll::Ready(event) => Poll::Ready(event),
-            Poll::Pending => self.alarm.as_mut().poll(cx).map(|()| Event::Alarm),
+            Poll::Pending if self.deaf => Poll::Ready(Event::Gone),
+            // A client that never stops sending uses up the task's share of its turn, and the deadlines hold for it too.
+            Poll::Pending => pin!(unconstrained(self.alarm.as_mut())).poll(cx).map(|()| Event::Alarm),
         }
     }
 
@@ -229,7 +236,7 @@ impl Connection {
                 let came = free.filled_mut();
                 match read {
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(())) if !came.is_empty() => self.heard = Instant::now(),
+                    Poll::Ready(Ok(())) if !came.is_empty() => {}
                     Poll::Ready(_) => return Poll::Ready(Event::Gone),
                 }
                 if self.incoming.is_empty() {
@@ -241,9 +248,11 @@ impl Connection {
             }
             let mut came = std::mem::take(&mut self.incoming);
             let (read, event) = self.hear(&mut came, dialogue);
-            if read < came.len() {
-                came.drain(..read);
+            if read == 0 {
                 self.incoming = came;
+            } else if read < came.len() {
+                // Without the room that the rest took.
+                self.incoming = came.split_off(read);
             }
             Poll::Ready(event)
         })
@@ -261,6 +270,9 @@ impl Connection {
                 Err(broken) => return (at, Event::Broken(broken)),
             };
             at += length;
+            if received.is_some() {
+                self.heard = Instant::now();
+            }
             match received {
                 Some(Received::Text(text)) => {
                     if let Some(unfinished) = dialogue.hear(&text) {

@@ -137,14 +137,14 @@ impl Mailbox {
         self.lock().counted
     }
 
-    /// Gives up what it holds. A client that reads loses the right to resume until it has acknowledged what came; one that does
+    /// Gives up what it holds, where no more than `fair` bytes may wait. A client that reads loses the right to resume until it has acknowledged what came; one that does
     /// not, or is away, loses what waits.
-    pub(crate) fn shed(&self) {
+    pub(crate) fn shed(&self, fair: usize) {
         let mut state = self.lock();
         state.history.let_go();
         if !state.attached {
             state.close();
-        } else if state.waiting() > self.waiting_max / SHED_PART {
+        } else if state.waiting() > fair.min(self.waiting_max / SHED_PART) {
             state.end.get_or_insert(End::TooSlow);
             state.close();
         }

@@ -180,12 +180,14 @@ impl Shared {
         let mut mailboxes: Vec<Arc<Mailbox>> = lock(&self.open).values().cloned().collect();
         mailboxes.extend(self.registry().links().cloned());
         mailboxes.sort_by_cached_key(|mailbox| Reverse(mailbox.held()));
+        // So that it is enough however many there are.
+        let fair = most / 4 * 3 / mailboxes.len().max(1);
         let mut relieved = 0_usize;
         for mailbox in mailboxes {
             if self.held.load(Relaxed) <= most / 4 * 3 {
                 break;
             }
-            mailbox.shed();
+            mailbox.shed(fair);
             relieved += 1;
         }
         tracing::warn!(

@@ -36,9 +36,13 @@ impl Storage {
             return Ok(key);
         }
         let key = IdentityKey::generate().map_err(crate::random::RandomError::from)?;
-        self.write(&self.new_path(), key.public().to_string().as_bytes())?;
-        self.write(&self.identity_path(), key.secret())?;
-        Ok(key)
+        if self.write_first(&self.identity_path(), key.secret())? {
+            self.write(&self.new_path(), key.public().to_string().as_bytes())?;
+            return Ok(key);
+        }
+        // Another program was faster, or the user restored one meanwhile.
+        let path = self.identity_path();
+        self.key_in_file()?.ok_or(StorageError::Damaged { path, what: "it comes and goes" })
     }
 
     /// A server knows the key from now on. Where it belongs into a keyring it goes there, which may take 5 s.
@@ -124,26 +128,32 @@ impl Storage {
     fn keep(&self, key: &IdentityKey) -> Result<(), StorageError> {
         if self.keys == KeyPlace::Keyring || self.in_keyring()?.is_some() {
             match self.put_into_keyring(key) {
-                Ok(()) => return Ok(()),
+                Ok(_) => return Ok(()),
                 Err(error) => debug!(%error, "the key is kept in a file"),
             }
         }
-        self.write(&self.identity_path(), key.secret())
+        let path = self.identity_path();
+        if self.write_first(&path, key.secret())? { Ok(()) } else { Err(StorageError::OtherKey { path }) }
     }
 
-    /// The file goes when the keyring has given the key back, and not before.
+    /// The file goes when the keyring gives the key back at a later time: what it was given a moment ago it may not have
+    /// written yet, and then a loss of power would take both.
     fn move_into_keyring(&self, key: &IdentityKey) {
-        let moved = self.put_into_keyring(key).and_then(|()| self.remove(&self.identity_path()));
+        let moved = self
+            .put_into_keyring(key)
+            .and_then(|was_there| if was_there { self.remove(&self.identity_path()) } else { Ok(()) });
         if let Err(error) = moved {
             debug!(%error, "the key stays in its file for now");
         }
     }
 
-    fn put_into_keyring(&self, key: &IdentityKey) -> Result<(), StorageError> {
+    /// Whether it was there already.
+    fn put_into_keyring(&self, key: &IdentityKey) -> Result<bool, StorageError> {
         let kept = self.in_keyring()?;
         let account = kept.map_or_else(|| self.account(), |kept| kept.account);
-        keyring::keep(&self.place(&account), key).map_err(|why| self.keyring_error(why))?;
-        self.write_where(account, key.public())
+        let was_there = keyring::keep(&self.place(&account), key).map_err(|why| self.keyring_error(why))?;
+        self.write_where(account, key.public())?;
+        Ok(was_there)
     }
 
     /// The keyring may have the key of a folder that was lost. While it does not say, no other is made.
@@ -233,6 +243,24 @@ mod tests {
         assert_eq!(fs::read(storage.folder.join("identity.unused-1")).unwrap(), unknown.secret());
         let refused = storage.restore(&unknown);
         assert!(matches!(refused, Err(StorageError::OtherKey { .. })), "that one was restored: {refused:?}");
+    }
+
+    #[test]
+    fn of_many_who_make_the_first_key_at_once_all_have_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let (start, made) = (std::sync::Barrier::new(8), std::sync::Mutex::new(Vec::new()));
+        std::thread::scope(|threads| {
+            for _ in 0..8 {
+                threads.spawn(|| {
+                    let storage = storage(&folder);
+                    start.wait();
+                    let key = storage.identity().unwrap().public();
+                    made.lock().unwrap().push(key);
+                });
+            }
+        });
+        let made = made.into_inner().unwrap();
+        assert!(made.iter().all(|key| *key == storage(&folder).identity().unwrap().public()), "{made:?}");
     }
 
     #[test]

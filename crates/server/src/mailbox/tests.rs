@@ -99,15 +99,15 @@ fn all_that_is_held_is_counted_and_given_back() {
     // What was read and not acknowledged is still held, until room must be made.
     drain(&here);
     assert_eq!(here.held(), one);
-    here.shed();
+    here.shed(usize::MAX);
     assert_eq!((here.held(), here.ended(), held.load(Relaxed)), (0, None, 2 * one));
     assert!(matches!(here.resume(0), Resumption::Lost));
     here.acknowledge(1);
     assert!(matches!(here.resume(1), Resumption::Busy(_)), "it has all that came");
     away.detach();
-    away.shed();
+    away.shed(usize::MAX);
     assert!(matches!(away.resume(0), Resumption::Lost));
-    slow.shed();
+    slow.shed(usize::MAX);
     assert_eq!((slow.ended(), held.load(Relaxed)), (Some(End::TooSlow), 0));
     let more = new();
     more.push(long.as_str());

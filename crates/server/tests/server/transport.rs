@@ -170,7 +170,7 @@ async fn fragments_without_end_are_one_message_too_long() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fragments_of_nothing_without_end_are_silence_and_keep_nobody_from_talking() {
-    let server = Server::with(|config| (config.timing.silence, config.timing.login) = (600 * MS, 600 * MS)).await;
+    let server = Server::with(|config| (config.timing.silence, config.timing.login) = (600 * MS, 60_000 * MS)).await;
     let mut alice = server.enter("alice", 1).await;
     let address = server.address;
     // From a thread of its own, without a pause: there is always more to read.

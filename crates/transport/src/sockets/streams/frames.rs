@@ -11,6 +11,8 @@ const HEADER: usize = 2;
 pub(super) struct Splitter {
     /// What came and was not taken, at most what was pushed last and one datagram that is not whole.
     rest: Vec<u8>,
+    /// How much of it is done with.
+    at: usize,
     /// What is to come of a datagram that is too long.
     skip: usize,
 }
@@ -18,29 +20,27 @@ pub(super) struct Splitter {
 impl Splitter {
     /// Adds what was read. [`Self::next`] is to be called until it gives nothing.
     pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.rest.drain(..self.at);
+        self.at = 0;
         self.rest.extend_from_slice(bytes);
     }
 
     /// The next datagram. Empty ones are left out, and those longer than [`MAX_BYTES`].
     pub(super) fn next(&mut self) -> Option<Vec<u8>> {
         loop {
-            let skipped = self.skip.min(self.rest.len());
-            self.rest.drain(..skipped);
+            let skipped = self.skip.min(self.rest.len() - self.at);
+            self.at += skipped;
             self.skip -= skipped;
-            let header = self.rest.first_chunk::<HEADER>()?;
+            let (header, after) = self.rest.get(self.at..)?.split_first_chunk::<HEADER>()?;
             let length = usize::from(u16::from_be_bytes(*header));
             if length > MAX_BYTES {
                 self.skip = HEADER + length;
                 continue;
             }
-            if self.rest.len() < HEADER + length {
-                return None;
-            }
-            let after = self.rest.split_off(HEADER + length);
-            let mut datagram = std::mem::replace(&mut self.rest, after);
-            datagram.drain(..HEADER);
+            let datagram = after.get(..length)?;
+            self.at += HEADER + length;
             if !datagram.is_empty() {
-                return Some(datagram);
+                return Some(datagram.to_vec());
             }
         }
     }
@@ -74,7 +74,10 @@ mod tests {
         for piece in stream.chunks(size) {
             splitter.push(piece);
             datagrams.extend(std::iter::from_fn(|| splitter.next()));
-            assert!(splitter.rest.len() < HEADER + MAX_BYTES, "no more is kept than one that is not whole");
+            assert!(
+                splitter.rest.len() - splitter.at < HEADER + MAX_BYTES,
+                "no more is kept than one that is not whole"
+            );
         }
         datagrams
     }
