@@ -154,9 +154,9 @@ pub(crate) fn run(options: &Options) -> Outcome {
 impl Plan {
     fn of(options: &Options) -> Self {
         if options.smoke {
-            // So short that nobody comes near what one client may send.
+            // So short, and among so many, that nobody comes near what one client may send.
             let (start, span) = (Duration::from_millis(50), Duration::from_millis(250));
-            return Self { rounds: 1, connections: 400, speaking: 10, start, span };
+            return Self { rounds: 1, connections: 1_600, speaking: 10, start, span };
         }
         let rounds = 5;
         let span = options.round(rounds) / PARTS;
