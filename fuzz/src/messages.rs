@@ -3,24 +3,32 @@
 
 use ahoy_protocol::control::ControlMessage;
 use ahoy_protocol::description::{Expectation, SignedDescription};
-use ahoy_protocol::id::{Username, shown_name};
-use ahoy_protocol::json::parse_object;
+use ahoy_protocol::id::{DeviceAddress, SessionId, Username, shown_name};
+use ahoy_protocol::json::{Object, parse_object};
 use ahoy_protocol::message::{ClientMessage, Relay, ServerMessage};
 use ahoy_protocol::signal::Signal;
 
 /// One text frame, read as either side of the connection to the server would.
 pub fn wire_message(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
+    if let Some(quick) = Relay::read(text) {
+        let whole = parse_object(text).map_err(Into::into).and_then(Relay::from_object);
+        let whole = whole.expect("what is read where it lies is a message");
+        assert_eq!((&quick.to, &quick.signal), (&whole.to, &whole.signal));
+        assert_eq!(handed(quick), handed(whole));
+    }
     if let Ok(message) = parse_object(text).map_err(Into::into).and_then(ClientMessage::from_object) {
         let object = parse_object(&message.to_text()).expect("what is written is an object");
         let again = ClientMessage::from_object(object).expect("what is written is a message");
         match (&message, &again) {
             // Members that nobody knows are passed on as JSON, whose long fractions may lose their last digit.
-            (ClientMessage::Relay(Relay { to, signal, members }), ClientMessage::Relay(relay)) => {
-                assert_eq!((to, signal), (&relay.to, &relay.signal));
-                assert!(members.keys().eq(relay.members.keys()));
-                assert!(["to", "from", "seq", "devices", "age_ms"].iter().all(|name| !members.contains_key(*name)));
-                look_at(signal);
+            (ClientMessage::Relay(one), ClientMessage::Relay(other)) => {
+                assert_eq!((&one.to, &one.signal), (&other.to, &other.signal));
+                let members = handed(one.clone());
+                assert!(members.keys().eq(handed(other.clone()).keys()));
+                assert!(["to", "seq", "devices", "age_ms"].iter().all(|name| !members.contains_key(*name)));
+                assert_eq!(members["from"], "alice/0000000000000001");
+                look_at(&one.signal);
             }
             _ => assert_eq!(message, again),
         }
@@ -32,6 +40,12 @@ pub fn wire_message(data: &[u8]) {
             look_at(&received.signal);
         }
     }
+}
+
+/// What a receiver gets to read of a message that is passed on.
+fn handed(relay: Relay) -> Object {
+    let from = DeviceAddress { username: "alice".parse().expect("a username"), session: SessionId::from_u64(1) };
+    parse_object(&relay.body.stamped(&from, None)).expect("what is written is an object")
 }
 
 /// One text frame of the control channel.

@@ -5,19 +5,23 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use ahoy_app::frames::FramesOptions;
-use ahoy_app::{Options, Overrides};
-use clap::Parser;
+use ahoy_app::{KeyPlace, Options, Overrides};
+use clap::{Parser, ValueEnum};
 
 /// Call a person by name.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "ahoy", version)]
 pub(crate) struct Arguments {
     /// Keeps several people apart on one machine: each profile has its own keys, people and settings.
-    #[arg(long, value_name = "NAME", default_value = "default", value_parser = profile)]
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_PROFILE, value_parser = profile)]
     pub(crate) profile: String,
     /// Keep keys, people and settings here instead of in the system's place for such data.
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Whether keys are in the system's keyring, where there is one, or in files beside people and settings [default: on, with
+    /// --data-dir and for another profile than "default" off]. A key in a file moves there; one that is in the keyring stays.
+    #[arg(long, value_enum, value_name = "on|off")]
+    pub(crate) keyring: Option<Switch>,
     /// Sign in at this server.
     #[arg(long, value_name = "URL")]
     pub(crate) server: Option<String>,
@@ -51,6 +55,7 @@ impl Arguments {
     /// What the app is told, with its files in `data_dir`.
     pub(crate) fn options(&self, data_dir: PathBuf) -> Options {
         Options {
+            keys: self.key_place(),
             server: self.server.clone(),
             user: self.user.clone(),
             device: device_name(),
@@ -64,7 +69,28 @@ impl Arguments {
             ..Options::new(data_dir)
         }
     }
+
+    /// A folder of one's own and a second profile stand for themselves: nothing of them goes elsewhere unless that is asked for.
+    fn key_place(&self) -> KeyPlace {
+        match self.keyring {
+            Some(Switch::On) => KeyPlace::Keyring,
+            None if self.data_dir.is_none() && self.profile == DEFAULT_PROFILE => KeyPlace::Keyring,
+            Some(Switch::Off) | None => KeyPlace::File,
+        }
+    }
 }
+
+/// Something that is on or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
+}
+
+/// The profile of somebody who needs no second one.
+const DEFAULT_PROFILE: &str = "default";
 
 /// Every text names a device, if only one that is not there.
 fn device<T: FromStr<Err = Infallible>>(text: &str) -> T {
@@ -102,6 +128,16 @@ mod tests {
         for name in ["", "..", "a/b", "a.b", "Bob", "ä", &"a".repeat(33)] {
             assert!(Arguments::try_parse_from(["ahoy", "--profile", name]).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_keyring_is_only_touched_for_the_default_profile_or_when_it_is_asked_for() {
+        let place = |words: &[&str]| Arguments::try_parse_from([&["ahoy"], words].concat()).unwrap().key_place();
+        assert_eq!(place(&[]), KeyPlace::Keyring);
+        assert_eq!(place(&["--keyring", "off"]), KeyPlace::File);
+        assert_eq!(place(&["--profile", "bob"]), KeyPlace::File);
+        assert_eq!(place(&["--data-dir", "/tmp/x"]), KeyPlace::File);
+        assert_eq!(place(&["--profile", "bob", "--keyring", "on"]), KeyPlace::Keyring);
     }
 
     #[test]

@@ -49,7 +49,9 @@ fn happening(screen: &Screen) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ahoy_app::view::{AccountView, DevicesView, PartyView, PersonView, PreviewView, SettingsView, Theme};
+    use ahoy_app::view::{
+        AccountView, DevicesView, HideAddress, PartyView, PersonView, PreviewView, SettingsView, Theme,
+    };
 
     fn view(screen: Screen) -> AppView {
         AppView {
@@ -63,8 +65,10 @@ mod tests {
                 letter_keys: true,
                 ring_volume: 1.0,
                 noise_suppression: true,
+                hide_address: HideAddress::Never,
             },
             preview: PreviewView::default(),
+            phrase: None,
             notices: Vec::new(),
         }
     }

@@ -16,6 +16,7 @@ use crate::report::{Outcome, Report, Table};
 
 mod client;
 mod cores;
+mod levels;
 mod meter;
 mod server;
 mod sign_ins;
@@ -23,6 +24,7 @@ mod traffic;
 mod turns;
 
 use cores::Cores;
+use levels::{Levels, Load};
 use meter::{Memory, Pace};
 use server::{Kind, Server};
 use sign_ins::Proof;
@@ -140,16 +142,21 @@ pub(crate) fn run(options: &Options) -> Outcome {
             theirs.push(round(Kind::Node, plan, cores, number));
         }
     }
-    let tables = vec![results(&ours, &theirs), load(&ours, &theirs)];
-    Outcome::Measured(Report { tables, figures: figures(plan, &ours, &theirs) })
+    let load = Load::of(&plan, options.smoke);
+    let levels = Levels::measure(Kind::Ahoy, plan, load, cores);
+    let their_levels = peer.is_ok().then(|| Levels::measure(Kind::Node, plan, load, cores));
+    let tables = vec![results(&ours, &theirs), busyness(&ours, &theirs), levels::table(&levels, their_levels.as_ref())];
+    let mut figures = figures(plan, &ours, &theirs);
+    figures["levels"] = json!({"ahoy": levels.to_json(), "node_ws": their_levels.as_ref().map(Levels::to_json)});
+    Outcome::Measured(Report { tables, figures })
 }
 
 impl Plan {
     fn of(options: &Options) -> Self {
         if options.smoke {
-            // So short that nobody comes near what one client may send.
+            // So short, and among so many, that nobody comes near what one client may send.
             let (start, span) = (Duration::from_millis(50), Duration::from_millis(250));
-            return Self { rounds: 1, connections: 400, speaking: 10, start, span };
+            return Self { rounds: 1, connections: 1_600, speaking: 10, start, span };
         }
         let rounds = 5;
         let span = options.round(rounds) / PARTS;
@@ -157,25 +164,27 @@ impl Plan {
     }
 }
 
-/// Raises the soft limit of open files as far as so many connections need.
+/// Raises the soft limit of open files as far as it may go, which has to be far enough for so many connections.
 fn allow_files(connections: usize) -> Result<(), String> {
-    let wanted = connections as u64 + OTHER_FILES;
     let mut limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= wanted) {
-        return Ok(());
+    limit.current = limit.maximum;
+    let raised = setrlimit(Resource::Nofile, limit);
+    if raised.is_err() || most_connections() < connections {
+        return Err(format!("this process may not open so many files as {connections} connections are"));
     }
-    limit.current = Some(wanted);
-    setrlimit(Resource::Nofile, limit).map_err(|_| format!("this process may not open {wanted} files"))
+    Ok(())
+}
+
+/// How many connections the open files allow that this process, and a server that it starts, may have.
+fn most_connections() -> usize {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(usize::MAX)
 }
 
 fn round(kind: Kind, plan: Plan, cores: Cores, number: u32) -> Round {
     eprintln!("signaling: round {number} of {}, {}", plan.rounds, kind.name());
     let server = Server::start(kind, cores);
-    cores.on_the_loads(|| {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
-        runtime.block_on(measure(&server, plan))
-    })
+    cores.run(|| measure(&server, plan))
 }
 
 async fn measure(server: &Server, plan: Plan) -> Round {
@@ -229,7 +238,7 @@ fn results(ours: &[Round], theirs: &[Round]) -> Table {
 type PaceOf = (&'static str, fn(&Round) -> Pace);
 
 /// What shows that the server was the one that could do no more.
-fn load(ours: &[Round], theirs: &[Round]) -> Table {
+fn busyness(ours: &[Round], theirs: &[Round]) -> Table {
     let columns = ["% of a core", "Ahoy", "load on Ahoy", "Node ws", "load on Node ws"];
     let mut table = Table::new("How busy each side was", &columns);
     let paces: [PaceOf; 5] = [

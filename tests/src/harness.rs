@@ -13,6 +13,7 @@ pub mod family;
 pub mod firefox;
 pub mod gate;
 pub mod guest;
+pub mod keyring;
 pub mod lab;
 pub mod likeness;
 pub mod link;
@@ -36,6 +37,7 @@ pub mod vm;
 pub mod watch;
 pub mod webdriver;
 pub mod window;
+pub mod wire;
 pub mod y4m;
 
 pub use cli::{Cli, Running};

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use ahoy_app::view::{CallStage, CallView, Direction, LinkView, OutgoingStage, Screen, TrustView};
+use ahoy_app::command::TypedPhrase;
+use ahoy_app::view::{
+    CallStage, CallView, Direction, HideAddress, LinkView, OutgoingStage, PhraseView, RestoreView, Screen, TrustView,
+};
 use ahoy_app::{Alerting, App, AppView, Command, Options, Overrides, Shell};
 use ahoy_client::{NoFrames, SinkSpec, SourceSpec};
 use ahoy_tests::harness::{DEADLINE, Server};
@@ -297,5 +300,123 @@ async fn the_preview_shows_that_the_camera_works_until_a_page_is_loaded_anew() {
     timeout(DEADLINE, heard).await.expect("the tone moves the meter").expect("the app goes on");
     let view = alice.app.attach().await;
     assert!(!view.preview.on && !view.preview.picture);
+    alice.app.quit().await;
+}
+
+impl Person {
+    async fn hides_address(&self, from: HideAddress) {
+        self.does(Command::SetHideAddress { from }).await;
+    }
+
+    /// Both say yes.
+    async fn calls(&self, other: &Self, (own, theirs): (&str, &str)) {
+        self.dials(theirs).await;
+        other.is_rung_by(own).await;
+        other.does(Command::Accept { from: own.into(), video: true }).await;
+    }
+
+    /// Looks away from a call that is over.
+    async fn goes_home(&self) {
+        self.does(Command::CloseEnded).await;
+        self.sees("home", is_home).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_who_hide_their_addresses_meet_at_the_relay() {
+    let server = Server::start_with(&["--turn-listen", "127.0.0.1:0"]);
+    let (of_alice, of_bob) = (folder(), folder());
+    let alice = Person::signed_in(of_alice.path(), &server, "alice").await;
+    let bob = Person::signed_in(of_bob.path(), &server, "bob").await;
+    for person in [&alice, &bob] {
+        person.hides_address(HideAddress::Always).await;
+    }
+    alice.calls(&bob, ("alice", "bob")).await;
+    for person in [&alice, &bob] {
+        let is_relayed = |call: &CallView| call.remote_picture && call.stage == CallStage::Connected { relayed: true };
+        person.sees_call("a picture by way of the relay", is_relayed).await;
+    }
+    alice.app.quit().await;
+    bob.app.quit().await;
+}
+
+/// Without a relay an address cannot be hidden: so where it is to be, the call ends, and where not, it does not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_is_hidden_from_the_next_call_on_and_only_from_whom_it_is_to_be() {
+    let server = Server::start_with(&["--no-turn"]);
+    let (of_alice, of_bob) = (folder(), folder());
+    let alice = Person::signed_in(of_alice.path(), &server, "alice").await;
+    let bob = Person::signed_in(of_bob.path(), &server, "bob").await;
+    let is_told = |sentence: &str| sentence.contains("stay hidden") && sentence.contains("no relay");
+
+    bob.hides_address(HideAddress::FromStrangers).await;
+    alice.calls(&bob, ("alice", "bob")).await;
+    let (sentence, _) = bob.sees_end().await;
+    assert!(is_told(&sentence), "she was a stranger to him: {sentence}");
+    alice.sees_end().await;
+    for person in [&alice, &bob] {
+        person.goes_home().await;
+    }
+    // He said yes to her, so he knows her now.
+    alice.calls(&bob, ("alice", "bob")).await;
+    for person in [&alice, &bob] {
+        person.sees_call("a picture of the other", |call| call.remote_picture).await;
+    }
+    bob.hides_address(HideAddress::Always).await;
+    bob.sees_call("that it goes on", |call| call.remote_picture).await;
+    alice.does(Command::HangUp).await;
+    for person in [&alice, &bob] {
+        person.sees_end().await;
+        person.goes_home().await;
+    }
+    bob.dials("alice").await;
+    let (sentence, seconds) = bob.sees_end().await;
+    assert!(is_told(&sentence), "{sentence}");
+    assert_eq!((seconds, alice.alerts_and_calms().0), (None, 0), "nothing rang at hers");
+    alice.app.quit().await;
+    bob.app.quit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_is_taken_to_another_app_by_its_phrase_which_is_on_the_screen_only_while_it_is_wanted() {
+    let server = Server::start();
+    let (old, new) = (folder(), folder());
+    let alice = Person::signed_in(old.path(), &server, "alice").await;
+    alice.does(Command::ShowPhrase).await;
+    let words = alice
+        .sees("the phrase", |view| match &view.phrase {
+            Some(PhraseView::Words { words }) => Some(words.clone()),
+            Some(PhraseView::Reading | PhraseView::Failed { .. }) | None => None,
+        })
+        .await;
+    assert_eq!(words.len(), 24);
+    alice.does(Command::HidePhrase).await;
+    alice.sees("home without it", |view| view.phrase.is_none().then_some(())).await;
+    alice.app.quit().await;
+
+    let restore = |phrase: String| Command::RestoreKey { username: "alice".into(), phrase: TypedPhrase(phrase) };
+    let restored = |view: &AppView| match &view.screen {
+        Screen::SignIn { restore: Some(restore), .. } if *restore != RestoreView::Keeping => Some(restore.clone()),
+        _ => None,
+    };
+    let alice = Person::start(options(new.path()));
+    // Too soon: this app makes a key that the server does not take.
+    alice.does(Command::SignIn { username: "alice".into(), server: server.url() }).await;
+    let refused = |view: &AppView| match &view.screen {
+        Screen::SignIn { problem: Some(problem), .. } => Some(problem.clone()),
+        _ => None,
+    };
+    alice.sees("that the name has another key", refused).await;
+    alice.does(restore(words.join(" "))).await;
+    let username = "alice".to_owned();
+    assert_eq!(alice.sees("the key restored", restored).await, RestoreView::Done { username });
+    alice.does(Command::SignIn { username: "alice".into(), server: server.url() }).await;
+    alice.sees("home", is_home).await;
+    alice.does(Command::SignOut).await;
+    // A key that a server knows is not overwritten.
+    let other = format!("{} art", ["abandon"; 23].join(" "));
+    alice.does(restore(other)).await;
+    let RestoreView::Failed { why } = alice.sees("the refusal", restored).await else { panic!("it was overwritten") };
+    assert!(why.contains("another key"), "{why}");
     alice.app.quit().await;
 }

@@ -5,6 +5,8 @@
 mod network;
 #[path = "faults/peer.rs"]
 mod peer;
+#[path = "faults/relay.rs"]
+mod relay;
 #[path = "faults/rig.rs"]
 mod rig;
 #[path = "faults/server.rs"]

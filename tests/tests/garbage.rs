@@ -10,10 +10,10 @@ use ahoy_tests::harness::cli::{Cli, Event, Running};
 use ahoy_tests::harness::datagrams::{Fire, Meddler, Whose, address_in};
 use ahoy_tests::harness::media::access_units;
 use ahoy_tests::harness::peer::{new_call, text};
+use ahoy_tests::harness::wire::on_loopback;
 use ahoy_tests::harness::{DEADLINE, Peer, Server, skipped};
 use ahoy_transport::{
-    Candidate, Certificate, PathState, Peer as Wire, PeerConfig, PeerEvent, PeerEvents, ReceivedMedia, Track,
-    VideoCodec,
+    Candidate, Certificate, PathState, Peer as Wire, PeerEvent, PeerEvents, ReceivedMedia, Track, VideoCodec,
 };
 use bytes::Bytes;
 use rand::rngs::StdRng;
@@ -354,15 +354,7 @@ impl Wired {
     ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("there are threads");
-        let config = PeerConfig {
-            ice_servers: Vec::new(),
-            relay_only: false,
-            loopback: true,
-            certificate: Certificate::generate().expect("there is randomness"),
-            video_codecs: vec![codec],
-            known_rates: Vec::new(),
-        };
-        let (wire, events, media) = runtime.block_on(Wire::open(config)).expect("there are sockets");
+        let (wire, events, media) = runtime.block_on(Wire::open(on_loopback(codec))).expect("there are sockets");
         let call = new_call();
         let peer = Peer::guest(server, name);
         let mut wired = Self { peer, call, callee: callee.into(), wire, events, _media: media, sent: 0, runtime };

@@ -92,6 +92,8 @@ fn an_offer_that_cannot_be_answered_fails_and_the_next_call_works() {
         good.replacen("a=mid:1", "a=mid:0", 1),
         good.replacen("m=audio 9", "m=audio 99999999999", 1),
         session.to_owned() + &media.repeat(20),
+        // As many sections as come through the server.
+        good.clone() + &"m=audio 9 UDP/TLS/RTP/SAVPF 0\r\n".repeat(1_000),
     ];
     for (number, sdp) in unusable.iter().enumerate() {
         let mut zoe = Peer::guest(&server, &format!("guest-{number}"));

@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 use ahoy_rtp::RtpPacket;
 use ahoy_tests::harness::DEADLINE;
 use ahoy_tests::harness::link::{End, Kind, Link, Passage, Way};
-use ahoy_transport::{
-    Certificate, PathState, Peer, PeerConfig, PeerEvent, PeerEvents, PeerStats, ReceivedMedia, Track, VideoCodec,
-};
+use ahoy_tests::harness::wire::on_loopback;
+use ahoy_transport::{PathState, Peer, PeerEvent, PeerEvents, PeerStats, ReceivedMedia, Track, VideoCodec};
 use bytes::Bytes;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -177,15 +176,7 @@ struct Side {
 
 impl Side {
     async fn open() -> Self {
-        let config = PeerConfig {
-            ice_servers: Vec::new(),
-            relay_only: false,
-            loopback: true,
-            certificate: Certificate::generate().expect("there is randomness"),
-            video_codecs: vec![VideoCodec::H264],
-            known_rates: Vec::new(),
-        };
-        let (peer, events, media) = Peer::open(config).await.expect("there are sockets");
+        let (peer, events, media) = Peer::open(on_loopback(VideoCodec::H264)).await.expect("there are sockets");
         Self { peer, events, media }
     }
 

@@ -11,8 +11,9 @@ import type { DeviceKind } from "./bindings/DeviceKind";
 import type { DeviceList } from "./bindings/DeviceList";
 import type { PageEvent } from "./bindings/PageEvent";
 import type { PartyView } from "./bindings/PartyView";
+import type { RestoreView } from "./bindings/RestoreView";
 import FakePicture from "./fake/FakePicture.svelte";
-import { goodQuality, sceneFor } from "./fake/scenes";
+import { goodQuality, recoveryPhrase, sceneFor } from "./fake/scenes";
 
 declare global {
   interface Window {
@@ -92,7 +93,7 @@ function obey(command: Command, view: AppView, show: Show, later: Later, stop: (
         return invalid("A name has 1 to 32 letters, digits, dots and dashes, and begins with a letter or digit.");
       }
       show((v) => {
-        v.screen = { kind: "signIn", username: command.username, server: command.server, busy: true, problem: null };
+        v.screen = { kind: "signIn", username: command.username, server: command.server, busy: true, problem: null, restore: null };
       });
       later(0.8, (v) => {
         v.account = { username: command.username.toLowerCase(), server: command.server };
@@ -109,6 +110,7 @@ function obey(command: Command, view: AppView, show: Show, later: Later, stop: (
           server: v.account?.server ?? "",
           busy: false,
           problem: null,
+          restore: null,
         };
         v.account = null;
         v.link = { kind: "signedOut" };
@@ -179,6 +181,30 @@ function obey(command: Command, view: AppView, show: Show, later: Later, stop: (
     case "setNoiseSuppression":
       show((v) => (v.settings.noiseSuppression = command.on));
       return null;
+    case "setHideAddress":
+      show((v) => (v.settings.hideAddress = command.from));
+      return null;
+    case "showPhrase":
+      show((v) => (v.phrase = { kind: "words", words: recoveryPhrase.split(" ") }));
+      return null;
+    case "hidePhrase":
+      show((v) => (v.phrase = null));
+      return null;
+    case "restoreKey": {
+      const { username, phrase } = command;
+      const count = phrase.split(/\s+/).filter((word) => word !== "").length;
+      if (count !== 24) {
+        return invalid(
+          `A recovery phrase has 24 words, these are ${count}; look for a word that is missing or written twice.`,
+        );
+      }
+      const restored = (restore: RestoreView) => (v: AppView) => {
+        if (v.screen.kind === "signIn") v.screen.restore = restore;
+      };
+      show(restored({ kind: "keeping" }));
+      later(0.4, restored({ kind: "done", username }));
+      return null;
+    }
     case "dismiss":
       show((v) => (v.notices = v.notices.filter(({ id }) => id !== command.id)));
       return null;

@@ -23,6 +23,19 @@ export const words = {
     busy: "Signing in…",
   },
 
+  restore: {
+    open: "I have a recovery phrase",
+    title: "Recovery phrase",
+    hint: (name: string): string =>
+      name === ""
+        ? "The 24 words, in their order. Write your name above first."
+        : `The 24 words of ${name}, in their order. They bring the key of that name to this computer.`,
+    submit: "Restore the key",
+    busy: "Keeping the key…",
+    leave: "Not now",
+    done: (name: string): string => `The key of ${name} is on this computer now. Sign in.`,
+  },
+
   home: {
     title: "Home",
     call: "Call a name",
@@ -193,6 +206,30 @@ export const words = {
     signedInAs: (name: string, server: string): string => `Signed in as ${name} on ${server}`,
     signOut: "Sign out",
     version: (version: string): string => `Ahoy ${version}`,
+  },
+
+  privacy: {
+    title: "Privacy",
+    hide: "Hide my address",
+    hint: "The two sides of a direct call see each other’s network address. To hide yours the call goes through the server’s relay: a longer way, and where the server has none the call ends and says so. It counts from the next call on.",
+    from: {
+      never: "From nobody",
+      fromStrangers: "From callers who are not on my list",
+      always: "From everybody",
+    },
+  },
+
+  phrase: {
+    title: "Recovery phrase",
+    lead: "24 words that are the key of your name. With them you keep your name when this computer is lost, or take it to another one. Write them on paper.",
+    show: "Show the recovery phrase",
+    reading: "Reading the key…",
+    warning: "Whoever reads these words can be you. See that nobody looks over your shoulder; nobody honest asks for them.",
+    hide: "I have written them down",
+    copy: "Copy",
+    copied: "Copied. Other programs can read it until you copy something else.",
+    marked: "Marked: copy them with Ctrl+C, or write them down.",
+    back: "Back",
   },
 
   keys: {

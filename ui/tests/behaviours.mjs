@@ -607,6 +607,70 @@ export const behaviours = {
     await page.getByText("Another key was shown").waitFor({ state: "detached" });
   }),
 
+  "the recovery phrase is shown after a click, can be copied, and is gone when somebody looks away": each(
+    on("screen=home", async (page) => {
+      await page.keyboard.press("Control+,");
+      assert.equal(await page.getByText("hamster").count(), 0);
+      await page.getByRole("button", { name: "Show the recovery phrase" }).click();
+      const words = page.getByRole("list", { name: "Recovery phrase" }).getByRole("listitem");
+      assert.equal(await words.count(), 24);
+      assert.match(await words.first().innerText(), /^1\s+hamster$/);
+      await page.getByRole("button", { name: "Copy" }).click();
+      await page.getByText(/^(Copied|Marked)/).waitFor();
+      await page.getByRole("button", { name: "I have written them down" }).click();
+      await words.first().waitFor({ state: "detached" });
+      assert.deepEqual(await sent(page), [{ kind: "showPhrase" }, { kind: "hidePhrase" }]);
+    }),
+    on("screen=home", async (page) => {
+      await page.keyboard.press("Control+,");
+      await page.getByRole("button", { name: "Show the recovery phrase" }).click();
+      await page.getByText("hamster").waitFor();
+      await page.keyboard.press("Escape");
+      await page.getByRole("dialog").waitFor({ state: "detached" });
+      assert.deepEqual(await sent(page), [{ kind: "showPhrase" }, { kind: "hidePhrase" }]);
+    }),
+    on("screen=home", async (page) => {
+      await page.keyboard.press("Control+,");
+      await page.getByRole("button", { name: "Show the recovery phrase" }).click();
+      await show(page, () => window.ahoyShow((view) => (view.phrase = { kind: "failed", why: "It is locked." })));
+      await page.getByText("It is locked.").waitFor();
+      assert.equal(await page.getByText("hamster").count(), 0);
+    }),
+  ),
+
+  "a recovery phrase is given for a name, and what is wrong with it is said where it was written": on(
+    "screen=signIn&with=fresh",
+    async (page) => {
+      await page.getByLabel("Your name").fill("alice");
+      await page.getByRole("button", { name: "I have a recovery phrase" }).click();
+      const field = page.getByLabel("Recovery phrase");
+      await field.fill("only three words");
+      await page.getByRole("button", { name: "Restore the key" }).click();
+      await page.getByRole("alert").filter({ hasText: "these are 3" }).waitFor();
+      assert.equal(await field.getAttribute("aria-invalid"), "true");
+      const phrase = "zoo ".repeat(24).trim();
+      await field.fill(phrase);
+      await forget(page);
+      await page.getByRole("button", { name: "Restore the key" }).click();
+      await page.getByText("The key of alice is on this computer now").waitFor();
+      assert.deepEqual(await sent(page), [{ kind: "restoreKey", username: "alice", phrase }]);
+      assert.equal(await field.count(), 0);
+      await page.getByRole("button", { name: "Sign in" }).click();
+      await screen(page, "home");
+    },
+  ),
+
+  "from whom the address is hidden is chosen": on("screen=home", async (page) => {
+    await page.keyboard.press("Control+,");
+    await page.getByRole("radio", { name: "From nobody", checked: true }).waitFor();
+    await page.getByRole("radio", { name: "From everybody" }).check();
+    await page.getByRole("radio", { name: "From callers who are not on my list" }).check();
+    assert.deepEqual(await sent(page), [
+      { kind: "setHideAddress", from: "always" },
+      { kind: "setHideAddress", from: "fromStrangers" },
+    ]);
+  }),
+
   "a notice is taken away by its button": on("screen=home&with=notice", async (page) => {
     await page.getByRole("button", { name: "Dismiss" }).first().click();
     assert.deepEqual(await sent(page), [{ kind: "dismiss", id: 1 }]);

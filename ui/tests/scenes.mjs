@@ -2,6 +2,22 @@
 // of the `kept` ones there are pictures in docs/screens.
 
 const settings = (page) => page.getByRole("button", { name: "Settings", exact: true }).click();
+const phrase = async (page) => {
+  await settings(page);
+  await page.getByRole("button", { name: "Show the recovery phrase" }).click();
+  await page.getByRole("button", { name: "I have written them down" }).scrollIntoViewIfNeeded();
+  await page.getByRole("heading", { name: "Recovery phrase" }).evaluate((heading) => heading.scrollIntoView());
+};
+const privacy = async (page) => {
+  await settings(page);
+  await page.getByRole("heading", { name: "Privacy" }).evaluate((heading) => heading.scrollIntoView());
+};
+const restore = async (page) => {
+  await page.getByRole("button", { name: "I have a recovery phrase" }).click();
+  await page.getByLabel("Recovery phrase").fill("hamster diagram private dutch cause delay private meat slide");
+  await page.getByRole("button", { name: "Restore the key" }).click();
+  await page.getByText("these are 9").waitFor();
+};
 const person = (name) => (page) =>
   page
     .getByRole("button", { name: new RegExp(`^${name}`) })
@@ -12,6 +28,8 @@ export const scenes = [
   { name: "sign-in", kept: true, query: "screen=signIn" },
   { name: "sign-in-problem", query: "screen=signIn&with=problem" },
   { name: "sign-in-busy", query: "screen=signIn&with=busy" },
+  { name: "sign-in-restore", kept: true, query: "screen=signIn", act: restore },
+  { name: "sign-in-restored", query: "screen=signIn&with=restored" },
   { name: "home", kept: true, query: "screen=home" },
   { name: "home-empty", query: "screen=home&with=empty" },
   { name: "home-person", kept: true, query: "screen=home", act: person("bob") },
@@ -39,6 +57,8 @@ export const scenes = [
     },
   },
   { name: "settings", kept: true, query: "screen=home&with=unplugged,nodevices", act: settings },
+  { name: "settings-privacy", kept: true, query: "screen=home", act: privacy },
+  { name: "settings-phrase", kept: true, query: "screen=home", act: phrase },
   { name: "keys", kept: true, query: "screen=home", act: (page) => page.keyboard.press("F1") },
   { name: "incoming", kept: true, query: "screen=incoming" },
   { name: "incoming-voice", query: "screen=incoming&with=voice,guest" },
@@ -79,6 +99,7 @@ export const scenes = [
   { name: "call-settings", query: "screen=call", act: settings },
   { name: "ended", kept: true, query: "screen=ended" },
   { name: "ended-failed", kept: true, query: "screen=ended&with=failed,short" },
+  { name: "ended-refused", query: "screen=ended&with=refused,short" },
   { name: "ended-long", query: "screen=ended&with=long" },
 ];
 

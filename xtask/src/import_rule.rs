@@ -22,7 +22,7 @@ const MAY_IMPORT: [(&str, &[&str]); 10] = [
 ];
 
 /// They import what they check, and nothing imports them.
-const CHECKERS: [&str; 2] = ["ahoy-tests", "xtask"];
+const CHECKERS: [&str; 3] = ["ahoy-fuzz", "ahoy-tests", "xtask"];
 
 /// Crates of others that only one of ours may reach, so that they can be replaced there. A `*` at the end stands for anything.
 const FENCES: [(&str, &[&str]); 3] = [
@@ -209,6 +209,10 @@ mod tests {
 
 0 ahoy-server v0.1.0 (/ahoy/crates/server)
 1 ahoy-protocol v0.1.0 (/ahoy/crates/protocol) (*)
+
+0 ahoy-fuzz v0.1.0 (/ahoy/fuzz)
+1 ahoy-protocol v0.1.0 (/ahoy/crates/protocol) (*)
+1 ahoy-rtp v0.1.0 (/ahoy/crates/rtp) (*)
 
 0 ahoy-tests v0.1.0 (/ahoy/tests)
 1 ahoy-media v0.1.0 (/ahoy/crates/media) (*)

@@ -21,6 +21,7 @@ mod report;
 mod run;
 mod setup;
 mod test;
+mod unsteady;
 
 const USAGE: &str = "\
 usage: cargo xtask TASK
@@ -77,9 +78,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Sets cargo-fuzz up and runs it; what failed is listed at the end.
+/// Builds the fuzz targets and runs them; what failed is listed at the end.
 fn fuzz_for(seconds: u32) -> anyhow::Result<bool> {
-    fuzz::install()?;
     let mut steps = report::Report::default();
     steps.step("fuzz targets", || fuzz::run(seconds));
     Ok(steps.finish())

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail, ensure};
 
 use crate::cargo::{cargo, command};
-use crate::{deny, fuzz, node};
+use crate::{deny, node};
 
 /// Something that must be on the machine, and the Debian package that brings it.
 struct Need {
@@ -71,6 +71,8 @@ const NEEDS: &[Need] = &[
     #[cfg(target_os = "linux")]
     Need::to_test(Sign::Program("dbus-run-session"), "dbus", "carries notifications and second starts"),
     #[cfg(target_os = "linux")]
+    Need::to_test(Sign::Program("gnome-keyring-daemon"), "gnome-keyring", "is the keyring of the tests"),
+    #[cfg(target_os = "linux")]
     Need::to_test(Sign::Program("gio"), "libglib2.0-bin", "starts the installed app from its entry in the menu"),
     #[cfg(target_os = "linux")]
     Need::to_test(Sign::Program("ip"), "iproute2", "sets up the networks of the tests, emulated and the kernel's own"),
@@ -121,7 +123,6 @@ pub(crate) fn run() -> anyhow::Result<()> {
     node::install()?;
     install_components()?;
     deny::install()?;
-    fuzz::install()?;
     println!("set-up: everything needed is here");
     Ok(())
 }

@@ -1,9 +1,11 @@
 //! What the page may ask for. Everything in it is checked before it is done: the page is outside.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use crate::view::Theme;
+use crate::view::{HideAddress, Theme};
 
 /// One thing that a person did.
 #[derive(Debug, Clone, PartialEq, Deserialize, TS)]
@@ -97,6 +99,23 @@ pub enum Command {
         /// It is.
         on: bool,
     },
+    /// From whom this machine's addresses are hidden in the calls to come.
+    SetHideAddress {
+        /// From whom.
+        from: HideAddress,
+    },
+    /// Show the recovery phrase of whoever is signed in.
+    ShowPhrase,
+    /// It was seen.
+    HidePhrase,
+    /// Keep the key of a recovery phrase for a name, before signing in.
+    RestoreKey {
+        /// Whose, as typed.
+        username: String,
+        /// As typed.
+        #[ts(type = "string")]
+        phrase: TypedPhrase,
+    },
     /// Look away from an ended call: back home.
     CloseEnded,
     /// Take a notice away.
@@ -121,6 +140,16 @@ pub enum Command {
         /// Whose.
         username: String,
     },
+}
+
+/// What somebody typed as a recovery phrase. `Debug` does not show it: it may be one.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+pub struct TypedPhrase(pub String);
+
+impl fmt::Debug for TypedPhrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TypedPhrase(…)")
+    }
 }
 
 /// A kind of device.

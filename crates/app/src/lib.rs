@@ -18,7 +18,7 @@ mod settings;
 mod state;
 pub mod view;
 
-pub use ahoy_client::PictureView;
+pub use ahoy_client::{KeyPlace, PictureView};
 pub use app::{App, Notes, Shell, StartError};
 pub use command::{Command, CommandError};
 pub use options::{Options, Overrides};

@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 
-use ahoy_client::{SinkSpec, SourceSpec, Timers};
+use ahoy_client::{KeyPlace, SinkSpec, SourceSpec, Timers};
 
 /// How this run differs from what is remembered.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The folder of keys, settings and people. Each profile has its own.
     pub data_dir: PathBuf,
+    /// Where keys are kept.
+    pub keys: KeyPlace,
     /// The server, as typed.
     pub server: Option<String>,
     /// Who signs in, as typed.
@@ -42,6 +44,7 @@ impl Options {
     pub fn new(data_dir: PathBuf) -> Self {
         Self {
             data_dir,
+            keys: KeyPlace::File,
             server: None,
             user: None,
             device: None,

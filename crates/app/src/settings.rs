@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::command::DeviceKind;
-use crate::view::{SettingsView, Theme};
+use crate::view::{HideAddress, SettingsView, Theme};
 
 /// Everything that is kept between runs, apart from keys and people.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,8 @@ pub(crate) struct Settings {
     pub(crate) ring_volume: f32,
     /// Steady noise is taken out of what the microphone hears.
     pub(crate) noise_suppression: bool,
+    /// From whom this machine's addresses are hidden.
+    pub(crate) hide_address: HideAddress,
 }
 
 /// Who signed in last.
@@ -66,6 +68,7 @@ impl Default for Settings {
             letter_keys: true,
             ring_volume: 0.7,
             noise_suppression: true,
+            hide_address: HideAddress::Never,
         }
     }
 }
@@ -75,8 +78,8 @@ impl Settings {
     pub(crate) fn view(&self) -> SettingsView {
         // A file may hold any number; the contract is 0 to 1.
         let ring_volume = if self.ring_volume.is_finite() { self.ring_volume.clamp(0.0, 1.0) } else { 0.0 };
-        let Self { theme, letter_keys, noise_suppression, .. } = *self;
-        SettingsView { theme, letter_keys, ring_volume, noise_suppression }
+        let Self { theme, letter_keys, noise_suppression, hide_address, .. } = *self;
+        SettingsView { theme, letter_keys, ring_volume, noise_suppression, hide_address }
     }
 }
 
@@ -109,6 +112,7 @@ mod tests {
             ring_volume: 0.25,
             theme: Theme::Dark,
             noise_suppression: false,
+            hide_address: HideAddress::FromStrangers,
             ..Settings::default()
         };
         let text = crate::files::to_text(&settings);

@@ -6,30 +6,34 @@ mod commands;
 mod devices;
 mod effect;
 mod ending;
+mod input;
 mod keys;
 mod notices;
 mod ongoing;
 mod quality;
+mod recovery;
 mod session;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use ahoy_client::devices::Hardware;
 use ahoy_client::view::ContactView;
-use ahoy_client::{CallId, ChosenDevices, DeviceProblem, EndReason, Event, PictureView, Side, Username, View};
+use ahoy_client::{ChosenDevices, DeviceProblem, EndReason, PictureView, Side, Username};
 
 pub use effect::Alerting;
 pub(crate) use effect::{Effect, Sound, ToClient};
+pub(crate) use input::Input;
 
 use crate::files::FileError;
 use crate::options::Options;
 use crate::people::People;
 use crate::settings::Settings;
+use crate::state::client::sentence;
 use crate::state::devices::Devices;
 use crate::state::ending::{Shown, aftermath, is_nobody};
 use crate::state::notices::Notices;
 use crate::state::ongoing::Ongoing;
+use crate::state::recovery::{Restoring, ShownPhrase};
 use crate::state::session::{Link, Session, SignInAs};
 use crate::view::{AppView, LastCall, PartyView, PersonView, PreviewView, Screen, Tone};
 
@@ -43,39 +47,6 @@ pub(crate) struct Now {
     pub(crate) elapsed: Duration,
     /// For people.
     pub(crate) unix_ms: u64,
-}
-
-/// Something that happened. Commands come in by [`State::command`], since they may be refused.
-#[derive(Debug)]
-pub(crate) enum Input {
-    /// The program has started.
-    Started,
-    /// The client tells.
-    Event(Event),
-    /// The client's state has changed.
-    View(View),
-    /// The client could not start, or stopped by itself.
-    ClientFailed(String),
-    /// [`ToClient::Dial`] is done; no call without randomness.
-    Dialled(Result<CallId, String>),
-    /// [`Effect::ReadPeople`] is done; `None`: there is no file yet.
-    PeopleRead(Username, Result<Option<People>, FileError>),
-    /// Settings or people could not be kept.
-    NotKept(FileError),
-    /// [`Effect::ListHardware`] is done; or the system did not answer.
-    Hardware(Result<Hardware, String>),
-    /// What is wrong with the devices in use.
-    Problems(Vec<DeviceProblem>),
-    /// A picture came that was asked for.
-    Picture(PictureView),
-    /// The window was hidden or shown.
-    Visible(bool),
-    /// A page was loaded: what an earlier one asked for is void.
-    Attached,
-    /// The program is about to end: what goes on is over.
-    Quitting,
-    /// A deadline of [`State::poll_timeout`] has come.
-    Tick,
 }
 
 /// Everything that the window shows follows from this.
@@ -99,6 +70,8 @@ pub(crate) struct State {
     ended: Option<Ended>,
     devices: Devices,
     preview: Preview,
+    phrase: Option<ShownPhrase>,
+    restoring: Option<Restoring>,
     alerting: bool,
     notices: Notices,
     effects: VecDeque<Effect>,
@@ -165,6 +138,8 @@ impl State {
             ended: None,
             devices: Devices::new(options.devices.clone()),
             preview: Preview::default(),
+            phrase: None,
+            restoring: None,
             alerting: false,
             notices,
             effects: VecDeque::new(),
@@ -190,6 +165,8 @@ impl State {
                 self.notice(Tone::Danger, format!("The call could not begin: {message}."));
             }
             Input::PeopleRead(username, read) => self.people_read(username, read),
+            Input::PhraseRead(username, read) => self.phrase_read(&username, read),
+            Input::KeyRestored(username, kept) => self.key_restored(&username, kept),
             Input::NotKept(error) => self.notice(Tone::Danger, format!("{error}.")),
             Input::Hardware(found) => self.take_hardware(found),
             Input::Problems(problems) => {
@@ -202,8 +179,14 @@ impl State {
                 self.preview.hidden = !visible;
                 // It does not come back by itself: a call from anybody shows the window.
                 self.preview.wanted &= visible;
+                if !visible {
+                    self.hide_phrase();
+                }
             }
-            Input::Attached => self.preview.wanted = false,
+            Input::Attached => {
+                self.preview.wanted = false;
+                self.hide_phrase();
+            }
             Input::Quitting => self.end_call(&EndReason::HungUp(Side::Local), ""),
             Input::Tick => {}
         }
@@ -220,7 +203,8 @@ impl State {
     pub(crate) fn poll_timeout(&self) -> Option<Duration> {
         let ended = self.ended.as_ref().and_then(|ended| ended.until);
         let listing = self.devices.deadline().filter(|_| self.watches_devices());
-        let deadlines = [self.notices.deadline(), self.session.deadline(), ended, listing];
+        let phrase = self.phrase.as_ref().map(|shown| shown.until);
+        let deadlines = [self.notices.deadline(), self.session.deadline(), ended, listing, phrase];
         deadlines.into_iter().flatten().min()
     }
 
@@ -257,6 +241,7 @@ impl State {
                 picture: self.preview.picture,
                 problems: self.preview.problems.iter().map(|problem| problem.message.clone()).collect(),
             },
+            phrase: self.phrase.as_ref().map(|shown| shown.view.clone()),
             notices: self.notices.view(),
         }
     }
@@ -273,7 +258,8 @@ impl State {
             Session::Out { .. } | Session::Entering { .. } => {
                 let (username, server) = self.typed.clone();
                 let busy = matches!(self.session, Session::Entering { busy: true, .. });
-                Screen::SignIn { username, server, busy, problem: self.session.problem() }
+                let restore = self.restoring.as_ref().map(|restoring| restoring.view.clone());
+                Screen::SignIn { username, server, busy, problem: self.session.problem(), restore }
             }
         }
     }
@@ -314,6 +300,7 @@ impl State {
         self.typed = (account.username.to_string(), account.typed.clone());
         self.forget_people();
         self.ended = None;
+        self.restoring = None;
         self.effects.push_back(Effect::ReadPeople(account.username.clone()));
         self.session = Session::enter(account, self.now.elapsed);
     }
@@ -355,7 +342,7 @@ impl State {
     }
 
     fn client_failed(&mut self, message: String) {
-        self.leave(Some(format!("{message}.")));
+        self.leave(Some(sentence(&message)));
     }
 
     fn end_call(&mut self, reason: &EndReason, message: &str) {
@@ -435,6 +422,7 @@ impl State {
         self.notices.expire(elapsed);
         self.session.expire(elapsed);
         self.ended.take_if(|ended| ended.until.is_some_and(|until| until <= elapsed));
+        self.phrase.take_if(|shown| shown.until <= elapsed);
         if self.watches_devices() && self.devices.deadline().is_some_and(|due| due <= elapsed) {
             self.list_hardware();
         }
@@ -442,6 +430,7 @@ impl State {
 
     /// What follows from the state as a whole.
     fn settle(&mut self) {
+        self.settle_phrase();
         let sends = self.call.as_ref().is_some_and(Ongoing::has_connected);
         let is_shown = match self.screen() {
             Screen::Ended { .. } => false,

@@ -2,6 +2,8 @@
 //! nothing of it; after a reload it gets the whole again. Strings from peers and servers are cleaned and short, and the
 //! page shows them as text only.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -23,6 +25,8 @@ pub struct AppView {
     pub settings: SettingsView,
     /// The camera and microphone check, outside a call.
     pub preview: PreviewView,
+    /// The recovery phrase, while it is to be seen.
+    pub phrase: Option<PhraseView>,
     /// What happened beside the screen's business, the oldest first; a few at most. Each goes by itself after some seconds,
     /// or with [`crate::Command::Dismiss`].
     pub notices: Vec<NoticeView>,
@@ -42,6 +46,8 @@ pub enum Screen {
         busy: bool,
         /// Why the last one failed and what to do, in one sentence.
         problem: Option<String>,
+        /// What became of a recovery phrase that was given here.
+        restore: Option<RestoreView>,
     },
     /// Signed in, no call.
     Home,
@@ -78,6 +84,52 @@ pub enum Screen {
         /// Whether calling again makes sense.
         call_again: bool,
     },
+}
+
+/// What became of a recovery phrase.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum RestoreView {
+    /// Its key is being kept.
+    Keeping,
+    /// The key is here now.
+    Done {
+        /// Whose.
+        username: String,
+    },
+    /// It is not.
+    Failed {
+        /// Why, and what to do, in one sentence.
+        why: String,
+    },
+}
+
+/// The recovery phrase of whoever is signed in. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq, Serialize, TS)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum PhraseView {
+    /// It is being read.
+    Reading,
+    /// These are its words, in their order.
+    Words {
+        /// 24 of them.
+        words: Vec<String>,
+    },
+    /// It cannot be read.
+    Failed {
+        /// Why, and what to do, in one sentence.
+        why: String,
+    },
+}
+
+impl fmt::Debug for PhraseView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reading => f.write_str("Reading"),
+            Self::Words { words } => write!(f, "Words({} of them)", words.len()),
+            Self::Failed { why } => f.debug_struct("Failed").field("why", why).finish(),
+        }
+    }
 }
 
 /// The other side of a call.
@@ -327,6 +379,31 @@ pub struct SettingsView {
     pub ring_volume: f32,
     /// Steady noise is taken out of what the microphone hears, in a call too.
     pub noise_suppression: bool,
+    /// From whom this machine's addresses are hidden.
+    pub hide_address: HideAddress,
+}
+
+/// From whom this machine's addresses are hidden: such calls go through a relay of the server's, and end in words where it has
+/// none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum HideAddress {
+    /// From nobody.
+    Never,
+    /// From callers who are not on the list of people.
+    FromStrangers,
+    /// From everybody.
+    Always,
+}
+
+impl From<HideAddress> for ahoy_client::HideAddress {
+    fn from(hide: HideAddress) -> Self {
+        match hide {
+            HideAddress::Never => Self::Never,
+            HideAddress::FromStrangers => Self::FromStrangers,
+            HideAddress::Always => Self::Always,
+        }
+    }
 }
 
 /// Light, dark, or as the system has it.

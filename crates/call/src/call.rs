@@ -39,6 +39,7 @@ pub(crate) struct Call {
     id: CallId,
     /// The other person.
     user: Username,
+    timers: Timers,
     /// The caller's free-text name, fit to be shown.
     name: Option<String>,
     trust: Option<Trust>,
@@ -84,8 +85,8 @@ enum People {
 /// How an accepted call stands.
 #[derive(Debug)]
 enum Standing {
-    /// A path, or the other side's word, is awaited.
-    Awaited { until: Time },
+    /// A path, or the other side's word, is awaited since somebody accepted.
+    Awaited { since: Time },
     /// The call goes on.
     Up,
     /// The old path was given up for a new one, which is to come before anybody misses it.
@@ -238,6 +239,7 @@ impl Call {
         Self {
             id,
             user,
+            timers,
             name: None,
             trust: None,
             key: None,
@@ -266,10 +268,13 @@ impl Call {
             People::Dialling { until, .. } | People::GivingWay { until } | People::Ringing { until, .. } => {
                 Some(*until)
             }
-            People::Accepted {
-                standing: Standing::Awaited { until } | Standing::Restarting { until } | Standing::Lost { until },
-                ..
-            } => Some(*until),
+            People::Accepted { standing: Standing::Awaited { since }, .. } => {
+                let is_unaided = self.misses_path() && self.tried.is_unaided();
+                Some(*since + if is_unaided { self.timers.unaided } else { self.timers.path })
+            }
+            People::Accepted { standing: Standing::Restarting { until } | Standing::Lost { until }, .. } => {
+                Some(*until)
+            }
             People::Accepted { standing: Standing::Up, .. } => None,
         }
     }
@@ -348,9 +353,27 @@ impl Call {
         }
     }
 
+    /// Whether all has been said, and only a path is missing.
+    fn misses_path(&self) -> bool {
+        self.negotiation.is_settled() && !self.has_path()
+    }
+
+    /// The other side gave a call up that has waited long for its first path: the same is missed here, and what is known of
+    /// it here says more than that it failed there.
+    fn gave_up_path(&self, now: Time) -> Option<EndReason> {
+        let People::Accepted { standing: Standing::Awaited { since }, .. } = &self.people else { return None };
+        let is_late = now.since(*since) >= self.timers.unaided / 2;
+        (is_late && self.misses_path()).then(|| EndReason::Failed(self.missing()))
+    }
+
     /// An accepted call that will not come about any more.
     fn no_path(&self) -> Ending {
-        let failure = if self.negotiation.is_settled() && !self.has_path() {
+        Ending::telling(EndReason::Failed(self.missing()), CloseReason::Failed)
+    }
+
+    /// What an accepted call without a path lacks.
+    fn missing(&self) -> Failure {
+        if self.misses_path() {
             Failure::NoPath {
                 local_candidates: self.local_candidates.sent_count(),
                 remote_candidates: self.remote_candidates.handed_on(),
@@ -358,8 +381,7 @@ impl Call {
             }
         } else {
             Failure::NoConfirmation
-        };
-        Ending::telling(EndReason::Failed(failure), CloseReason::Failed)
+        }
     }
 
     fn leave(&mut self, device: &mut Device, close: Option<CloseReason>) {

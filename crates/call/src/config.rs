@@ -42,6 +42,8 @@ pub struct Timers {
     pub dial: Duration,
     /// From `accepted` to a path on which media may flow.
     pub path: Duration,
+    /// The same where no relay is known: who has not met by then does not meet.
+    pub unaided: Duration,
     /// A lost path may come back.
     pub lost: Duration,
     /// A restart of ICE takes the old path away; it is called lost if no new one is there after this.
@@ -82,6 +84,7 @@ impl Default for Timers {
             ring: Duration::from_secs(60),
             dial: Duration::from_secs(65),
             path: Duration::from_secs(20),
+            unaided: Duration::from_secs(14),
             lost: Duration::from_secs(45),
             stall: Duration::from_secs(2),
             heal: Duration::from_secs(1),

@@ -92,6 +92,9 @@ pub enum Failure {
     TransportSilent,
     /// The other side says that it failed.
     Remote,
+    /// A device of the callee's refused the call before it rang: most likely the call was not proven there, because one of the
+    /// two has a new key that the other does not know. The contract has no word for which.
+    RefusedThere,
 }
 
 impl EndReason {
@@ -189,6 +192,10 @@ impl fmt::Display for Failure {
             Self::Transport(detail) => write!(f, "The connection could not be set up ({detail}); call again."),
             Self::TransportSilent => f.write_str("The connection could not be set up in time; call again."),
             Self::Remote => f.write_str("The call failed on their side; call again."),
+            Self::RefusedThere => f.write_str(
+                "Their device refused the call; one of you may have a new key that the other does not know, so ask them in \
+                 another way to call you, or to trust your key.",
+            ),
         }
     }
 }

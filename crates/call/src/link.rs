@@ -27,8 +27,8 @@ const CODE_REPLACED: u16 = 4001;
 const ASTRAY: Duration = Duration::from_secs(60);
 /// So many pings without a sign of life mean that the link is dead (section 1).
 const UNANSWERED_MAX: u32 = 2;
-/// Credentials that live less than twice this are not refreshed: nobody wants to ask more often.
-const REFRESH_MIN: Duration = Duration::from_secs(60);
+/// Nobody wants to ask more often, however short the credentials live.
+const REFRESH_MIN: Duration = Duration::from_secs(5);
 
 /// The way to the server.
 #[derive(Debug)]
@@ -113,7 +113,9 @@ impl Link {
     pub(crate) fn sign_out(&mut self, now: Time, out: &mut VecDeque<Output>) {
         self.note_leaving(now);
         if let Some(serial) = self.serial() {
-            out.push_back(Output::CloseLink { serial });
+            // Before the welcome it may be another session's number.
+            let seen = if matches!(self.state, State::SignedIn { .. }) { self.session.seen() } else { 0 };
+            out.push_back(Output::CloseLink { serial, seen });
         }
         self.known_there = false;
         self.forget();
@@ -448,7 +450,7 @@ impl Link {
         if retrying {
             let ErrorMessage { code, message, call: _, retry_s } = error;
             out.push_back(Output::Event(Event::SignInFailed { code, message, retrying }));
-            out.push_back(Output::CloseLink { serial });
+            out.push_back(Output::CloseLink { serial, seen: 0 });
             self.wait(now, Duration::from_secs(retry_s.unwrap_or(0).into()));
         } else {
             self.give_up(serial, error.code, error.message, out);
@@ -458,15 +460,15 @@ impl Link {
 
     fn give_up(&mut self, serial: Serial, code: ErrorCode, message: String, out: &mut VecDeque<Output>) {
         out.push_back(Output::Event(Event::SignInFailed { code, message, retrying: false }));
-        out.push_back(Output::CloseLink { serial });
+        out.push_back(Output::CloseLink { serial, seen: 0 });
         self.forget();
     }
 }
 
-/// When to ask for fresh ICE servers: at half of their credentials' life (section 3), but not more than once a minute.
+/// When to ask for fresh ICE servers: at half of their credentials' life (section 3). Those without a life are not refreshed.
 fn refresh_at(now: Time, ttl_s: u32) -> Option<Time> {
     let half = Duration::from_secs((ttl_s / 2).into());
-    (half >= REFRESH_MIN).then(|| now + half)
+    (ttl_s > 0).then(|| now + half.max(REFRESH_MIN))
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ pub enum Output {
     CloseLink {
         /// Which link.
         serial: Serial,
+        /// The number of the last message that came over it, to be acknowledged first; 0 if none did.
+        seen: u64,
     },
     /// Let it go without a goodbye, so that the server keeps the session for whoever comes back into it.
     DropLink {

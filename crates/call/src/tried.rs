@@ -111,6 +111,13 @@ impl Tried {
     }
 }
 
+impl Tried {
+    /// Whether nothing is known that could help a call which has no path by itself.
+    pub(crate) fn is_unaided(&self) -> bool {
+        matches!(self.obstacle(), Some(Obstacle::NoRelay | Obstacle::UdpBlocked))
+    }
+}
+
 impl TriedServer {
     /// Its host and port.
     fn name(&self) -> String {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ahoy_client::{
-    Account, ChosenDevices, Config, IceServer, MediaConfig, MediaDevices, PublicKey, ServerUrl, Shown, SinkSpec,
-    SourceSpec, Timers, Username, VideoCodec,
+    Account, ChosenDevices, Config, HideAddress, IceServer, KeyPlace, MediaConfig, MediaDevices, PublicKey, ServerUrl,
+    Shown, SinkSpec, SourceSpec, Timers, Username, VideoCodec,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -40,6 +40,10 @@ pub(crate) struct Options {
     /// Where your key and the keys of others are kept [default: ahoy in the system's data folder].
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Whether your key is in the system's keyring, where there is one, or in a file of the data folder [default: on, with
+    /// --data-dir off]. A key in a file moves there; one that is in the keyring stays.
+    #[arg(long, value_enum, value_name = "on|off")]
+    keyring: Option<Switch>,
     /// Sign in without a key, under a name that begins with guest-.
     #[arg(long)]
     guest: bool,
@@ -178,19 +182,38 @@ pub(crate) enum IdentityCommand {
     Restore,
 }
 
+/// Whose key, and where it is.
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) username: Username,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) place: KeyPlace,
+}
+
 impl Options {
-    /// Where the keys are, and whose is meant.
+    /// Whose key is meant, and where it is.
     ///
     /// # Errors
     /// Without a name, or for a guest, who has no key.
-    pub(crate) fn folder_and_name(&self) -> anyhow::Result<(PathBuf, Username)> {
+    pub(crate) fn key(&self) -> anyhow::Result<Key> {
         anyhow::ensure!(!self.guest, "a guest has no key; leave --guest out");
         let account = Account::from_typed(self.user.as_deref(), false)?;
-        let data_dir = match &self.data_dir {
+        Ok(Key { username: account.username().clone(), data_dir: self.data_dir()?, place: self.key_place() })
+    }
+
+    fn data_dir(&self) -> anyhow::Result<PathBuf> {
+        Ok(match &self.data_dir {
             Some(dir) => dir.clone(),
             None => ahoy_client::default_data_dir()?,
-        };
-        Ok((data_dir, account.username().clone()))
+        })
+    }
+
+    /// A folder of one's own stands for itself: nothing of it goes elsewhere unless that is asked for.
+    fn key_place(&self) -> KeyPlace {
+        match (self.keyring, &self.data_dir) {
+            (Some(Switch::On), _) | (None, None) => KeyPlace::Keyring,
+            (Some(Switch::Off), _) | (None, Some(_)) => KeyPlace::File,
+        }
     }
 
     /// The client's configuration.
@@ -198,6 +221,7 @@ impl Options {
     /// # Errors
     /// What cannot be done as asked, in words.
     pub(crate) fn into_config(self, echo: bool) -> anyhow::Result<Config> {
+        let (data_dir, keys) = (self.data_dir()?, self.key_place());
         let preferred = match self.codec {
             Codec::H264 => VideoCodec::H264,
             Codec::Vp8 => VideoCodec::Vp8,
@@ -216,16 +240,14 @@ impl Options {
         let devices = MediaDevices::new(chosen, Arc::new(Screen::new(self.shown)));
         devices.set_noise_suppression(self.noise_suppression == Switch::On);
         Ok(Config {
-            server: self.server,
             account: Account::from_typed(self.user.as_deref(), self.guest)?,
-            data_dir: match self.data_dir {
-                Some(dir) => dir,
-                None => ahoy_client::default_data_dir()?,
-            },
+            data_dir,
+            keys,
+            server: self.server,
             contacts: self.contacts,
             blocked: self.blocked,
             ice_servers: self.ice_servers,
-            relay_only: self.relay_only,
+            hide_address: if self.relay_only { HideAddress::Always } else { HideAddress::Never },
             loopback: self.loopback,
             media: MediaConfig { devices, display: self.display, video_codecs, echo, frame_events: self.frame_events },
             timers,
@@ -304,6 +326,7 @@ mod tests {
             "devices --json",
             "--user bob --data-dir /tmp/x identity export",
             "--user bob identity restore",
+            "--user bob --data-dir /tmp/x --keyring on answer",
         ] {
             assert!(parse(good).is_ok(), "{good}: {:?}", parse(good).err());
         }
@@ -315,6 +338,7 @@ mod tests {
             "answer --calls 0",
             "--codec h265 echo",
             "--noise-suppression perhaps echo",
+            "--keyring perhaps echo",
             "--server http://x echo",
             "call bob --seconds -1",
             "call bob --seconds 1e19",
@@ -362,5 +386,14 @@ mod tests {
             assert_eq!(codecs.first(), Some(&codec));
             assert_eq!(codecs.len(), ahoy_client::video_codecs().len());
         }
+    }
+
+    #[test]
+    fn a_keyring_is_only_touched_for_the_default_folder_or_when_it_is_asked_for() {
+        let place = |line: &str| parse(&format!("--user bob {line} answer")).unwrap().options.key_place();
+        assert_eq!(place(""), KeyPlace::Keyring);
+        assert_eq!(place("--keyring off"), KeyPlace::File);
+        assert_eq!(place("--data-dir /tmp/x"), KeyPlace::File);
+        assert_eq!(place("--data-dir /tmp/x --keyring on"), KeyPlace::Keyring);
     }
 }

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if let args::Command::Identity { what } = &cli.command {
-        let done = cli.options.folder_and_name().map(|(data_dir, username)| identity::run(what, &data_dir, &username));
+        let done = cli.options.key().map(|key| identity::run(what, &key));
         return match done {
             Ok(Ok(())) => ExitCode::SUCCESS,
             Ok(Err(error)) => {

@@ -61,9 +61,9 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Outcome> {
             eprintln!("ahoy-cli: {why}");
             return Ok(Outcome::Usage);
         }
-        Err(error @ (StartError::Storage(_) | StartError::Random(_) | StartError::Certificate(_))) => {
-            return Err(error.into());
-        }
+        Err(
+            error @ (StartError::Storage(_) | StartError::Random(_) | StartError::Certificate(_) | StartError::Defect),
+        ) => return Err(error.into()),
     };
     let commands = if reads_commands { Some(commands::read()?) } else { None };
     let sending = Sending { audio: true, video: plan.video, screen: false };

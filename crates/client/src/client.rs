@@ -11,14 +11,15 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::call::check_media;
-use crate::config::Config;
-use crate::driver::Driver;
+use crate::config::{Config, HideAddress};
+use crate::driver::{Driver, Order};
 use crate::event::Stamped;
+use crate::kept::Kept;
 use crate::random::RandomError;
 use crate::storage::StorageError;
 
-/// Commands waiting for the driver; a person gives a few a second, and a full queue makes the caller wait.
-const COMMANDS: usize = 64;
+/// Orders waiting for the driver; a person gives a few a second, and a full queue makes the caller wait.
+const ORDERS: usize = 64;
 /// Events waiting for the owner. Pictures' events are dropped when it is full; the others wait in the driver.
 const EVENTS: usize = 1_024;
 
@@ -26,7 +27,7 @@ const EVENTS: usize = 1_024;
 /// first.
 #[derive(Debug)]
 pub struct Client {
-    commands: mpsc::Sender<Command>,
+    orders: mpsc::Sender<Order>,
     events: mpsc::Receiver<Stamped>,
     view: watch::Receiver<View>,
     driver: JoinHandle<()>,
@@ -47,19 +48,25 @@ pub enum StartError {
     /// No certificate for media encryption could be made.
     #[error("cannot make a certificate for media encryption")]
     Certificate(#[from] ahoy_transport::TransportError),
+    /// What reads the account panicked.
+    #[error("this program has a defect in what it keeps; please report it")]
+    Defect,
 }
 
 impl Client {
     /// Starts a client on the current tokio runtime; it signs in by itself and stays signed in.
     ///
     /// # Errors
-    /// [`StartError`]: what this machine does not allow. A server that cannot be reached is no error but an event.
+    /// [`StartError`]: what this machine does not allow. A server that cannot be reached is no error but an event. A keyring
+    /// that does not answer takes up to 10 s to be one.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         check_media(&config.media).map_err(StartError::Media)?;
-        let (commands, command_queue) = mpsc::channel(COMMANDS);
+        let reading = tokio::task::spawn_blocking(move || Kept::read(&config).map(|kept| (config, kept)));
+        let (config, kept) = reading.await.map_err(|_| StartError::Defect)??;
+        let (orders, order_queue) = mpsc::channel(ORDERS);
         let (event_queue, events) = mpsc::channel(EVENTS);
-        let (driver, view) = Driver::new(config, command_queue, event_queue)?;
-        Ok(Self { commands, events, view, driver: tokio::spawn(driver.run()) })
+        let (driver, view) = Driver::new(config, kept, order_queue, event_queue)?;
+        Ok(Self { orders, events, view, driver: tokio::spawn(driver.run()) })
     }
 
     /// The next event; `None` when the client has stopped. Cancel-safe.
@@ -125,19 +132,25 @@ impl Client {
         self.command(Command::SetBlocked(blocked)).await;
     }
 
+    /// From whom this machine's addresses are hidden in the calls to come.
+    pub async fn hide_address(&self, hide: HideAddress) {
+        // A stopped driver has told so by ending the events.
+        let _ = self.orders.send(Order::HideAddress(hide)).await;
+    }
+
     /// Hangs up, signs out, closes files and devices. Waits at most a few seconds.
     pub async fn stop(mut self) {
         self.command(Command::SignOut).await;
-        let Self { commands, events, .. } = &mut self;
+        let Self { orders, events, .. } = &mut self;
         let (gone, _) = mpsc::channel(1);
-        *commands = gone;
+        *orders = gone;
         // The driver ends once nobody can command it; what it still tells is read so that it never waits for room.
         while events.recv().await.is_some() {}
     }
 
     async fn command(&self, command: Command) {
         // A stopped driver has told so by ending the events.
-        let _ = self.commands.send(command).await;
+        let _ = self.orders.send(Order::Core(command)).await;
     }
 }
 

@@ -19,14 +19,16 @@ pub struct Config {
     pub account: Account,
     /// The owner's folder for keys, pins and the device's session id. Made when missing.
     pub data_dir: PathBuf,
+    /// Where the account's key is kept.
+    pub keys: KeyPlace,
     /// Usernames whose devices may prepare the path while this one rings, and may know its name.
     pub contacts: Vec<Username>,
     /// Usernames of whom nothing is to be heard: their calls do not ring, and are not answered by a word.
     pub blocked: Vec<Username>,
     /// STUN and TURN servers beside those that the server names.
     pub ice_servers: Vec<IceServer>,
-    /// Never show this machine's addresses to a peer: media through TURN only (RFC 8828 mode 4).
-    pub relay_only: bool,
+    /// From whom this machine's addresses are hidden: media through TURN only (RFC 8828 mode 4).
+    pub hide_address: HideAddress,
     /// Use 127.0.0.1, for machines without a network.
     pub loopback: bool,
     /// Where pictures and sound come from and go to.
@@ -37,6 +39,39 @@ pub struct Config {
     pub device: Option<String>,
     /// Free text to show beside the username.
     pub name: Option<String>,
+}
+
+/// Where an account's key is kept. One that is in the system's keyring stays there, whatever is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KeyPlace {
+    /// In a file that only its owner can read.
+    #[default]
+    File,
+    /// In the system's keyring, or in a file where there is none. One that is in a file moves.
+    Keyring,
+}
+
+/// From whom this machine's addresses are hidden. Such calls take the way through a TURN server, and end in words where there
+/// is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HideAddress {
+    /// From nobody: direct paths are shorter.
+    #[default]
+    Never,
+    /// From people who are no contacts when the call is set up.
+    FromStrangers,
+    /// From everybody.
+    Always,
+}
+
+impl HideAddress {
+    pub(crate) fn hides_from(self, is_contact: bool) -> bool {
+        match self {
+            Self::Never => false,
+            Self::FromStrangers => !is_contact,
+            Self::Always => true,
+        }
+    }
 }
 
 /// Where pictures and sound come from and go to.
@@ -57,7 +92,7 @@ pub struct MediaConfig {
 /// Who signs in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Account {
-    /// An owner of a name, with a key in the data folder (made at the first sign-in).
+    /// An owner of a name, with a key (made at the first sign-in).
     Keyed(Username),
     /// A guest, without a key; the name begins with `guest-`.
     Guest(Username),

@@ -1,5 +1,7 @@
 //! The one loop: brings what happens to the core, and carries out what the core asks for. It decides nothing about calls.
 
+mod telling;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,11 +9,10 @@ use std::sync::atomic::AtomicU32;
 use std::time::{Duration, SystemTime};
 
 use ahoy_call::{
-    Command, Core, Event as CoreEvent, Input, LinkInput, LinkView, Output, RefusedReason, Resume, Serial, Time, Trust,
-    UnsignedDescription, Via, View,
+    Command, Core, Input, LinkInput, LinkView, Output, Resume, Serial, Time, UnsignedDescription, Via, View,
 };
 use ahoy_protocol::control::ControlMessage;
-use ahoy_protocol::id::{CallId, SessionId, Username, shown_text};
+use ahoy_protocol::id::{CallId, SessionId, Username};
 use ahoy_protocol::identity::{Challenge, IdentityKey, login_statement};
 use ahoy_protocol::message::{ClientMessage, Login, MessageError, Relay, ServerFrame, ServerMessage};
 use ahoy_transport::{Certificate, IceServer, Network};
@@ -23,10 +24,10 @@ use tracing::{debug, warn};
 use crate::call::{CallTask, PeerReport, Surroundings};
 use crate::client::StartError;
 use crate::clock::BootClock;
-use crate::config::{Account, Config};
-use crate::event::{Event, MissedCall, Stamped};
+use crate::config::{Config, HideAddress};
+use crate::event::Stamped;
+use crate::kept::Kept;
 use crate::known_rates::KnownRates;
-use crate::moment::unix_ms;
 use crate::network::{Addresses, LinkAddress};
 use crate::signaling::{Link, LinkEvent};
 use crate::storage::Storage;
@@ -45,14 +46,21 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(2);
 /// is old by then, and the server may have given it up. No loaded machine holds a task up for so long.
 const SLEPT: Duration = Duration::from_secs(7);
 
-/// The longest sentence that is shown, in characters.
-const SENTENCE_MAX: usize = 400;
+/// What the owner wants.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Something for the rules of a call.
+    Core(Command),
+    /// From whom the machine's addresses are hidden in the calls to come.
+    HideAddress(HideAddress),
+}
 
 pub(crate) struct Driver {
     core: Core,
     config: Config,
     session: SessionId,
     identity: Option<IdentityKey>,
+    is_identity_known: bool,
     /// A guest keeps nothing.
     storage: Option<Storage>,
     /// What paths to others carried in earlier calls.
@@ -76,7 +84,7 @@ pub(crate) struct Driver {
     peer_queue: mpsc::Sender<PeerReport>,
     peer_reports: mpsc::Receiver<PeerReport>,
     ice_servers: Vec<IceServer>,
-    commands: mpsc::Receiver<Command>,
+    orders: mpsc::Receiver<Order>,
     outbox: VecDeque<Stamped>,
     events: mpsc::Sender<Stamped>,
     connected: Option<CallId>,
@@ -86,7 +94,7 @@ pub(crate) struct Driver {
 }
 
 enum Step {
-    Command(Option<Command>),
+    Order(Option<Order>),
     Link(Serial, LinkEvent),
     Peer(PeerReport),
     Addresses(BTreeSet<IpAddr>),
@@ -96,21 +104,15 @@ enum Step {
 }
 
 impl Driver {
-    /// Reads the account from disk and prepares everything; nothing is connected yet.
+    /// Prepares everything; nothing is connected yet.
     pub(crate) fn new(
         config: Config,
-        commands: mpsc::Receiver<Command>,
+        kept: Kept,
+        orders: mpsc::Receiver<Order>,
         events: mpsc::Sender<Stamped>,
     ) -> Result<(Self, watch::Receiver<View>), StartError> {
         let username = config.account.username().clone();
-        let (storage, identity, session, pins) = match &config.account {
-            Account::Keyed(_) => {
-                let storage = Storage::open(&config.data_dir, &username)?;
-                let (identity, session, pins) = (storage.identity()?, storage.session()?, storage.pins()?);
-                (Some(storage), Some(identity), session, pins)
-            }
-            Account::Guest(_) => (None, None, SessionId::from_u64(crate::random::number()?), BTreeMap::new()),
-        };
+        let Kept { storage, identity, session, pins, rates } = kept;
         let core = Core::new(ahoy_call::Config {
             me: username,
             session,
@@ -131,7 +133,8 @@ impl Driver {
             core,
             session,
             identity,
-            rates: storage.as_ref().map(Storage::rates).unwrap_or_default(),
+            is_identity_known: false,
+            rates,
             storage,
             certificate: Certificate::generate()?,
             clock: BootClock::start(),
@@ -147,7 +150,7 @@ impl Driver {
             recordings: Arc::default(),
             peer_queue,
             peer_reports,
-            commands,
+            orders,
             outbox: VecDeque::new(),
             events,
             connected: None,
@@ -167,7 +170,7 @@ impl Driver {
             let wake = self.next_wake();
             // Fair: a peer that floods its control channel must not starve the link or the timers.
             let step = tokio::select! {
-                command = self.commands.recv() => Step::Command(command),
+                order = self.orders.recv() => Step::Order(order),
                 Some(report) = self.peer_reports.recv() => Step::Peer(report),
                 Some((serial, event)) = self.link_events.recv() => Step::Link(serial, event),
                 Ok(now) = self.addresses.changed() => Step::Addresses(now),
@@ -181,8 +184,9 @@ impl Driver {
             };
             self.notice_sleep().await;
             match step {
-                Step::Command(Some(command)) => self.handle(Input::Person(command)).await,
-                Step::Command(None) => break,
+                Step::Order(Some(Order::Core(command))) => self.handle(Input::Person(command)).await,
+                Step::Order(Some(Order::HideAddress(hide))) => self.config.hide_address = hide,
+                Step::Order(None) => break,
                 Step::Link(serial, event) => self.handle_link(serial, event).await,
                 Step::Peer(PeerReport::Input(call, input)) => self.handle(Input::Peer { call, input }).await,
                 Step::Peer(PeerReport::Event(event)) => self.tell(event),
@@ -228,7 +232,7 @@ impl Driver {
         // Without their owner the calls' tasks end by themselves.
         self.calls.clear();
         if let Some((_, link)) = self.link.take() {
-            self.tasks.spawn(link.close());
+            self.tasks.spawn(link.close(0));
         }
         let ended = async { while self.tasks.join_next().await.is_some() {} };
         if timeout(CLOSE_DEADLINE, ended).await.is_err() {
@@ -295,10 +299,10 @@ impl Driver {
                 self.link_address.set(None);
                 self.link = Some((serial, Link::open(&self.config.server, serial, self.link_queue.clone())));
             }
-            Output::CloseLink { serial } => {
+            Output::CloseLink { serial, seen } => {
                 if let Some((_, link)) = self.link.take_if(|(open, _)| *open == serial) {
                     // It may take its time; the calls go on meanwhile.
-                    self.tasks.spawn(link.close());
+                    self.tasks.spawn(link.close(seen));
                 }
             }
             // Dropped, it is gone without a goodbye.
@@ -365,9 +369,11 @@ impl Driver {
 
     fn command_peer(&mut self, call: CallId, command: ahoy_call::PeerCommand) {
         if command == ahoy_call::PeerCommand::Open {
-            let view = self.core.view().call.filter(|view| view.call == call);
+            let View { call: seen, contacts, .. } = self.core.view();
+            let user = seen.filter(|seen| seen.call == call).map(|seen| seen.user);
+            let is_contact = contacts.iter().any(|contact| Some(&contact.username) == user.as_ref());
             // The next guest of that name is somebody else.
-            let with = view.map(|view| view.user).filter(|user| !user.is_guest());
+            let with = user.filter(|user| !user.is_guest());
             let known_rates = with.as_ref().map(|user| self.rates.of(user, unix_time())).unwrap_or_default();
             let surroundings = Surroundings {
                 call,
@@ -376,7 +382,7 @@ impl Driver {
                 media: self.config.media.clone(),
                 peer: ahoy_transport::PeerConfig {
                     ice_servers: self.ice_servers.clone(),
-                    relay_only: self.config.relay_only,
+                    relay_only: self.config.hide_address.hides_from(is_contact),
                     loopback: self.config.loopback,
                     certificate: self.certificate.clone(),
                     video_codecs: self.config.media.video_codecs.clone(),
@@ -402,66 +408,6 @@ impl Driver {
         if closing {
             self.calls.remove(&call);
         }
-    }
-
-    fn handle_event(&mut self, event: CoreEvent) {
-        let event = match event {
-            CoreEvent::SignedIn { ice_servers } => {
-                self.set_ice_servers(ice_servers);
-                Event::SignedIn { username: self.config.account.username().clone(), session: self.session }
-            }
-            CoreEvent::IceServers(ice_servers) => return self.set_ice_servers(ice_servers),
-            CoreEvent::SignInFailed { message, retrying: true, .. } => Event::LinkLost { message: shown(&message) },
-            CoreEvent::SignInFailed { message, retrying: false, .. } => {
-                Event::SignInFailed { message: shown(&message) }
-            }
-            CoreEvent::LinkLost => {
-                let why = self.link_lost_because.take().unwrap_or_else(|| "the server does not answer".into());
-                Event::LinkLost { message: shown(&why) }
-            }
-            CoreEvent::SignedInElsewhere => Event::SignInFailed {
-                message: "another program signed in as this device; stop it, or give this one its own --data-dir"
-                    .into(),
-            },
-            CoreEvent::Presence { username, online } => Event::Presence { username, online },
-            CoreEvent::Dialling { call, to } => Event::Dialling { call, to },
-            CoreEvent::Relayed { call, devices } => {
-                debug!(%call, devices, "the offer arrived");
-                return;
-            }
-            CoreEvent::Ringing { call, device } => Event::Ringing { call, device },
-            CoreEvent::Incoming { call, from, name, video, trust } => {
-                let proven = match trust {
-                    Trust::Contact | Trust::Stranger => true,
-                    Trust::Guest => false,
-                };
-                Event::Incoming { call, from, name, video, proven }
-            }
-            CoreEvent::Missed { call, from, video } => Event::Missed { call, from, video },
-            CoreEvent::MissedWhileAway(calls) => Event::MissedWhileAway { calls: missed(calls) },
-            CoreEvent::Refused { call, from, reason } => {
-                Event::Refused { call, from, message: refusal(reason), why: reason }
-            }
-            CoreEvent::Accepted { call, by, video } => Event::Accepted { call, by, video },
-            CoreEvent::Connected { call, path } => {
-                self.connected = Some(call);
-                Event::Connected { call, path: path_name(path) }
-            }
-            CoreEvent::PathLost { call } => Event::PathLost { call },
-            CoreEvent::RemoteSending { call, sending } => {
-                Event::RemoteSending { call, audio: sending.audio, video: sending.video }
-            }
-            CoreEvent::GaveWay { dialled, to } => Event::GaveWay { dialled, to },
-            CoreEvent::Ended { call, reason } => {
-                let connected = self.connected.take_if(|connected| *connected == call).is_some();
-                let message = shown(&reason.to_string());
-                Event::Ended { call, reason: reason.code(), message, connected, why: reason }
-            }
-            CoreEvent::Code { call, code, verified } => Event::Code { call, code, verified },
-            CoreEvent::KeyChanged { username, known, shown } => Event::KeyChanged { username, known, shown },
-            CoreEvent::Pin { username, pin } => return self.pin(&username, pin),
-        };
-        self.tell(event);
     }
 
     fn set_ice_servers(&mut self, servers: Vec<ahoy_protocol::message::IceServer>) {
@@ -492,25 +438,11 @@ impl Driver {
             debug!(%error, "what a path carries could not be kept; the next call begins without it");
         }
     }
-
-    fn tell(&mut self, event: Event) {
-        if self.outbox.len() == OUTBOX {
-            self.outbox.pop_front();
-            debug!("nobody reads the client's events; the oldest is dropped");
-        }
-        event.log();
-        self.outbox.push_back(Stamped::now(event));
-    }
 }
 
 /// By the machine's calendar, which may be wrong.
 fn unix_time() -> Duration {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
-}
-
-/// A sentence that may hold words of the server's, made safe to show.
-fn shown(sentence: &str) -> String {
-    shown_text(sentence, SENTENCE_MAX).unwrap_or_default()
 }
 
 /// What a frame says; what is no message is only logged.
@@ -524,31 +456,4 @@ fn understood(message: Result<ServerMessage, MessageError>) -> Option<ServerMess
         Err(error) => debug!(%error, "the server said something that is no message"),
     }
     None
-}
-
-fn missed(calls: Vec<ahoy_protocol::message::MissedCall>) -> Vec<MissedCall> {
-    let calls = calls.into_iter().map(|call| MissedCall {
-        from: call.from,
-        at_ms: unix_ms(&call.at),
-        video: call.video,
-        count: call.count.max(1),
-    });
-    calls.collect()
-}
-
-fn refusal(reason: RefusedReason) -> String {
-    match reason {
-        RefusedReason::Busy => "you were in another call".into(),
-        RefusedReason::TooOften => "they called too often within a minute".into(),
-        RefusedReason::Proof(error) => format!("the call could not be proven to come from them: {error}"),
-    }
-}
-
-fn path_name(path: ahoy_call::PathKind) -> &'static str {
-    match path {
-        ahoy_call::PathKind::Host => "host",
-        ahoy_call::PathKind::ServerReflexive => "srflx",
-        ahoy_call::PathKind::PeerReflexive => "prflx",
-        ahoy_call::PathKind::Relay => "relay",
-    }
 }

@@ -1,12 +1,14 @@
 //! The identity key outside of a run: as a recovery phrase, on paper, and back. The phrase is the key: 24 English words for
 //! its 32 bytes (BIP-39 without a passphrase; the last word carries eight bits of a checksum).
 
+use std::fmt;
 use std::path::Path;
 
 use ahoy_protocol::id::Username;
 use ahoy_protocol::identity::IdentityKey;
 use bip39::{Language, Mnemonic};
 
+use crate::config::KeyPlace;
 use crate::storage::{Storage, StorageError};
 
 /// How many words there are.
@@ -42,28 +44,55 @@ pub enum IdentityError {
     NoKey(Username),
 }
 
-/// The recovery phrase of a user's key. Whoever reads it has the name: it is for paper, not for a log or a network.
+/// A recovery phrase: 24 words with one space between each. Whoever reads it has the name: it is for paper, not for a log or a
+/// network. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Phrase(String);
+
+impl Phrase {
+    /// The words, for the eyes of its owner.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn of(key: &IdentityKey) -> Self {
+        let words = Mnemonic::from_entropy_in(Language::English, key.secret()).expect("32 bytes make a phrase");
+        Self(words.words().collect::<Vec<_>>().join(" "))
+    }
+}
+
+impl fmt::Debug for Phrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Phrase(…)")
+    }
+}
+
+/// The recovery phrase of a user's key. Blocks; where a keyring is asked, for 5 s at most.
 ///
 /// # Errors
 /// When there is no key, or it cannot be read.
-pub fn export(data_dir: &Path, username: &Username) -> Result<String, IdentityError> {
-    let key = Storage::open(data_dir, username)?.existing_identity()?;
-    Ok(phrase(&key.ok_or_else(|| IdentityError::NoKey(username.clone()))?))
+pub fn export(data_dir: &Path, username: &Username, keys: KeyPlace) -> Result<Phrase, IdentityError> {
+    let key = Storage::open(data_dir, username, keys)?.existing_identity()?;
+    Ok(Phrase::of(&key.ok_or_else(|| IdentityError::NoKey(username.clone()))?))
 }
 
 /// Keeps the key of a recovery phrase as the user's. Whose key is there already stays as it is; another one is never
-/// overwritten.
+/// overwritten. Blocks; where a keyring is asked, for some 15 s at most.
 ///
 /// # Errors
 /// When it is no phrase, another key is there, or it cannot be kept.
-pub fn restore(data_dir: &Path, username: &Username, phrase: &str) -> Result<(), IdentityError> {
+pub fn restore(data_dir: &Path, username: &Username, phrase: &str, keys: KeyPlace) -> Result<(), IdentityError> {
     let key = from_phrase(phrase)?;
-    Ok(Storage::open(data_dir, username)?.restore(&key)?)
+    Ok(Storage::open(data_dir, username, keys)?.restore(&key)?)
 }
 
-fn phrase(key: &IdentityKey) -> String {
-    let words = Mnemonic::from_entropy_in(Language::English, key.secret()).expect("32 bytes make a phrase");
-    words.words().collect::<Vec<_>>().join(" ")
+/// Whether somebody typed a recovery phrase.
+///
+/// # Errors
+/// [`PhraseError`]: what is wrong with it.
+pub fn check(phrase: &str) -> Result<(), PhraseError> {
+    from_phrase(phrase).map(drop)
 }
 
 /// Reads a phrase as people write it: whatever stands between the words, in capitals or not.
@@ -90,6 +119,9 @@ fn from_phrase(text: &str) -> Result<IdentityKey, PhraseError> {
 
 #[cfg(test)]
 mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt as _, SeedableRng as _};
+
     use super::*;
 
     /// The first and the last 24-word vector of BIP-39's reference list that are of one byte.
@@ -99,7 +131,7 @@ mod tests {
             [(0x00, format!("{} art", ["abandon"; 23].join(" "))), (0xff, format!("{} vote", ["zoo"; 23].join(" ")))]
         {
             let key = IdentityKey::from_secret(&[byte; 32]);
-            assert_eq!(phrase(&key), words);
+            assert_eq!(Phrase::of(&key).0, words);
             assert_eq!(from_phrase(&words).unwrap().public(), key.public());
         }
     }
@@ -107,7 +139,7 @@ mod tests {
     #[test]
     fn a_phrase_is_read_as_people_write_it_and_mistakes_are_named() {
         let key = IdentityKey::from_secret(&[0x5a; 32]);
-        let good = phrase(&key);
+        let good = Phrase::of(&key).0;
         let numbered: Vec<String> =
             good.split(' ').enumerate().map(|(at, word)| format!("{}. {}", at + 1, word.to_uppercase())).collect();
         for written in [format!("  {good}\n"), good.replace(' ', "\r\n"), numbered.join("  ")] {
@@ -127,18 +159,72 @@ mod tests {
     }
 
     #[test]
+    fn whatever_is_typed_is_no_phrase_or_the_key_whose_phrase_it_is() {
+        const PIECES: [&str; 12] = [
+            " ",
+            "\0",
+            "\u{202e}",
+            "\u{130}",
+            "\u{fb01}",
+            "zoo",
+            "ZOO",
+            "1.",
+            "\r\n",
+            "\u{301}",
+            "\u{10ffff}",
+            "abandon ",
+        ];
+        let seed: u64 = rand::random();
+        println!("seed {seed}");
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut read = 0;
+        for _ in 0..20_000 {
+            let mut letters: Vec<char> =
+                Phrase::of(&IdentityKey::from_secret(&random.random())).as_str().chars().collect();
+            for _ in 0..random.random_range(0..4) {
+                if letters.is_empty() {
+                    break;
+                }
+                let at = random.random_range(0..letters.len());
+                match random.random_range(0..5) {
+                    0 => drop(letters.remove(at)),
+                    1 => letters[at] = random.random(),
+                    2 => drop(letters.splice(at..at, PIECES[random.random_range(0..PIECES.len())].chars())),
+                    3 => letters.truncate(at.max(1)),
+                    _ => letters.extend_from_within(at..),
+                }
+            }
+            let typed: String = letters.into_iter().collect();
+            if let Ok(key) = from_phrase(&typed) {
+                let words: Vec<String> = typed
+                    .split(|letter: char| !letter.is_alphabetic())
+                    .filter(|word| !word.is_empty())
+                    .map(str::to_lowercase)
+                    .collect();
+                assert_eq!(Phrase::of(&key).as_str(), words.join(" "), "{typed:?}");
+                read += 1;
+            }
+        }
+        assert!(read > 1_000, "{read} were phrases");
+    }
+
+    #[test]
     fn a_key_is_restored_elsewhere_and_never_takes_the_place_of_another() {
         let [old, new] = [(); 2].map(|()| tempfile::tempdir().unwrap());
         let alice: Username = "alice".parse().unwrap();
-        assert!(matches!(export(old.path(), &alice), Err(IdentityError::NoKey(_))));
-        let key = Storage::open(old.path(), &alice).unwrap().identity().unwrap().public();
-        let words = export(old.path(), &alice).unwrap();
-        restore(new.path(), &alice, &words).unwrap();
-        restore(new.path(), &alice, &words).unwrap();
-        assert_eq!(Storage::open(new.path(), &alice).unwrap().identity().unwrap().public(), key);
-        let another = phrase(&IdentityKey::from_secret(&[7; 32]));
-        let refused = restore(new.path(), &alice, &another);
+        assert!(matches!(export(old.path(), &alice, KeyPlace::File), Err(IdentityError::NoKey(_))));
+        let key_in = |folder: &tempfile::TempDir| {
+            Storage::open(folder.path(), &alice, KeyPlace::File).unwrap().identity().unwrap().public()
+        };
+        let key = key_in(&old);
+        let words = export(old.path(), &alice, KeyPlace::File).unwrap();
+        assert_eq!(format!("{words:?}"), "Phrase(…)");
+        restore(new.path(), &alice, words.as_str(), KeyPlace::File).unwrap();
+        restore(new.path(), &alice, words.as_str(), KeyPlace::File).unwrap();
+        assert_eq!(key_in(&new), key);
+        let another = Phrase::of(&IdentityKey::from_secret(&[7; 32])).0;
+        let refused = restore(new.path(), &alice, &another, KeyPlace::File);
         assert!(matches!(refused, Err(IdentityError::Storage(StorageError::OtherKey { .. }))));
-        assert_eq!(Storage::open(new.path(), &alice).unwrap().identity().unwrap().public(), key);
+        assert_eq!(key_in(&new), key);
     }
 }

@@ -49,7 +49,7 @@ pub(crate) enum LinkEvent {
 /// One connection, or the attempt at one. Dropped, it is gone at once; [`Link::close`] signs out first.
 #[derive(Debug)]
 pub(crate) struct Link {
-    outbox: mpsc::Sender<String>,
+    outbox: mpsc::Sender<Message>,
     task: JoinHandle<()>,
 }
 
@@ -74,11 +74,16 @@ impl Link {
     /// Queues a text frame. `false` when the link is gone or so slow that it counts as gone.
     #[must_use]
     pub(crate) fn send(&self, text: String) -> bool {
-        self.outbox.try_send(text).is_ok()
+        self.outbox.try_send(Message::text(text)).is_ok()
     }
 
-    /// Sends what is queued, then closes with code 1000, which signs out at once; waits at most two seconds.
-    pub(crate) async fn close(mut self) {
+    /// Sends what is queued, says that everything up to number `seen` came, as a pong does (section 3), and closes with code
+    /// 1000, which signs out at once; waits at most two seconds.
+    pub(crate) async fn close(mut self, seen: u64) {
+        if seen > 0 {
+            // Without it the server tells some of it again at the next sign-in.
+            let _ = self.outbox.try_send(Message::Pong(seen.to_string().into()));
+        }
         let (gone, _) = mpsc::channel(1);
         self.outbox = gone;
         let _ = timeout(2 * CLOSE_DEADLINE, &mut self.task).await;
@@ -95,13 +100,13 @@ type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
 
 enum Step {
     Incoming(Option<Result<Message, WsError>>),
-    Outgoing(Option<String>),
+    Outgoing(Option<Message>),
 }
 
 async fn run(
     server: &ServerUrl,
     serial: Serial,
-    mut frames: mpsc::Receiver<String>,
+    mut frames: mpsc::Receiver<Message>,
     events: &mpsc::Sender<(Serial, LinkEvent)>,
 ) -> LinkEvent {
     let mut socket = match connect(server).await {
@@ -128,7 +133,7 @@ async fn run(
             Step::Incoming(Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_)))) => {}
             Step::Incoming(Some(Err(error))) => return closed(format!("the connection to the server broke: {error}")),
             Step::Incoming(None) => return closed("the server closed the connection"),
-            Step::Outgoing(Some(frame)) => match timeout(SEND_DEADLINE, socket.send(Message::text(frame))).await {
+            Step::Outgoing(Some(frame)) => match timeout(SEND_DEADLINE, socket.send(frame)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return closed(format!("the connection to the server broke: {error}")),
                 Err(_) => return closed("the network takes nothing any more"),

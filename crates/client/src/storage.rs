@@ -1,17 +1,23 @@
-//! What a client keeps between runs, one folder a username under the data folder: the identity key (owner-only), the
-//! device's session id, the keys that others are known by, and what paths to them carried. Writes are atomic: a crash leaves the old file or the new.
+//! What a client keeps between runs, one folder a username under the data folder: the identity key (owner-only, or where in
+//! the system's keyring it is), the device's session id, the keys that others are known by, and what paths to them carried.
+//! Writes are atomic: a crash leaves the old file or the new.
+
+mod own_key;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use ahoy_call::Pin;
 use ahoy_protocol::id::{SessionId, Username};
-use ahoy_protocol::identity::{IdentityKey, PublicKey};
+use ahoy_protocol::identity::PublicKey;
 use serde::{Deserialize, Serialize};
 use tracing::debug;
 
+use crate::config::KeyPlace;
+use crate::keyring::KeyringError;
 use crate::known_rates::{self, KnownRates};
 
 /// A pin as `pins.json` has it.
@@ -40,9 +46,12 @@ impl From<Pin> for KeptPin {
 }
 
 /// The folder of one username.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Storage {
     folder: PathBuf,
+    username: Username,
+    /// Where a key that is made or found is to be.
+    keys: KeyPlace,
 }
 
 /// Why something could not be kept or read back.
@@ -71,6 +80,28 @@ pub enum StorageError {
         /// Which file.
         path: PathBuf,
     },
+    /// The keyring has somebody's key, and it is not the one to be kept.
+    #[error(
+        "the system's keyring has another key of {username}'s, which would be lost; take it out there first if it is not needed any more"
+    )]
+    OtherKeyInKeyring {
+        /// Whose.
+        username: Username,
+    },
+    /// There is a key in a file, and the keyring is said to have another.
+    #[error("{path} is another key than the one in the system's keyring; move away the one that is not needed")]
+    TwoKeys {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The key is in the system's keyring, or may be, and cannot be had from there.
+    #[error("the key of {username} cannot be had from the system's keyring, which {why}; {}", .why.next_step())]
+    Keyring {
+        /// Whose.
+        username: Username,
+        /// Why not.
+        why: KeyringError,
+    },
     /// The system names no folder for a user's data.
     #[error("this system names no folder for your data; give --data-dir")]
     NoFolder,
@@ -90,42 +121,10 @@ pub fn default_data_dir() -> Result<PathBuf, StorageError> {
 
 impl Storage {
     /// Opens, and makes where missing, the folder of `username`.
-    pub(crate) fn open(data_dir: &Path, username: &Username) -> Result<Self, StorageError> {
+    pub(crate) fn open(data_dir: &Path, username: &Username, keys: KeyPlace) -> Result<Self, StorageError> {
         let folder = data_dir.join(username.as_str());
         create_private_dir(&folder).map_err(|source| StorageError::Io { path: folder.clone(), source })?;
-        Ok(Self { folder })
-    }
-
-    /// The account's key; a new one at the first sign-in.
-    pub(crate) fn identity(&self) -> Result<IdentityKey, StorageError> {
-        if let Some(key) = self.existing_identity()? {
-            return Ok(key);
-        }
-        let key = IdentityKey::generate().map_err(crate::random::RandomError::from)?;
-        self.write(&self.identity_path(), key.secret())?;
-        Ok(key)
-    }
-
-    /// The account's key, if there is one.
-    pub(crate) fn existing_identity(&self) -> Result<Option<IdentityKey>, StorageError> {
-        let path = self.identity_path();
-        let Some(bytes) = self.read(&path)? else { return Ok(None) };
-        let secret: [u8; 32] =
-            bytes.try_into().map_err(|_| StorageError::Damaged { path, what: "a key has 32 bytes" })?;
-        Ok(Some(IdentityKey::from_secret(&secret)))
-    }
-
-    /// Keeps `key` as the account's. Another one that is there stays.
-    pub(crate) fn restore(&self, key: &IdentityKey) -> Result<(), StorageError> {
-        match self.existing_identity()? {
-            Some(there) if there.public() == key.public() => Ok(()),
-            Some(_) => Err(StorageError::OtherKey { path: self.identity_path() }),
-            None => self.write(&self.identity_path(), key.secret()),
-        }
-    }
-
-    fn identity_path(&self) -> PathBuf {
-        self.folder.join("identity.key")
+        Ok(Self { folder, username: username.clone(), keys })
     }
 
     /// The device's session id, made once.
@@ -196,14 +195,49 @@ impl Storage {
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
-        let new = path.with_extension("new");
         let written = (|| {
-            let mut file = create_private_file(&new)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&new, path)
+            let new = self.write_aside(path, bytes)?;
+            fs::rename(&new, path)?;
+            self.sync_folder()
         })();
         written.map_err(|source| StorageError::Io { path: path.into(), source })
+    }
+
+    /// Writes a file that is not there yet. `false`: it is there, and stays as it is.
+    fn write_first(&self, path: &Path, bytes: &[u8]) -> Result<bool, StorageError> {
+        let written = (|| {
+            let new = self.write_aside(path, bytes)?;
+            let is_first = match fs::hard_link(&new, path) {
+                Ok(()) => true,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+                // Some file systems have no links.
+                Err(_) if path.exists() => false,
+                Err(_) => {
+                    fs::rename(&new, path)?;
+                    return self.sync_folder().map(|()| true);
+                }
+            };
+            fs::remove_file(&new)?;
+            self.sync_folder().map(|()| is_first)
+        })();
+        written.map_err(|source| StorageError::Io { path: path.into(), source })
+    }
+
+    /// Writes what is to become `path`, whole, under a name that nobody else writes to.
+    fn write_aside(&self, path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
+        static WRITTEN: AtomicU64 = AtomicU64::new(0);
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}-{}.new", std::process::id(), WRITTEN.fetch_add(1, Relaxed)));
+        let new = self.folder.join(name);
+        let mut file = create_private_file(&new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        Ok(new)
+    }
+
+    /// Without it a new name may be lost with the power, and the old one is back.
+    fn sync_folder(&self) -> io::Result<()> {
+        if cfg!(unix) { fs::File::open(&self.folder)?.sync_all() } else { Ok(()) }
     }
 }
 
@@ -232,10 +266,11 @@ fn create_private_file(path: &Path) -> io::Result<fs::File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ahoy_protocol::identity::IdentityKey;
     use std::time::Duration;
 
     fn storage(folder: &tempfile::TempDir) -> Storage {
-        Storage::open(folder.path(), &"alice".parse().unwrap()).unwrap()
+        Storage::open(folder.path(), &"alice".parse().unwrap(), KeyPlace::File).unwrap()
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! JSON text to an object, strictly: one object, no repeated member name at any depth (section 1).
 //! `serde_json` alone keeps the last of two members with one name, so two readers could see two different messages.
 
+pub(crate) mod plain;
+
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -127,5 +129,21 @@ mod tests {
             assert!(parse_object(text).is_err(), "{text}");
         }
         assert!(parse_object(&"{\"a\":".repeat(100_000)).is_err(), "depth is bounded");
+    }
+
+    #[test]
+    fn a_hundred_thousand_members_are_read_and_the_last_may_not_be_the_first_again() {
+        let members: Vec<String> = (0..100_000).map(|number| format!("\"{number}\":0")).collect();
+        let members = members.join(",");
+        assert_eq!(parse_object(&format!("{{{members}}}")).unwrap().len(), 100_000);
+        assert!(parse_object(&format!("{{{members},\"0\":0}}")).is_err());
+    }
+
+    #[test]
+    fn half_a_character_and_a_bare_control_character_are_refused_and_an_escaped_one_is_read() {
+        for text in [r#"{"a":"\ud800"}"#, r#"{"a":"\udc00\ud800"}"#, r#"{"\ud800":0}"#, "{\"a\":\"\0\"}"] {
+            assert!(parse_object(text).is_err(), "{text}");
+        }
+        assert_eq!(parse_object(r#"{"\u0000":"\ud83d\ude00"}"#).unwrap()["\0"], "\u{1f600}");
     }
 }

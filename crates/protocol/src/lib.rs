@@ -6,11 +6,14 @@
 
 pub mod control;
 pub mod description;
+#[cfg(test)]
+mod dice;
 pub mod error;
 pub mod id;
 pub mod identity;
 pub mod json;
 pub mod message;
+pub mod relay;
 pub mod signal;
 pub mod verification;
 

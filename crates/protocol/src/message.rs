@@ -1,16 +1,14 @@
 //! What a client and the server say to each other: one JSON object a text frame (sections 1, 3, 4, 5, 7).
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::error::ErrorMessage;
-use crate::id::{Address, DeviceAddress, SessionId, Username};
+use crate::id::{DeviceAddress, SessionId, Username};
 use crate::identity::{Challenge, PublicKey, Signature};
 use crate::json::{JsonError, Object, parse_object};
+pub use crate::relay::Relay;
 use crate::signal::Signal;
-
-/// Members that the server writes and therefore never passes on from a client (section 2).
-const STAMPED: [&str; 5] = ["to", "from", "seq", "devices", "age_ms"];
 
 /// Why a text frame is no message of the contract.
 #[derive(Debug, thiserror::Error)]
@@ -91,35 +89,12 @@ pub struct Contacts {
     pub usernames: Vec<String>,
 }
 
-/// A message that the server passes on.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Relay {
-    /// Whom it is for.
-    pub to: Address,
-    /// What was understood of it.
-    pub signal: Signal,
-    /// All members as the client wrote them, unlisted ones too, less those that only the server writes.
-    pub members: Object,
-}
-
-impl Relay {
-    /// A signal to send.
-    #[must_use]
-    pub fn new(to: Address, signal: Signal) -> Self {
-        let members = match serde_json::to_value(&signal) {
-            Ok(Value::Object(members)) => members,
-            Ok(_) | Err(_) => unreachable!("a signal is a struct with a tag, which serialises to an object"),
-        };
-        Self { to, signal, members }
-    }
-}
-
 impl ClientMessage {
     /// Reads one text frame of a client, already split into its members.
     ///
     /// # Errors
     /// [`MessageError::UnknownType`] for a type not listed, [`MessageError::Member`] for the rest.
-    pub fn from_object(mut object: Object) -> Result<Self, MessageError> {
+    pub fn from_object(object: Object) -> Result<Self, MessageError> {
         let kind = message_type(&object)?;
         Ok(match kind.as_str() {
             "login" => Self::Login(typed(object)?),
@@ -127,19 +102,7 @@ impl ClientMessage {
             "ice_servers" => Self::IceServers,
             "ping" => Self::Ping,
             "offer" | "progress" | "answer" | "candidate" | "restart" | "close" => {
-                let to = object.get("to").ok_or_else(|| MessageError::Member("missing member `to`".into()))?;
-                let to = Address::deserialize(to)?;
-                STAMPED.iter().for_each(|name| {
-                    object.remove(*name);
-                });
-                // Read where it lies: a copy of every message would be what relaying costs.
-                let signal = Signal::deserialize(&object)?;
-                if let (Signal::Offer(offer), Address::User(_)) = (&signal, &to)
-                    && offer.video.is_none()
-                {
-                    return Err(MessageError::Member("missing member `video` of an opening offer".into()));
-                }
-                Self::Relay(Relay { to, signal, members: object })
+                Self::Relay(Relay::from_object(object)?)
             }
             _ => return Err(MessageError::UnknownType(kind)),
         })
@@ -153,11 +116,7 @@ impl ClientMessage {
             Self::Contacts(contacts) => text_of(contacts),
             Self::IceServers => r#"{"type":"ice_servers"}"#.into(),
             Self::Ping => r#"{"type":"ping"}"#.into(),
-            Self::Relay(relay) => {
-                let mut members = relay.members.clone();
-                members.insert("to".into(), Value::String(relay.to.to_string()));
-                Value::Object(members).to_string()
-            }
+            Self::Relay(relay) => relay.to_text(),
         }
     }
 }
@@ -225,10 +184,24 @@ pub struct Welcome {
     pub ttl_s: u32,
 }
 
+fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a URL or a list of URLs")]
+    enum Urls {
+        One(String),
+        More(Vec<String>),
+    }
+    Ok(match Urls::deserialize(deserializer)? {
+        Urls::One(url) => vec![url],
+        Urls::More(urls) => urls,
+    })
+}
+
 /// One entry of `ice_servers`: `RTCIceServer` (webrtc-pc §4.2.4).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IceServer {
-    /// `stun:`, `turn:` and `turns:` URLs (RFC 7064, RFC 7065).
+    /// `stun:`, `turn:` and `turns:` URLs (RFC 7064, RFC 7065). One alone may come as a string, as in webrtc-pc.
+    #[serde(deserialize_with = "one_or_more")]
     pub urls: Vec<String>,
     /// For TURN.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -372,15 +345,14 @@ impl ServerMessage {
             Self::Pong { waited: true } => object_of(&serde_json::json!({ "type": "pong", "age_ms": 0 })),
             Self::IceServers(m) => object_of(m),
             Self::Missed(m) => object_of(m),
-            Self::Signal(m) => m.stamp(object_of(&m.signal)),
+            Self::Signal(m) => m.to_object(),
         }
     }
 }
 
 impl Received {
-    /// A signal's members as the sender wrote them ([`Relay::members`]), with what the server adds.
-    #[must_use]
-    pub fn stamp(&self, mut members: Object) -> Object {
+    fn to_object(&self) -> Object {
+        let mut members = object_of(&self.signal);
         members.insert("from".into(), Value::String(self.from.to_string()));
         if let Some(devices) = self.devices {
             members.insert("devices".into(), devices.into());
@@ -449,15 +421,6 @@ mod tests {
     }
 
     #[test]
-    fn unlisted_members_pass_and_stamped_ones_do_not() {
-        let text = r#"{"type":"close","call":"CALL","to":"bob","reason":"hangup","from":"x","seq":"y","devices":[],"age_ms":{},"mood":"calm"}"#;
-        let ClientMessage::Relay(relay) = from_client(text).unwrap() else { panic!("a relay") };
-        let mut names: Vec<&str> = relay.members.keys().map(String::as_str).collect();
-        names.sort_unstable();
-        assert_eq!(names, ["call", "mood", "reason", "type"]);
-    }
-
-    #[test]
     fn a_missing_or_wrong_member_is_told_from_an_unknown_type() {
         for text in [
             "{}",
@@ -479,6 +442,18 @@ mod tests {
         assert!(matches!(from_client(r#"{"type":"dance"}"#), Err(MessageError::UnknownType(_))));
         let renegotiation = r#"{"type":"offer","call":"CALL","to":"bob/19ce44d05b7a1c02","n":1,"sdp":"v=0"}"#;
         assert!(from_client(renegotiation).is_ok(), "only an opening offer needs `video`");
+    }
+
+    #[test]
+    fn what_others_write_in_another_way_is_read_too() {
+        let answer = r#"{"type":"answer","call":"CALL","to":"bob","n":0,"sdp":"v=0","early":null,"key":null}"#;
+        let ClientMessage::Relay(relay) = from_client(answer).unwrap() else { panic!("a relay") };
+        assert!(matches!(relay.signal, Signal::Answer(answer) if !answer.early && answer.key.is_none()));
+        let list = |urls: &str| {
+            serde_json::from_str::<IceServerList>(&format!(r#"{{"ice_servers":[{{"urls":{urls}}}],"ttl_s":60}}"#))
+        };
+        assert_eq!(list(r#""stun:a""#).unwrap(), list(r#"["stun:a"]"#).unwrap());
+        assert!(list("7").is_err());
     }
 
     #[test]

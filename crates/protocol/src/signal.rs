@@ -1,6 +1,6 @@
 //! What two clients say to each other about a call, through the server or over the control channel (section 5).
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::id::{CallId, DeviceAddress};
 use crate::identity::{PublicKey, Signature};
@@ -89,6 +89,11 @@ pub enum ProgressState {
     Unknown,
 }
 
+/// `null` is as good as nothing, as it is for the other optional members.
+fn absent_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
 /// The `answer` message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
@@ -99,7 +104,7 @@ pub struct Answer {
     /// The session description.
     pub sdp: String,
     /// Whether the callee's user has not accepted yet.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent_or_null")]
     pub early: bool,
     /// The maker's key; absent for guests.
     #[serde(default, skip_serializing_if = "Option::is_none")]

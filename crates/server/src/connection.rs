@@ -1,35 +1,50 @@
 //! One WebSocket: reads, writes, pings, and ends it as RFC 6455 wants. One task, both directions at once: a client that
 //! does not read is still heard. What is said is [`Dialogue`]'s business.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
+use std::io;
 use std::net::IpAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message, Utf8Bytes};
 
 use ahoy_protocol::CLIENT_FRAME_MAX;
 
 use crate::config::Timing;
-use crate::dialogue::Dialogue;
+use crate::dialogue::{Dialogue, Unfinished};
 use crate::mailbox::{End, Mailbox};
 use crate::shared::Line;
+use crate::websocket::{Broken, Kind, Reader, Received, write};
 
-/// Allocated for every connection, so small: the default of 128 KiB would be the server's whole memory.
-const READ_BUFFER: usize = 1024;
-/// Small messages are gathered up to this size into one write.
-const WRITE_BUFFER: usize = 4 * 1024;
-/// The same device signed in elsewhere (section 3).
-const REPLACED: u16 = 4001;
+/// What is read at once; small messages are gathered up to this size into one write.
+const BUFFER: usize = 16 * 1024;
+/// For what is read away.
+const SCRATCH: usize = 1024;
+
+/// Close codes (RFC 6455 §7.4.1).
+mod code {
+    pub(super) const NORMAL: u16 = 1000;
+    pub(super) const AWAY: u16 = 1001;
+    pub(super) const PROTOCOL: u16 = 1002;
+    pub(super) const NOT_UTF8: u16 = 1007;
+    pub(super) const POLICY: u16 = 1008;
+    pub(super) const SIZE: u16 = 1009;
+    /// The same device signed in elsewhere (section 3).
+    pub(super) const REPLACED: u16 = 4001;
+}
+
+thread_local! {
+    /// What is just being read, and what is just being written: a connection has buffers of its own only while half a frame
+    /// has come, or the system does not take more.
+    static READ: RefCell<Vec<u8>> = RefCell::new(vec![0; BUFFER]);
+    static WRITTEN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Serves one client from `hello` to the end. `read` is what came behind the HTTP request.
 ///
@@ -41,38 +56,53 @@ pub(crate) async fn serve(stream: TcpStream, read: Bytes, address: IpAddr, line:
         Ok(dialogue) => dialogue,
         Err(error) => return tracing::error!(%error, "no randomness"),
     };
-    let mut connection = Box::pin(Connection::begin(stream, read, timing)).await;
+    let mut connection = Connection::begin(stream, read, timing);
     let farewell = connection.talk(&mut dialogue).await;
     let last_words = match farewell {
         // Taken out while they are still this connection's.
-        Farewell::Close(..) => std::iter::from_fn(|| dialogue.mailbox().pop()).collect(),
-        Farewell::None | Farewell::Answer { .. } => Vec::new(),
+        Farewell::Close(..) => std::iter::from_fn(|| dialogue.mailbox().pop(str::to_owned)).collect(),
+        Farewell::None | Farewell::Answer(_) => Vec::new(),
     };
     // Signed out or left to linger before any farewell, however long that takes.
-    dialogue.leave(matches!(farewell, Farewell::Answer { signs_out: true }));
+    dialogue.leave(matches!(farewell, Farewell::Answer(Some(code::NORMAL))));
     tracing::debug!(?farewell, "connection ends");
     // What cannot be said in time goes unsaid.
     let _ = timeout(timing.closing, Box::pin(connection.say_farewell(farewell, last_words))).await;
 }
 
 struct Connection {
-    socket: WebSocketStream<TcpStream>,
+    stream: TcpStream,
     timing: Timing,
-    /// Something was given to the socket and is not yet on its way.
-    unflushed: bool,
+    reader: Reader,
+    /// What came and was not read: mostly nothing, or a frame that is not all there.
+    incoming: Vec<u8>,
+    /// Whether there may be a whole frame in it.
+    unread: bool,
+    /// What the system did not take yet.
+    outgoing: Vec<u8>,
+    /// The answer to the client's last ping.
+    pong: Option<Vec<u8>>,
     ping_due: bool,
     next_ping: Instant,
+    /// When the last whole message or control frame came: half of one says nothing.
     heard: Instant,
+    /// Nothing can be written any more. What the client said before it hung up may still be there to be heard.
+    deaf: bool,
     /// Fires at the next deadline, or earlier.
     alarm: Pin<Box<Sleep>>,
 }
 
 /// What happened.
 enum Event {
-    Received(Message),
-    /// The client hung up.
+    /// Something came and was answered.
+    Heard,
+    /// A message came that takes longer to answer.
+    Unfinished(Box<Unfinished>),
+    /// The client says farewell, with a code if it has one.
+    Closed(Option<u16>),
+    Broken(Broken),
+    /// The client hung up, or the connection failed.
     Gone,
-    Failed(WebSocketError),
     Ended(End),
     /// A deadline may have passed.
     Alarm,
@@ -83,48 +113,43 @@ enum Event {
 enum Farewell {
     /// Without a word: nobody is there to hear one.
     None,
-    /// The client said it first; its close frame is answered. With code 1000 it signs out (section 1).
-    Answer { signs_out: bool },
+    /// The client said it first; its close frame is answered with its code. With 1000 it signs out (section 1).
+    Answer(Option<u16>),
     /// A close frame with this code and reason, after what waits.
     Close(u16, &'static str),
 }
 
 impl Connection {
-    async fn begin(stream: TcpStream, read: Bytes, timing: Timing) -> Self {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER)
-            .write_buffer_size(WRITE_BUFFER)
-            .max_message_size(Some(CLIENT_FRAME_MAX))
-            .max_frame_size(Some(CLIENT_FRAME_MAX));
+    fn begin(stream: TcpStream, read: Bytes, timing: Timing) -> Self {
         // Copied, so that the HTTP buffer that `read` is a piece of is given back.
-        let part = read.to_vec();
+        let incoming = read.to_vec();
         drop(read);
-        let socket = WebSocketStream::from_partially_read(stream, part, Role::Server, Some(config)).await;
         let now = Instant::now();
-        let (next_ping, alarm) = (now + timing.ping, Box::pin(sleep_until(now)));
-        Self { socket, timing, unflushed: false, ping_due: false, next_ping, heard: now, alarm }
+        Self {
+            stream,
+            timing,
+            reader: Reader::new(CLIENT_FRAME_MAX),
+            unread: !incoming.is_empty(),
+            incoming,
+            outgoing: Vec::new(),
+            pong: None,
+            ping_due: false,
+            next_ping: now + timing.ping,
+            heard: now,
+            deaf: false,
+            alarm: Box::pin(sleep_until(now)),
+        }
     }
 
     /// Until the connection is to end.
     async fn talk(&mut self, dialogue: &mut Dialogue) -> Farewell {
         loop {
-            match poll_fn(|cx| self.poll_event(dialogue.mailbox(), cx)).await {
-                Event::Received(message) => {
-                    self.heard = Instant::now();
-                    match message {
-                        Message::Text(text) => Box::pin(dialogue.hear(&text)).await,
-                        Message::Binary(bytes) => dialogue.hear_binary(bytes.len()),
-                        Message::Close(frame) => {
-                            let signs_out = frame.is_some_and(|frame| frame.code == CloseCode::Normal);
-                            return Farewell::Answer { signs_out };
-                        }
-                        Message::Pong(payload) => acknowledge(dialogue.mailbox(), &payload),
-                        // Pings are answered by the socket itself.
-                        Message::Ping(_) | Message::Frame(_) => {}
-                    }
-                }
+            match poll_fn(|cx| self.poll_event(dialogue, cx)).await {
+                Event::Heard => {}
+                Event::Unfinished(unfinished) => Box::pin(dialogue.finish(unfinished)).await,
+                Event::Closed(code) => return Farewell::Answer(code),
+                Event::Broken(broken) => return farewell_after(broken),
                 Event::Gone => return Farewell::None,
-                Event::Failed(error) => return farewell_after(&error),
                 Event::Ended(end) => return farewell_at(end),
                 Event::Alarm => {
                     if let Some(farewell) = self.check_deadlines(dialogue.waits_for_login_since()) {
@@ -135,43 +160,136 @@ impl Connection {
         }
     }
 
-    fn poll_event(&mut self, mailbox: &Mailbox, cx: &mut Context<'_>) -> Poll<Event> {
-        mailbox.wake_later(cx.waker());
-        if let Some(end) = mailbox.ended() {
-            return Poll::Ready(Event::Ended(end));
+    fn poll_event(&mut self, dialogue: &mut Dialogue, cx: &mut Context<'_>) -> Poll<Event> {
+        let mailbox = dialogue.mailbox();
+        match mailbox.look(cx.waker()) {
+            Err(end) => return Poll::Ready(Event::Ended(end)),
+            Ok(has_more) if !self.deaf && (has_more || self.has_more()) => {
+                if self.poll_write(mailbox, cx).is_err() {
+                    (self.deaf, self.outgoing) = (true, Vec::new());
+                }
+            }
+            Ok(_) => {}
         }
-        if let Err(error) = self.poll_write(mailbox, cx) {
-            return Poll::Ready(Event::Failed(error));
+        match self.poll_read(dialogue, cx) {
+            Poll::Ready(event) => Poll::Ready(event),
+            Poll::Pending if self.deaf => Poll::Ready(Event::Gone),
+            // A client that never stops sending uses up the task's share of its turn, and the deadlines hold for it too.
+            Poll::Pending => pin!(unconstrained(self.alarm.as_mut())).poll(cx).map(|()| Event::Alarm),
         }
-        match self.socket.poll_next_unpin(cx) {
-            Poll::Ready(Some(Ok(message))) => return Poll::Ready(Event::Received(message)),
-            Poll::Ready(Some(Err(error))) => return Poll::Ready(Event::Failed(error)),
-            Poll::Ready(None) => return Poll::Ready(Event::Gone),
-            Poll::Pending => {}
-        }
-        self.alarm.as_mut().poll(cx).map(|()| Event::Alarm)
     }
 
-    /// Gives the socket what it takes now.
-    fn poll_write(&mut self, mailbox: &Mailbox, cx: &mut Context<'_>) -> Result<(), WebSocketError> {
-        while let Poll::Ready(ready) = self.socket.poll_ready_unpin(cx) {
-            ready?;
-            let message = match mailbox.pop() {
-                Some(text) => Message::Text(text),
-                // With nothing before it, so that its number is that of the last message sent.
-                None if self.ping_due => {
-                    self.ping_due = false;
-                    Message::Ping(mailbox.last_sent().to_string().into())
+    /// Whether there is something to write besides what is in the mailbox.
+    fn has_more(&self) -> bool {
+        !self.outgoing.is_empty() || self.pong.is_some() || self.ping_due
+    }
+
+    /// Gives the system what it takes now.
+    fn poll_write(&mut self, mailbox: &Mailbox, cx: &mut Context<'_>) -> io::Result<()> {
+        WRITTEN.with_borrow_mut(|out| {
+            loop {
+                out.clear();
+                // Taken, so that an idle connection does not pay for its busiest moment.
+                out.append(&mut std::mem::take(&mut self.outgoing));
+                self.gather(mailbox, out);
+                if out.is_empty() {
+                    return Ok(());
                 }
-                None => break,
+                // What comes into the mailbox meanwhile wakes this task.
+                let is_all = out.len() < BUFFER;
+                let taken = match Pin::new(&mut self.stream).poll_write(cx, out)? {
+                    Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
+                    Poll::Ready(taken) => taken,
+                    Poll::Pending => 0,
+                };
+                self.outgoing.extend_from_slice(out.get(taken..).unwrap_or_default());
+                if taken == 0 || (is_all && self.outgoing.is_empty()) {
+                    return Ok(());
+                }
+            }
+        })
+    }
+
+    /// Frames of what waits, up to what is written at once.
+    fn gather(&mut self, mailbox: &Mailbox, out: &mut Vec<u8>) {
+        if let Some(pong) = self.pong.take_if(|_| out.len() < BUFFER) {
+            write(out, Kind::Pong, &pong);
+        }
+        while out.len() < BUFFER {
+            if mailbox.pop(|text| write(out, Kind::Text, text.as_bytes())).is_some() {
+                continue;
+            }
+            // With nothing before it, so that its number is that of the last message sent.
+            if std::mem::take(&mut self.ping_due) {
+                write(out, Kind::Ping, mailbox.last_sent().to_string().as_bytes());
+            }
+            return;
+        }
+    }
+
+    /// Hears what came.
+    fn poll_read(&mut self, dialogue: &mut Dialogue, cx: &mut Context<'_>) -> Poll<Event> {
+        READ.with_borrow_mut(|buffer| {
+            if !self.unread {
+                let mut free = ReadBuf::new(buffer);
+                let read = Pin::new(&mut self.stream).poll_read(cx, &mut free);
+                let came = free.filled_mut();
+                match read {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(())) if !came.is_empty() => {}
+                    Poll::Ready(_) => return Poll::Ready(Event::Gone),
+                }
+                if self.incoming.is_empty() {
+                    let (read, event) = self.hear(came, dialogue);
+                    self.incoming.extend_from_slice(came.get(read..).unwrap_or_default());
+                    return Poll::Ready(event);
+                }
+                self.incoming.extend_from_slice(came);
+            }
+            let mut came = std::mem::take(&mut self.incoming);
+            let (read, event) = self.hear(&mut came, dialogue);
+            if read == 0 {
+                self.incoming = came;
+            } else if read < came.len() {
+                // Without the room that the rest took.
+                self.incoming = came.split_off(read);
+            }
+            Poll::Ready(event)
+        })
+    }
+
+    /// Answers all whole frames in `came`, and says how many bytes these are; or those up to one that something else must
+    /// be done for.
+    fn hear(&mut self, came: &mut [u8], dialogue: &mut Dialogue) -> (usize, Event) {
+        self.unread = false;
+        let mut at = 0;
+        loop {
+            let (length, received) = match self.reader.read(came.get_mut(at..).unwrap_or_default()) {
+                Ok(Some(read)) => read,
+                Ok(None) => return (at, Event::Heard),
+                Err(broken) => return (at, Event::Broken(broken)),
             };
-            self.socket.start_send_unpin(message)?;
-            self.unflushed = true;
+            at += length;
+            if received.is_some() {
+                self.heard = Instant::now();
+            }
+            match received {
+                Some(Received::Text(text)) => {
+                    if let Some(unfinished) = dialogue.hear(&text) {
+                        self.unread = true;
+                        return (at, Event::Unfinished(unfinished));
+                    }
+                }
+                Some(Received::Binary(length)) => dialogue.hear_binary(length),
+                Some(Received::Ping(payload)) => self.pong = Some(payload.to_vec()),
+                Some(Received::Pong(payload)) => acknowledge(dialogue.mailbox(), payload),
+                Some(Received::Close(code)) => return (at, Event::Closed(code)),
+                None => {}
+            }
+            if dialogue.mailbox().ended().is_some() {
+                return (at, Event::Heard);
+            }
         }
-        if self.unflushed && self.socket.poll_flush_unpin(cx)?.is_ready() {
-            self.unflushed = false;
-        }
-        Ok(())
     }
 
     fn check_deadlines(&mut self, waits_for_login_since: Option<std::time::Instant>) -> Option<Farewell> {
@@ -182,7 +300,7 @@ impl Connection {
         }
         let login_by = waits_for_login_since.map(|since| Instant::from_std(since) + self.timing.login);
         if login_by.is_some_and(|login_by| login_by <= now) {
-            return Some(Farewell::Close(CloseCode::Policy.into(), "no sign-in in time"));
+            return Some(Farewell::Close(code::POLICY, "no sign-in in time"));
         }
         if self.next_ping <= now {
             self.ping_due = true;
@@ -193,19 +311,25 @@ impl Connection {
         None
     }
 
-    async fn say_farewell(mut self, farewell: Farewell, last_words: Vec<Utf8Bytes>) -> Result<(), WebSocketError> {
+    async fn say_farewell(mut self, farewell: Farewell, last_words: Vec<String>) -> io::Result<()> {
+        let mut out = std::mem::take(&mut self.outgoing);
         match farewell {
             Farewell::None => return Ok(()),
-            Farewell::Answer { .. } => self.socket.flush().await?,
+            Farewell::Answer(code) => {
+                if let Some(pong) = &self.pong {
+                    write(&mut out, Kind::Pong, pong);
+                }
+                write(&mut out, Kind::Close, code.map(u16::to_be_bytes).as_ref().map_or(&[], |code| &code[..]));
+            }
             Farewell::Close(code, reason) => {
                 for text in last_words {
-                    self.socket.feed(Message::Text(text)).await?;
+                    write(&mut out, Kind::Text, text.as_bytes());
                 }
-                let reason = Utf8Bytes::from_static(reason);
-                self.socket.send(Message::Close(Some(CloseFrame { code: code.into(), reason }))).await?;
+                write(&mut out, Kind::Close, &[&code.to_be_bytes(), reason.as_bytes()].concat());
             }
         }
-        Ok(hang_up(self.socket.into_inner()).await?)
+        self.stream.write_all(&out).await?;
+        hang_up(self.stream).await
     }
 }
 
@@ -221,31 +345,26 @@ fn acknowledge(mailbox: &Mailbox, payload: &[u8]) {
 /// §2.17). Has no deadline of its own.
 pub(crate) async fn hang_up(mut stream: TcpStream) -> std::io::Result<()> {
     stream.shutdown().await?;
-    let mut scratch = [0; READ_BUFFER];
+    let mut scratch = [0; SCRATCH];
     while stream.read(&mut scratch).await? > 0 {}
     Ok(())
 }
 
 fn farewell_at(end: End) -> Farewell {
     match end {
-        End::Replaced => Farewell::Close(REPLACED, "signed in on another connection"),
-        End::GoingAway => Farewell::Close(CloseCode::Away.into(), "the server stops"),
-        End::Unbound => Farewell::Close(CloseCode::Policy.into(), "the operator took this name away"),
-        End::BadMessages => Farewell::Close(CloseCode::Policy.into(), "too many bad messages"),
+        End::Replaced => Farewell::Close(code::REPLACED, "signed in on another connection"),
+        End::GoingAway => Farewell::Close(code::AWAY, "the server stops"),
+        End::Unbound => Farewell::Close(code::POLICY, "the operator took this name away"),
+        End::BadMessages => Farewell::Close(code::POLICY, "too many bad messages"),
         // It does not read; it would not read this.
         End::TooSlow => Farewell::None,
     }
 }
 
-fn farewell_after(error: &WebSocketError) -> Farewell {
-    match error {
-        WebSocketError::Capacity(_) => Farewell::Close(CloseCode::Size.into(), "a message has at most 64 KiB"),
-        WebSocketError::Utf8(_) => Farewell::Close(CloseCode::Invalid.into(), "not UTF-8"),
-        WebSocketError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Farewell::None,
-        WebSocketError::Protocol(_) | WebSocketError::AttackAttempt => {
-            Farewell::Close(CloseCode::Protocol.into(), "not as RFC 6455 wants it")
-        }
-        // The connection itself is gone, or an error that a server's end of an open WebSocket does not have.
-        _ => Farewell::None,
+fn farewell_after(broken: Broken) -> Farewell {
+    match broken {
+        Broken::TooLong => Farewell::Close(code::SIZE, "a message has at most 64 KiB"),
+        Broken::NotUtf8 => Farewell::Close(code::NOT_UTF8, "not UTF-8"),
+        Broken::Protocol => Farewell::Close(code::PROTOCOL, "not as RFC 6455 wants it"),
     }
 }

@@ -2,29 +2,32 @@
 //! `docs/signaling.md`). It knows nothing of sockets and pings.
 
 mod login;
+mod refusal;
 mod relay;
 
 use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use ahoy_protocol::error::{ErrorCode, ErrorMessage};
-use ahoy_protocol::id::Username;
+use ahoy_protocol::id::{CallId, Username};
 use ahoy_protocol::identity::{Binary, Challenge};
 use ahoy_protocol::json::{Object, parse_object};
-use ahoy_protocol::message::{ClientMessage, Contacts, Hello, IceServerList, MessageError, ServerMessage};
+use ahoy_protocol::message::{
+    ClientMessage, Contacts, Hello, IceServerList, Login, MessageError, Relay, ServerMessage,
+};
 use ahoy_protocol::{CONTACTS_MAX, VERSION};
+use serde_json::Value;
 
 use crate::ice;
-use crate::limits::{Bucket, Network, Sender, Window, retry_s};
+use crate::limits::{Bucket, Network, Sender, SharedBuckets, Window, retry_s};
 use crate::mailbox::{End, Mailbox};
 use crate::registry::SignedIn;
 use crate::shared::{Caller, Line, Shared, deliver, now, text_of};
 use crate::turn::unix_now;
+use refusal::Refusal;
 
-/// No echo of what a client wrote is longer, in characters.
-const ECHO_MAX: usize = 200;
 /// A `call` no longer than this is repeated in an error about it; a UUID has 36 characters.
 const CALL_MAX: usize = 64;
 
@@ -38,8 +41,10 @@ pub(crate) struct Dialogue {
     host: String,
     state: State,
     /// What all from its address that are signed in as it is, or are not, may send together.
-    network_messages: Option<Arc<Mutex<Bucket>>>,
+    network_messages: SharedBuckets,
     bad_messages: Window,
+    /// What it may ask while it sends too much.
+    pings: Bucket,
 }
 
 #[derive(Debug)]
@@ -52,12 +57,27 @@ enum State {
     SignedIn(SignedIn),
 }
 
-/// An `error` to be: why something is not done.
+/// What was heard and takes longer than a moment to do.
 #[derive(Debug)]
-struct Refusal {
-    code: ErrorCode,
-    message: String,
-    wait: Option<Duration>,
+pub(crate) struct Unfinished {
+    deed: Deed,
+    call: Named,
+    began: Instant,
+}
+
+#[derive(Debug)]
+enum Deed {
+    Login(Login),
+    /// An opening offer.
+    Open(Relay),
+}
+
+/// What a message says its call is, to be repeated in an error about it.
+#[derive(Debug)]
+enum Named {
+    Nothing,
+    Text(String),
+    Call(CallId),
 }
 
 impl Dialogue {
@@ -71,12 +91,13 @@ impl Dialogue {
         let challenge = Binary(challenge);
         let server = concat!("ahoy-server/", env!("CARGO_PKG_VERSION")).to_owned();
         let hello = Hello { protocols: vec![VERSION], server, challenge, guests: line.shared().config.guests };
-        line.mailbox().push(&text_of(&ServerMessage::Hello(hello)));
+        line.mailbox().push(text_of(&ServerMessage::Hello(hello)));
         let state = State::WaitingForLogin { since: now(), tried: false };
         let (network, bad_messages) = (Network::from(address), Window::new());
         let host = ice::host_without_login(&line.shared().config.hosts, local);
-        let network_messages = line.shared().bucket_of(network, Sender::Unsigned);
-        Ok(Self { line, network, challenge, host, state, network_messages, bad_messages })
+        let network_messages = line.shared().buckets_of(network, Sender::Unsigned);
+        let pings = Bucket::new(line.shared().config.limits.pings, now());
+        Ok(Self { line, network, challenge, host, state, network_messages, bad_messages, pings })
     }
 
     /// Since when the server waits for a `login`, or for another after one that was refused.
@@ -102,56 +123,78 @@ impl Dialogue {
         }
     }
 
-    /// Takes one text message and answers it.
-    pub(crate) async fn hear(&mut self, text: &str) {
+    /// Takes one text message and answers it, unless that may take long: then that is still to be done by
+    /// [`finish`](Self::finish), before anything else is heard.
+    pub(crate) fn hear(&mut self, text: &str) -> Option<Box<Unfinished>> {
+        // Of what the message before put into mailboxes, too.
+        self.shared().relieve();
         let now = now();
         let (call, understood) = understand(text);
         self.shared().metrics.received(&understood, text.len());
         let is_ping = matches!(understood, Ok(ClientMessage::Ping));
-        if !is_ping {
-            self.count();
-        }
         // Whoever shares an address with somebody noisy gets in: a connection's first attempt is heard in any case, and a
         // flood of connections is the gate's to end.
         let is_first_login = matches!(understood, Ok(ClientMessage::Login(_)))
             && matches!(self.state, State::WaitingForLogin { tried: false, .. });
-        let outcome = match (self.spend(text.len(), is_first_login, now), understood) {
-            // Clients count the answers to their pings, to know whether the server is there. It is, however much they say,
-            // and a `pong` is shorter than the refusal would be.
-            (Err(refusal), _) if !is_ping => Err(refusal),
-            (_, Ok(message)) => self.act(message, now).await,
+        let outcome: Result<(), Refusal> = match (self.spend(text.len(), !is_ping, is_first_login, now), understood) {
+            // Clients count the answers to their pings, to know whether the server is there. It is, however much else they
+            // say.
+            (Err(refusal), _) if !(is_ping && self.may_ping(now)) => Err(refusal),
+            (_, Ok(message)) => match self.act(message) {
+                Ok(None) => return None,
+                Ok(Some(deed)) => return Some(Box::new(Unfinished { deed, call, began: now })),
+                Err(refusal) => Err(refusal),
+            },
             (_, Err(error)) => Err(error.into()),
         };
         if let Err(refusal) = outcome {
             self.refuse(refusal, call, now);
+        }
+        None
+    }
+
+    fn may_ping(&mut self, now: Instant) -> bool {
+        let may = self.pings.wait(1, now).is_zero();
+        if may {
+            self.pings.spend(1);
+        }
+        may
+    }
+
+    /// Does what [`hear`](Self::hear) left to be done.
+    pub(crate) async fn finish(&mut self, unfinished: Box<Unfinished>) {
+        let Unfinished { deed, call, began } = *unfinished;
+        let outcome = match deed {
+            Deed::Login(login) => self.login(login, began).await,
+            Deed::Open(relay) => self.open(relay, began).await,
+        };
+        if let Err(refusal) = outcome {
+            self.refuse(refusal, call, began);
         }
     }
 
     /// Takes one binary message, which is never right.
     pub(crate) fn hear_binary(&mut self, length: usize) {
         let now = now();
-        self.count();
-        let spent = self.spend(length, false, now);
+        let spent = self.spend(length, true, false, now);
         let refusal =
             spent.err().unwrap_or_else(|| Refusal::bad_message("a message is a text frame, not a binary one"));
-        self.refuse(refusal, None, now);
+        self.refuse(refusal, Named::Nothing, now);
     }
 
-    async fn act(&mut self, message: ClientMessage, now: Instant) -> Result<(), Refusal> {
+    /// Does what can be done at once, and returns the rest.
+    fn act(&mut self, message: ClientMessage) -> Result<Option<Deed>, Refusal> {
         match message {
-            ClientMessage::Ping => {
-                self.say(&ServerMessage::Pong { waited: false });
-                Ok(())
-            }
-            ClientMessage::Login(login) => self.login(login, now).await,
-            ClientMessage::Contacts(contacts) => self.contacts(&contacts),
+            ClientMessage::Ping => self.say(&ServerMessage::Pong { waited: false }),
+            ClientMessage::Login(login) => return Ok(Some(Deed::Login(login))),
+            ClientMessage::Contacts(contacts) => self.contacts(&contacts)?,
             ClientMessage::IceServers => {
                 let username = self.who()?.address.username.clone();
                 self.say(&ServerMessage::IceServers(self.ice_servers(&username)));
-                Ok(())
             }
-            ClientMessage::Relay(relay) => self.relay(relay, now).await,
+            ClientMessage::Relay(relay) => return Ok(self.relay(relay)?.map(Deed::Open)),
         }
+        Ok(None)
     }
 
     /// STUN and TURN servers with credentials for this user.
@@ -180,34 +223,25 @@ impl Dialogue {
         }
     }
 
-    /// A client that comes back is told how many of its messages were taken (section 3).
-    fn count(&self) {
-        if let State::SignedIn(_) = self.state {
-            self.mailbox().count_received();
-        }
-    }
-
-    /// Takes a message off what may be sent now. What this session may not send costs its neighbours nothing.
-    fn spend(&self, bytes: usize, whatever_others_send: bool, now: Instant) -> Result<(), Refusal> {
+    /// Takes a message off what may be sent now. What this session may not send costs its neighbours nothing. A client that
+    /// comes back is told how many of those that count were taken (section 3).
+    fn spend(&self, bytes: usize, counts: bool, whatever_others_send: bool, now: Instant) -> Result<(), Refusal> {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let spent = self.mailbox().spend(bytes, now);
+        let counts = counts && matches!(self.state, State::SignedIn(_));
+        let spent = self.mailbox().spend(bytes, counts, now);
         spent.map_err(|wait| Refusal::rate_limited("too many messages at once", wait))?;
-        if let Some(bucket) = &self.network_messages {
-            let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
-            let wait = bucket.wait(1, now);
-            if wait.is_zero() {
-                bucket.spend(1);
-            } else if !whatever_others_send {
-                return Err(Refusal::rate_limited("too many messages from your address", wait));
+        match self.network_messages.spend(1, now) {
+            Err(wait) if !whatever_others_send => {
+                Err(Refusal::rate_limited("too many messages from your address", wait))
             }
+            Ok(()) | Err(_) => Ok(()),
         }
-        Ok(())
     }
 
     /// Signed in, by a new session or an earlier one.
     fn is_now(&mut self, who: SignedIn) {
         let sender = if who.address.username.is_guest() { Sender::Guest } else { Sender::User };
-        self.network_messages = self.shared().bucket_of(self.network, sender);
+        self.network_messages = self.shared().buckets_of(self.network, sender);
         self.state = State::SignedIn(who);
     }
 
@@ -228,11 +262,16 @@ impl Dialogue {
     }
 
     fn say(&self, message: &ServerMessage) {
-        self.mailbox().push(&text_of(message));
+        self.mailbox().push(text_of(message));
     }
 
-    fn refuse(&mut self, refusal: Refusal, call: Option<String>, now: Instant) {
+    fn refuse(&mut self, refusal: Refusal, call: Named, now: Instant) {
         let Refusal { code, message, wait } = refusal;
+        let call = match call {
+            Named::Nothing => None,
+            Named::Text(text) => Some(text),
+            Named::Call(call) => Some(call.to_string()),
+        };
         tracing::debug!(?code, message, "refused");
         self.shared().metrics.refused(code);
         self.say(&ServerMessage::Error(ErrorMessage { code, message, call, retry_s: wait.map(retry_s) }));
@@ -257,39 +296,18 @@ impl Drop for Dialogue {
     }
 }
 
-impl Refusal {
-    fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), wait: None }
-    }
-
-    fn bad_message(message: impl Into<String>) -> Self {
-        Self::new(ErrorCode::BadMessage, message)
-    }
-
-    fn rate_limited(message: impl Into<String>, wait: Duration) -> Self {
-        Self { code: ErrorCode::RateLimited, message: message.into(), wait: Some(wait) }
-    }
-}
-
-impl From<MessageError> for Refusal {
-    fn from(error: MessageError) -> Self {
-        let code = match &error {
-            MessageError::UnknownType(_) => ErrorCode::UnknownType,
-            MessageError::Json(_) | MessageError::Member(_) => ErrorCode::BadMessage,
-        };
-        Self::new(code, error.to_string().chars().take(ECHO_MAX).collect::<String>())
-    }
-}
-
 /// What a text says, and the call it is about, if it names one, even if the rest is wrong.
-fn understand(text: &str) -> (Option<String>, Result<ClientMessage, MessageError>) {
+fn understand(text: &str) -> (Named, Result<ClientMessage, MessageError>) {
+    if let Some(relay) = Relay::read(text) {
+        return (Named::Call(relay.signal.call()), Ok(ClientMessage::Relay(relay)));
+    }
     match parse_object(text) {
         Ok(object) => (call_of(&object), ClientMessage::from_object(object)),
-        Err(error) => (None, Err(error.into())),
+        Err(error) => (Named::Nothing, Err(error.into())),
     }
 }
 
-fn call_of(object: &Object) -> Option<String> {
-    let call = object.get("call")?.as_str()?;
-    (call.len() <= CALL_MAX).then(|| call.to_owned())
+fn call_of(object: &Object) -> Named {
+    let call = object.get("call").and_then(Value::as_str).filter(|call| call.len() <= CALL_MAX);
+    call.map_or(Named::Nothing, |call| Named::Text(call.to_owned()))
 }

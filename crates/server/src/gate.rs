@@ -24,7 +24,7 @@ struct Waiting {
 }
 
 impl Gate {
-    /// At most `most` wait, and `most_of_one` from one network.
+    /// At most `most` wait, and `most_of_one` from one network; from one site as many as from some networks.
     pub(crate) fn new(most: usize, most_of_one: usize) -> Self {
         Self { waiting: BTreeMap::new(), by_network: HashMap::new(), most: most.max(1), most_of_one }
     }
@@ -50,24 +50,25 @@ impl Gate {
     pub(crate) fn set_network(&mut self, number: u64, network: Network) -> usize {
         let Some(waiting) = self.waiting.get_mut(&number) else { return 0 };
         waiting.network = Some(network);
-        let numbers = self.by_network.entry(network).or_default();
-        numbers.insert(number);
-        if numbers.len() <= self.most_of_one {
-            return 0;
+        let mut sent_away = 0;
+        for (network, many) in network.with_site() {
+            let numbers = self.by_network.entry(network).or_default();
+            numbers.insert(number);
+            let oldest = numbers.first().copied().filter(|_| numbers.len() > self.most_of_one.saturating_mul(many));
+            sent_away += usize::from(oldest.is_some_and(|oldest| self.send_away(oldest)));
         }
-        let oldest = numbers.first().copied();
-        usize::from(oldest.is_some_and(|oldest| self.send_away(oldest)))
+        sent_away
     }
 
     /// A connection signed in, or ended.
     pub(crate) fn leave(&mut self, number: u64) -> Option<AbortHandle> {
         let waiting = self.waiting.remove(&number)?;
-        if let Some(network) = waiting.network
-            && let Some(numbers) = self.by_network.get_mut(&network)
-        {
-            numbers.remove(&number);
-            if numbers.is_empty() {
-                self.by_network.remove(&network);
+        for (network, _) in waiting.network.into_iter().flat_map(Network::with_site) {
+            if let Some(numbers) = self.by_network.get_mut(&network) {
+                numbers.remove(&number);
+                if numbers.is_empty() {
+                    self.by_network.remove(&network);
+                }
             }
         }
         waiting.task
@@ -134,6 +135,25 @@ mod tests {
         gate.leave(3);
         let tasks = vec![come(&mut gate, 5, 1)];
         assert!(aborted(tasks).await.is_empty(), "one that signed in counts no more");
+    }
+
+    #[tokio::test]
+    async fn the_oldest_of_one_site_makes_room_however_many_networks_it_has() {
+        let mut gate = Gate::new(1_000, 2);
+        let mut tasks = Vec::new();
+        for number in 0..40_u16 {
+            gate.enter(number.into());
+            let task = tokio::spawn(std::future::pending::<()>());
+            gate.set_task(number.into(), task.abort_handle());
+            gate.set_network(number.into(), IpAddr::from([0x2001, 0xDB8, 7, number, 0, 0, 0, 1]).into());
+            tasks.push((number.into(), task));
+        }
+        // Sixteen times two may be there.
+        assert_eq!(aborted(tasks).await, (0..8).collect::<Vec<u64>>());
+        for number in 0..40 {
+            gate.leave(number);
+        }
+        assert!(gate.by_network.is_empty());
     }
 
     #[tokio::test]

@@ -18,10 +18,10 @@ use hyper::{Method, Request, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::config::Config;
 use crate::connection::hang_up;
+use crate::websocket;
 
 const HEADERS_MAX: usize = 16 * 1024;
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -108,7 +108,7 @@ fn upgrade(request: &Request<Incoming>, config: &Config) -> Answer {
     };
     let mut answer = Answer::default();
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let accept = HeaderValue::try_from(derive_accept_key(key)).expect("base64 is a header value");
+    let accept = HeaderValue::try_from(websocket::accept(key)).expect("base64 is a header value");
     answer.headers_mut().extend([
         (header::CONNECTION, HeaderValue::from_static("Upgrade")),
         (header::UPGRADE, HeaderValue::from_static("websocket")),

@@ -21,6 +21,7 @@ mod registry;
 mod serve;
 mod shared;
 pub mod turn;
+mod websocket;
 
 pub use accounts::Accounts;
 pub use config::{Config, Registration, Timing};

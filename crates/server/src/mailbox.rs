@@ -6,19 +6,24 @@
 mod history;
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use ahoy_protocol::id::CallId;
 use tokio::sync::oneshot;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::limits::{Bucket, Limits};
 use crate::receipt::Receipt;
 use crate::shared::now;
 pub(crate) use history::ADDED_MAX;
 use history::History;
+
+/// Where room must be made, a reader is too slow for whom more than this part of what may wait does.
+const SHED_PART: usize = 8;
 
 /// Why the server ends a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,16 +43,20 @@ pub(crate) enum End {
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     waiting_max: usize,
+    /// Bytes in this mailbox and all others.
+    held: Arc<AtomicUsize>,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
     /// What bears no number: all up to `welcome`.
-    plain: VecDeque<Utf8Bytes>,
+    plain: VecDeque<String>,
     plain_bytes: usize,
     numbering: bool,
     history: History,
+    /// What of `held` is this mailbox's.
+    counted: usize,
     /// How many messages of the client were taken since its sign-in, pings left out.
     received: u64,
     messages: Bucket,
@@ -74,12 +83,14 @@ pub(crate) enum Resumption {
 }
 
 impl Mailbox {
-    pub(crate) fn new(limits: &Limits, now: Instant) -> Self {
+    /// One whose bytes are counted in `held` too.
+    pub(crate) fn new(limits: &Limits, held: Arc<AtomicUsize>, now: Instant) -> Self {
         let state = State {
             plain: VecDeque::new(),
             plain_bytes: 0,
             numbering: false,
             history: History::default(),
+            counted: 0,
             received: 0,
             messages: Bucket::new(limits.messages, now),
             bytes: Bucket::new(limits.bytes, now),
@@ -89,16 +100,17 @@ impl Mailbox {
             waker: None,
             gone: None,
         };
-        Self { waiting_max: limits.waiting_bytes, state: Mutex::new(state) }
+        Self { waiting_max: limits.waiting_bytes, held, state: Mutex::new(state) }
     }
 
     /// Puts in the text of a JSON object.
-    pub(crate) fn push(&self, object: &str) {
+    pub(crate) fn push(&self, object: impl Into<String>) {
         self.push_with(object, None);
     }
 
     /// The same; `receipt` learns when the client acknowledges it. A reader too slow is the end.
-    pub(crate) fn push_with(&self, object: &str, receipt: Option<Receipt>) {
+    pub(crate) fn push_with(&self, object: impl Into<String>, receipt: Option<Receipt>) {
+        let object = object.into();
         let mut state = self.lock();
         if state.closed || (state.end.is_some() && !state.numbering) {
             return;
@@ -107,13 +119,32 @@ impl Mailbox {
             state.history.push(object, receipt, self.waiting_max, now());
         } else {
             state.plain_bytes += object.len();
-            state.plain.push_back(object.into());
+            state.plain.push_back(object);
         }
         if !state.attached {
             if state.history.has_gap() {
                 state.close();
             }
-        } else if state.plain_bytes + state.history.waiting() > self.waiting_max {
+        } else if state.waiting() > self.waiting_max {
+            state.end.get_or_insert(End::TooSlow);
+            state.close();
+        }
+        wake(state);
+    }
+
+    /// How many bytes wait in it, or for their acknowledgement.
+    pub(crate) fn held(&self) -> usize {
+        self.lock().counted
+    }
+
+    /// Gives up what it holds, where no more than `fair` bytes may wait. A client that reads loses the right to resume until it has acknowledged what came; one that does
+    /// not, or is away, loses what waits.
+    pub(crate) fn shed(&self, fair: usize) {
+        let mut state = self.lock();
+        state.history.let_go();
+        if !state.attached {
+            state.close();
+        } else if state.waiting() > fair.min(self.waiting_max / SHED_PART) {
             state.end.get_or_insert(End::TooSlow);
             state.close();
         }
@@ -140,19 +171,28 @@ impl Mailbox {
         wake(state);
     }
 
-    pub(crate) fn ended(&self) -> Option<End> {
-        self.lock().end
+    /// Whether the end came, else whether there is something to write. `waker` is whom to wake when something is put in or
+    /// the end comes; one task waits.
+    pub(crate) fn look(&self, waker: &Waker) -> Result<bool, End> {
+        let mut state = self.lock();
+        if !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            state.waker = Some(waker.clone());
+        }
+        match state.end {
+            Some(end) => Err(end),
+            None => Ok(state.plain_bytes + state.history.waiting() > 0),
+        }
     }
 
-    /// The next message to write.
-    pub(crate) fn pop(&self) -> Option<Utf8Bytes> {
+    /// Gives the next message to `write`, if there is one.
+    pub(crate) fn pop<T>(&self, write: impl FnOnce(&str) -> T) -> Option<T> {
         let mut state = self.lock();
-        let Some(text) = state.plain.pop_front() else { return state.history.pop(now()) };
+        let Some(text) = state.plain.pop_front() else { return state.history.pop(now, write) };
         state.plain_bytes = state.plain_bytes.saturating_sub(text.len());
         if state.plain.is_empty() {
             state.plain = VecDeque::new();
         }
-        Some(text)
+        Some(write(&text))
     }
 
     /// The number of the last message taken out.
@@ -170,14 +210,11 @@ impl Mailbox {
         self.lock().history.heard_of(call);
     }
 
-    /// One message of the client's was taken, after its sign-in.
-    pub(crate) fn count_received(&self) {
-        self.lock().received += 1;
-    }
-
-    /// Takes a message of `bytes` off what the client may send now, or says how long it is to wait.
-    pub(crate) fn spend(&self, bytes: u32, now: Instant) -> Result<(), Duration> {
+    /// Takes a message of `bytes` off what the client may send now, or says how long it is to wait. If it `counts`, it is
+    /// one that was taken after the sign-in, whatever becomes of it.
+    pub(crate) fn spend(&self, bytes: u32, counts: bool, now: Instant) -> Result<(), Duration> {
         let mut state = self.lock();
+        state.received += u64::from(counts);
         let wait = state.messages.wait(1, now).max(state.bytes.wait(bytes, now));
         if !wait.is_zero() {
             return Err(wait);
@@ -207,10 +244,9 @@ impl Mailbox {
         }
     }
 
-    /// The client signed out by itself.
+    /// The client signed out by itself. What it did not acknowledge it may not have read.
     pub(crate) fn sign_out(&self) {
         let mut state = self.lock();
-        state.history.sent_is_heard();
         state.close();
         state.gone = None;
     }
@@ -234,36 +270,75 @@ impl Mailbox {
     }
 
     /// Puts `plain` and then `welcome` before all that waits, without numbers.
-    pub(crate) fn welcome_back(&self, plain: VecDeque<Utf8Bytes>, welcome: &str) {
+    pub(crate) fn welcome_back(&self, plain: VecDeque<String>, welcome: String) {
         let mut state = self.lock();
         state.plain = plain;
-        state.plain.push_back(welcome.into());
-        state.plain_bytes = state.plain.iter().map(|text| text.len()).sum();
+        state.plain.push_back(welcome);
+        state.plain_bytes = state.plain.iter().map(String::len).sum();
         wake(state);
     }
 
     /// What waits without a number.
-    pub(crate) fn take_plain(&self) -> VecDeque<Utf8Bytes> {
+    pub(crate) fn take_plain(&self) -> VecDeque<String> {
         let mut state = self.lock();
         state.plain_bytes = 0;
         std::mem::take(&mut state.plain)
     }
 
-    /// Whom to wake when something is put in or the end comes. One task waits.
-    pub(crate) fn wake_later(&self, waker: &Waker) {
-        let mut state = self.lock();
-        if !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            state.waker = Some(waker.clone());
-        }
+    pub(crate) fn ended(&self) -> Option<End> {
+        self.lock().end
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> Locked<'_> {
         // Each change above is complete before anything can panic.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        Locked { state: self.state.lock().unwrap_or_else(PoisonError::into_inner), held: &self.held }
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        self.lock().close();
+    }
+}
+
+/// A mailbox that is being changed: what it holds is counted anew when that is over.
+struct Locked<'a> {
+    state: MutexGuard<'a, State>,
+    held: &'a AtomicUsize,
+}
+
+impl Deref for Locked<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let now = self.state.plain_bytes + self.state.history.bytes();
+        let before = std::mem::replace(&mut self.state.counted, now);
+        if now > before {
+            self.held.fetch_add(now - before, Relaxed);
+        } else if now < before {
+            self.held.fetch_sub(before - now, Relaxed);
+        }
     }
 }
 
 impl State {
+    /// Bytes that are not yet written.
+    fn waiting(&self) -> usize {
+        self.plain_bytes + self.history.waiting()
+    }
+
     /// Nobody will ever read what is in it.
     fn close(&mut self) {
         self.closed = true;
@@ -272,7 +347,7 @@ impl State {
     }
 }
 
-fn wake(mut state: MutexGuard<'_, State>) {
+fn wake(mut state: Locked<'_>) {
     let waker = state.waker.take();
     drop(state);
     if let Some(waker) = waker {
@@ -281,101 +356,4 @@ fn wake(mut state: MutexGuard<'_, State>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn mailbox(waiting_bytes: usize) -> Mailbox {
-        Mailbox::new(&Limits { waiting_bytes, ..Limits::default() }, now())
-    }
-
-    fn drain(mailbox: &Mailbox) -> Vec<String> {
-        std::iter::from_fn(|| mailbox.pop()).map(|text| text.to_string()).collect()
-    }
-
-    #[test]
-    fn messages_come_out_in_order_and_numbered_once_told_to() {
-        let mailbox = mailbox(1_000);
-        mailbox.push(r#"{"type":"hello"}"#);
-        mailbox.start_numbering();
-        mailbox.push(r#"{"type":"a"}"#);
-        mailbox.push(r#"{"type":"b"}"#);
-        assert_eq!(drain(&mailbox), [r#"{"type":"hello"}"#, r#"{"type":"a","seq":1}"#, r#"{"type":"b","seq":2}"#]);
-        assert_eq!(mailbox.last_sent(), 2);
-    }
-
-    #[test]
-    fn a_reader_too_slow_is_the_end_and_nothing_waits_any_more() {
-        for numbering in [false, true] {
-            let mailbox = mailbox(40);
-            if numbering {
-                mailbox.start_numbering();
-            }
-            mailbox.push("{\"a\":\"12345678901\"}");
-            assert_eq!(mailbox.ended(), None);
-            mailbox.push("{\"a\":\"12345678901\"}");
-            mailbox.push("{\"a\":\"12345678901\"}");
-            assert_eq!(mailbox.ended(), Some(End::TooSlow));
-            mailbox.push("{\"a\":1}");
-            mailbox.end(End::GoingAway);
-            assert_eq!(mailbox.ended(), Some(End::TooSlow));
-            assert!(drain(&mailbox).is_empty());
-            mailbox.detach();
-            assert!(matches!(mailbox.resume(0), Resumption::Lost));
-        }
-    }
-
-    #[test]
-    fn what_was_taken_out_makes_room() {
-        let mailbox = mailbox(20);
-        for _ in 0..100 {
-            mailbox.push("{\"a\":\"12345678\"}");
-            assert!(mailbox.pop().is_some());
-        }
-        assert_eq!(mailbox.ended(), None);
-    }
-
-    #[test]
-    fn a_connection_that_ends_says_what_waits_and_the_session_keeps_what_comes_then() {
-        let mailbox = mailbox(1_000);
-        mailbox.start_numbering();
-        mailbox.push("{\"a\":1}");
-        mailbox.end(End::BadMessages);
-        assert_eq!(drain(&mailbox), ["{\"a\":1,\"seq\":1}"]);
-        mailbox.push("{\"a\":2}");
-        mailbox.detach();
-        mailbox.push("{\"a\":3}");
-        assert!(matches!(mailbox.resume(1), Resumption::Resumed { received: 0 }));
-        assert_eq!(mailbox.ended(), None);
-        mailbox.welcome_back(VecDeque::from(["{\"hello\"}".into()]), "{\"welcome\"}");
-        let all = drain(&mailbox);
-        assert_eq!(all.len(), 4);
-        assert_eq!(all[..2], ["{\"hello\"}", "{\"welcome\"}"]);
-        assert!(all[2].starts_with("{\"a\":2,\"seq\":2,\"age_ms\":"), "{all:?}");
-    }
-
-    #[tokio::test]
-    async fn who_returns_before_the_old_connection_is_gone_waits_for_its_end() {
-        let mailbox = mailbox(1_000);
-        mailbox.start_numbering();
-        let Resumption::Busy(gone) = mailbox.resume(0) else { panic!("it is busy") };
-        assert_eq!(mailbox.ended(), Some(End::Replaced));
-        mailbox.count_received();
-        mailbox.detach();
-        assert!(gone.await.is_err());
-        assert!(matches!(mailbox.resume(0), Resumption::Resumed { received: 1 }));
-    }
-
-    #[test]
-    fn too_much_for_one_who_is_away_closes_it() {
-        let mailbox = mailbox(100_000);
-        mailbox.start_numbering();
-        mailbox.detach();
-        for _ in 0..255 {
-            mailbox.push("{}");
-        }
-        assert!(!mailbox.lock().closed);
-        mailbox.push("{}");
-        assert!(mailbox.lock().closed);
-        assert!(matches!(mailbox.resume(256), Resumption::Lost));
-    }
-}
+mod tests;

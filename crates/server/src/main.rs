@@ -18,6 +18,7 @@ use ahoy_server::{Accounts, Config, Registration, serve};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
 use crate::turn_arguments::{STUN_PORT, TurnArguments};
@@ -121,7 +122,8 @@ fn main() -> ExitCode {
     // It warns of every datagram that is none of its own: whoever sends those would fill the log.
     let filter = "stun_types=off".parse().map_or(filter.clone(), |quiet| filter.add_directive(quiet));
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
-    match run(arguments) {
+    let outcome = runtime().context("cannot start a runtime").and_then(|runtime| runtime.block_on(run(arguments)));
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("ahoy-server: {error:#}");
@@ -130,7 +132,14 @@ fn main() -> ExitCode {
     }
 }
 
-#[tokio::main]
+/// As many threads as there are cores to use; with one, everything happens on this thread, and nothing is handed from one
+/// to another.
+fn runtime() -> std::io::Result<Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut builder = if cores == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
+    builder.enable_all().build()
+}
+
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (listen, connections_max) = (arguments.listen, arguments.max_connections);
     let (turn, files) = (arguments.turn.config(listen)?, arguments.turn.files());

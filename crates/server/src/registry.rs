@@ -2,6 +2,8 @@
 //! answer (sections 3 to 5 of `docs/signaling.md`). Pure: no socket, no clock, no text; it never looks into an `L`,
 //! the link by which a session is reached.
 
+mod calls;
+mod contacts;
 mod lingering;
 mod opening;
 mod presence;
@@ -10,14 +12,13 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use ahoy_protocol::SESSIONS_MAX;
-use ahoy_protocol::id::{Address, CallId, DeviceAddress, SessionId, Username};
+use ahoy_protocol::id::{CallId, DeviceAddress, SessionId, Username};
 use ahoy_protocol::identity::PublicKey;
-use ahoy_protocol::signal::{CloseReason, ProgressState, Signal};
 use subtle::ConstantTimeEq as _;
 
 use crate::limits::Network;
 use lingering::Lingering;
-use opening::{Leg, Opening, Openings};
+use opening::Openings;
 use presence::Listings;
 
 /// All of it. One call is one change: whoever holds the registry sees sessions, presence and openings agree.
@@ -27,7 +28,7 @@ pub(crate) struct Registry<L> {
     listings: Listings,
     last_serial: u64,
     lingering: Lingering,
-    /// How many sessions of guests each network has; at most `guests_max`.
+    /// How many sessions of guests each network has, at most `guests_max`, and each site.
     guests: HashMap<Network, usize>,
     guests_max: usize,
 }
@@ -97,13 +98,6 @@ pub(crate) enum News {
     Offline { username: Username, call: CallId },
 }
 
-/// What replacing a list changes.
-struct Changes<L> {
-    /// Of whom the session itself is told no more.
-    lost: Vec<Username>,
-    for_others: Vec<Notice<L>>,
-}
-
 impl<L: Clone> Registry<L> {
     /// At most `guests_max` guests are here from one network.
     pub(crate) fn new(guests_max: usize) -> Self {
@@ -124,7 +118,7 @@ impl<L: Clone> Registry<L> {
         let earlier = self.check(&address, shown)?;
         let mut notices = match earlier {
             Some(_) => Vec::new(),
-            None if guest_of.is_some_and(|network| self.guests.get(&network) >= Some(&self.guests_max)) => {
+            None if guest_of.is_some_and(|network| self.is_full_of_guests(network)) => {
                 return Err(Refused::TooManyGuests);
             }
             None => self.make_room(&address.username)?,
@@ -140,7 +134,7 @@ impl<L: Clone> Registry<L> {
         let user = self.users.entry(address.username.clone()).or_insert_with(User::new);
         let (id, contacts) = (address.session, HashSet::new());
         user.sessions.push(Session { id, serial, resume, link, key, guest_of, contacts, gone_at: None });
-        if let Some(network) = guest_of {
+        for (network, _) in guest_of.into_iter().flat_map(Network::with_site) {
             *self.guests.entry(network).or_default() += 1;
         }
         Ok(Entry { who: SignedIn { address, serial }, replaced, notices })
@@ -187,12 +181,12 @@ impl<L: Clone> Registry<L> {
         if let Some(since) = gone_at {
             self.lingering.remove(since, who);
         }
-        if let Some(network) = guest_of
-            && let Some(count) = self.guests.get_mut(&network)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.guests.remove(&network);
+        for (network, _) in guest_of.into_iter().flat_map(Network::with_site) {
+            if let Some(count) = self.guests.get_mut(&network) {
+                *count -= 1;
+                if *count == 0 {
+                    self.guests.remove(&network);
+                }
             }
         }
         let mut notices = self.list(who, HashSet::new()).for_others;
@@ -224,6 +218,11 @@ impl<L: Clone> Registry<L> {
         owners.collect()
     }
 
+    /// The ways to all sessions.
+    pub(crate) fn links(&self) -> impl Iterator<Item = &L> {
+        self.users.values().flat_map(|user| &user.sessions).map(|session| &session.link)
+    }
+
     /// How a session is reached.
     pub(crate) fn link(&self, who: &SignedIn) -> Option<L> {
         Some(self.session(who)?.link.clone())
@@ -232,82 +231,6 @@ impl<L: Clone> Registry<L> {
     /// Whether this sign-in still stands.
     pub(crate) fn is_current(&self, who: &SignedIn) -> bool {
         self.session(who).is_some()
-    }
-
-    /// Replaces a session's contact list. The session is told of each contact in it that is there for it, and of each
-    /// that no longer is; others are told what changed for them.
-    pub(crate) fn contacts(&mut self, who: &SignedIn, mut usernames: HashSet<Username>) -> Vec<Notice<L>> {
-        let Some(link) = self.session(who).map(|session| session.link.clone()) else { return Vec::new() };
-        let me = &who.address.username;
-        usernames.remove(me);
-        let here = usernames.clone();
-        let Changes { lost, for_others: mut notices } = self.list(who, usernames);
-        let gone = lost.into_iter().map(|username| News::Presence { username, online: false });
-        let here = here.into_iter().filter(|username| self.listings.mutual(me, username));
-        let here = here.map(|username| News::Presence { username, online: true });
-        notices.extend(gone.chain(here).map(|news| Notice { to: link.clone(), news }));
-        notices
-    }
-
-    /// Whom an opening offer to `callee` reaches, remembered until one of them answers.
-    pub(crate) fn open(
-        &mut self,
-        who: &SignedIn,
-        callee: &Username,
-        call: CallId,
-        now: Instant,
-    ) -> Vec<(DeviceAddress, L)> {
-        if !self.is_current(who) {
-            return Vec::new();
-        }
-        let Some(user) = self.users.get_mut(callee) else { return Vec::new() };
-        let waiting = user.sessions.iter().map(|session| session.id).collect();
-        user.openings.remember(Opening::new(who.clone(), call, waiting, now));
-        let reached = user.sessions.iter();
-        reached
-            .map(|session| {
-                let address = DeviceAddress { username: callee.clone(), session: session.id };
-                (address, session.link.clone())
-            })
-            .collect()
-    }
-
-    /// Whom a message to `to` reaches.
-    pub(crate) fn reach(&self, to: &Address) -> Vec<L> {
-        let sessions = self.users.get(to.username()).map_or(&[][..], |user| &user.sessions);
-        let meant = sessions.iter().filter(|session| match to {
-            Address::User(_) => true,
-            Address::Device(device) => device.session == session.id,
-        });
-        meant.map(|session| session.link.clone()).collect()
-    }
-
-    /// What a relayed message does to the openings that wait: a callee's answer or a caller's cancelling ends one, a
-    /// callee's `busy` or `timeout` ends that device's leg. All that is asked of the message is what it is called.
-    pub(crate) fn relayed(&mut self, who: &SignedIn, to: &Address, signal: &Signal) -> Option<Notice<L>> {
-        match signal {
-            // Early, it says that a path is being prepared, not that somebody answered (section 5, "answer").
-            Signal::Answer(answer) if answer.early => None,
-            Signal::Answer(answer) => self.answered(who, to, answer.call),
-            Signal::Progress(progress) => match progress.state {
-                ProgressState::Accepted => self.answered(who, to, progress.call),
-                ProgressState::Ringing | ProgressState::Unknown => None,
-            },
-            Signal::Close(close) => {
-                let leg = match close.reason {
-                    CloseReason::Busy | CloseReason::Timeout => Leg::This,
-                    CloseReason::Hangup
-                    | CloseReason::Declined
-                    | CloseReason::Cancelled
-                    | CloseReason::AnsweredElsewhere
-                    | CloseReason::Glare
-                    | CloseReason::Failed
-                    | CloseReason::Unknown => Leg::All,
-                };
-                self.closed(who, to, close.call, leg)
-            }
-            Signal::Offer(_) | Signal::Candidate(_) | Signal::Restart(_) => None,
-        }
     }
 
     /// Whether `address` may sign in, and the serial of the session whose place it takes.
@@ -320,6 +243,11 @@ impl<L: Clone> Registry<L> {
             return same.map(|session| Some(session.serial)).ok_or(Refused::NameInUse);
         }
         Ok(earlier.map(|session| session.serial))
+    }
+
+    fn is_full_of_guests(&self, network: Network) -> bool {
+        let count = |network: &Network| self.guests.get(network).copied().unwrap_or(0);
+        network.with_site().any(|(network, many)| count(&network) >= self.guests_max.saturating_mul(many))
     }
 
     /// Room for one more session: where there are as many as may be, the one that has lingered longest ends.
@@ -342,77 +270,6 @@ impl<L: Clone> Registry<L> {
     fn session_mut(&mut self, who: &SignedIn) -> Option<&mut Session<L>> {
         let sessions = &mut self.users.get_mut(&who.address.username)?.sessions;
         sessions.iter_mut().find(|session| session.serial == who.serial)
-    }
-
-    /// Replaces a session's list. What goes only from this session's list changes nothing for others as long as another
-    /// session of the same user has it.
-    fn list(&mut self, who: &SignedIn, new: HashSet<Username>) -> Changes<L> {
-        let mut changes = Changes { lost: Vec::new(), for_others: Vec::new() };
-        let me = &who.address.username;
-        let Some(session) = self.session_mut(who) else { return changes };
-        let old = std::mem::replace(&mut session.contacts, new.clone());
-
-        for username in old.difference(&new) {
-            let was_mutual = self.listings.mutual(me, username);
-            self.listings.remove(me, username);
-            if was_mutual {
-                changes.lost.push(username.clone());
-            }
-            if was_mutual && !self.listings.mutual(me, username) {
-                changes.for_others.extend(self.tell_of(me, username, false));
-            }
-        }
-        for username in new.difference(&old) {
-            let was_mutual = self.listings.mutual(me, username);
-            self.listings.add(me, username);
-            if !was_mutual && self.listings.mutual(me, username) {
-                changes.for_others.extend(self.tell_of(me, username, true));
-            }
-        }
-        changes
-    }
-
-    /// To each session of `reader` that lists `me`.
-    fn tell_of(&self, me: &Username, reader: &Username, online: bool) -> Vec<Notice<L>> {
-        let sessions = self.users.get(reader).map_or(&[][..], |user| &user.sessions);
-        let readers = sessions.iter().filter(|session| session.contacts.contains(me));
-        let news = News::Presence { username: me.clone(), online };
-        readers.map(|session| Notice { to: session.link.clone(), news: news.clone() }).collect()
-    }
-
-    /// Somebody answered: nobody waits for the others any more.
-    fn answered(&mut self, who: &SignedIn, to: &Address, call: CallId) -> Option<Notice<L>> {
-        let openings = &mut self.users.get_mut(&who.address.username)?.openings;
-        openings.end(call, who.address.session, |opening| opening.caller_is(to), Leg::All);
-        None
-    }
-
-    fn closed(&mut self, who: &SignedIn, to: &Address, call: CallId, leg: Leg) -> Option<Notice<L>> {
-        // By a callee: one of its own openings.
-        let me = &who.address.username;
-        if let Some(user) = self.users.get_mut(me)
-            && let Some(lost) = user.openings.end(call, who.address.session, |opening| opening.caller_is(to), leg)
-        {
-            return self.offline(me, &lost);
-        }
-        // By the caller: it knows, and is told nothing, unless this was the last leg but for those that are gone.
-        let callee = to.username();
-        let openings = &mut self.users.get_mut(callee)?.openings;
-        let lost = match to {
-            Address::User(_) => {
-                openings.forget(who, call);
-                None
-            }
-            Address::Device(device) => openings.end(call, device.session, |opening| opening.caller == *who, Leg::This),
-        };
-        self.offline(callee, &lost?)
-    }
-
-    /// Tells the caller of `opening`, if it is still there.
-    fn offline(&self, callee: &Username, opening: &Opening) -> Option<Notice<L>> {
-        let caller = self.session(&opening.caller)?;
-        let news = News::Offline { username: callee.clone(), call: opening.call };
-        Some(Notice { to: caller.link.clone(), news })
     }
 }
 

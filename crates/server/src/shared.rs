@@ -5,8 +5,11 @@
 //! change tells whom is put into the mailboxes before the lock is let go, so everybody sees changes in one order.
 //! No lock is held across an `.await`. Order: registry, then mailbox; the counters are taken alone.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -18,7 +21,7 @@ use serde_json::Value;
 use crate::accounts::AccountsError;
 use crate::config::Config;
 use crate::gate::Gate;
-use crate::limits::{Bucket, Buckets, Counter, Network, Sender};
+use crate::limits::{Buckets, Counter, Network, SITE_NETWORKS, Sender, SharedBuckets};
 use crate::mailbox::{End, Mailbox};
 use crate::metrics::Metrics;
 use crate::registry::{News, Notice, Registry};
@@ -33,6 +36,8 @@ pub(crate) struct Shared {
     counters: Mutex<Counters>,
     gate: Mutex<Gate>,
     buckets: Mutex<Buckets>,
+    /// Bytes in all mailboxes.
+    held: Arc<AtomicUsize>,
 }
 
 /// How many there are now.
@@ -64,6 +69,17 @@ pub(crate) enum Caller {
     GuestsOf(Network),
 }
 
+impl Caller {
+    /// It, and the site that a guest is from; each with how many callers' allowance it has.
+    pub(crate) fn with_site(&self) -> impl Iterator<Item = (Self, usize)> {
+        let site = match self {
+            Self::Named(_) => None,
+            Self::GuestsOf(network) => network.site().map(|site| (Self::GuestsOf(site), SITE_NETWORKS)),
+        };
+        [Some((self.clone(), 1)), site].into_iter().flatten()
+    }
+}
+
 /// An open connection's way to its mailbox: at first its own, then that of the session which it goes on with. Closed
 /// for good when this is dropped.
 #[derive(Debug)]
@@ -87,8 +103,8 @@ impl Shared {
         let gate = Mutex::new(Gate::new(config.connections_max.div_ceil(2), limits.unsigned));
         let buckets = Mutex::new(Buckets::new(limits.network_messages, limits.unsigned_messages));
         let registry = Mutex::new(Registry::new(limits.guests));
-        let (open, counters) = (Mutex::default(), Mutex::new(counters));
-        Self { open, registry, config, metrics: Metrics::default(), counters, gate, buckets }
+        let (open, counters, held) = (Mutex::default(), Mutex::new(counters), Arc::default());
+        Self { open, registry, config, metrics: Metrics::default(), counters, gate, buckets, held }
     }
 
     pub(crate) fn gate(&self) -> MutexGuard<'_, Gate> {
@@ -105,8 +121,8 @@ impl Shared {
     }
 
     /// What all who are this to the server may send from a network together, if it is limited.
-    pub(crate) fn bucket_of(&self, network: Network, sender: Sender) -> Option<Arc<Mutex<Bucket>>> {
-        (!network.is_loopback()).then(|| lock(&self.buckets).of(network, sender, now()))
+    pub(crate) fn buckets_of(&self, network: Network, sender: Sender) -> SharedBuckets {
+        if network.is_loopback() { SharedBuckets::default() } else { lock(&self.buckets).of(network, sender, now()) }
     }
 
     pub(crate) fn sizes(&self) -> Sizes {
@@ -143,7 +159,7 @@ impl Shared {
 
     /// The line of a new connection; `number` is not used twice.
     pub(crate) fn open_line(self: &Arc<Self>, number: u64) -> Line {
-        let mailbox = Arc::new(Mailbox::new(&self.config.limits, now()));
+        let mailbox = Arc::new(Mailbox::new(&self.config.limits, Arc::clone(&self.held), now()));
         lock(&self.open).insert(number, Arc::clone(&mailbox));
         Line { shared: Arc::clone(self), number, mailbox }
     }
@@ -152,6 +168,32 @@ impl Shared {
     pub(crate) fn expire(&self) {
         let mut registry = self.registry();
         deliver(registry.expire(now(), self.config.timing.linger, self.config.connections_max));
+    }
+
+    /// Where more waits in all mailboxes together than may: those in which most waits lose it, until a quarter of what may wait
+    /// is free. No lock of the registry or of a mailbox may be held.
+    pub(crate) fn relieve(&self) {
+        let most = self.config.limits.held_bytes;
+        if self.held.load(Relaxed) <= most {
+            return;
+        }
+        let mut mailboxes: Vec<Arc<Mailbox>> = lock(&self.open).values().cloned().collect();
+        mailboxes.extend(self.registry().links().cloned());
+        mailboxes.sort_by_cached_key(|mailbox| Reverse(mailbox.held()));
+        // So that it is enough however many there are.
+        let fair = most / 4 * 3 / mailboxes.len().max(1);
+        let mut relieved = 0_usize;
+        for mailbox in mailboxes {
+            if self.held.load(Relaxed) <= most / 4 * 3 {
+                break;
+            }
+            mailbox.shed(fair);
+            relieved += 1;
+        }
+        tracing::warn!(
+            relieved,
+            "too much waits for clients that do not read or are away; what waits for the largest is dropped"
+        );
     }
 
     /// Ends every connection.
@@ -192,7 +234,7 @@ impl Drop for Line {
 /// Tells people their news. To be called while the registry that made them is still locked.
 pub(crate) fn deliver(notices: impl IntoIterator<Item = Notice<Arc<Mailbox>>>) {
     for Notice { to, news } in notices {
-        to.push(&text_of(&match news {
+        to.push(text_of(&match news {
             News::Presence { username, online } => ServerMessage::Presence(Presence { username, online }),
             News::Offline { username, call } => ServerMessage::Error(ErrorMessage {
                 code: ErrorCode::Offline,

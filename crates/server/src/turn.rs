@@ -27,6 +27,8 @@ use tokio::task::LocalSet;
 pub use self::config::{RelayPorts, TurnConfig, TurnLimits, TurnTls};
 pub use self::credentials::Secret;
 pub use self::metrics::TurnMetrics;
+#[cfg(feature = "fuzzing")]
+pub use self::relay::fuzzing;
 
 use self::net::Net;
 use self::net::listen::{self, Bound};

@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[cfg(target_os = "linux")]
+#[path = "turn/coturn.rs"]
+mod coturn;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
@@ -121,7 +125,12 @@ impl<W: Way> Client<W> {
     }
 
     fn allocate(&mut self) -> Result<SocketAddr, u16> {
-        let answer = self.ask(ALLOCATE, None, &[(0x0019, &[17, 0, 0, 0])]);
+        self.allocate_in(1)
+    }
+
+    /// The same in a family of addresses (RFC 8656 §18.8): 1 is IPv4, 2 is IPv6.
+    fn allocate_in(&mut self, family: u8) -> Result<SocketAddr, u16> {
+        let answer = self.ask(ALLOCATE, None, &[(0x0019, &[17, 0, 0, 0]), (0x0017, &[family, 0, 0, 0])]);
         let answer = Message::from_bytes(&answer).unwrap();
         match code(&answer) {
             Some(code) => Err(code),

@@ -1,5 +1,8 @@
 //! ICE candidates as the two sides tell them each other (RFC 8839 §5.1), and the one check that every candidate passes,
 //! ours and theirs. Which description a candidate belongs to is for the caller to know.
+//!
+//! Those over TCP (RFC 6544) are of the machine's own addresses alone, as nobody here asks servers for others, and not for
+//! simultaneous open, which hardly any router lets pass.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use thiserror::Error;
@@ -29,9 +32,9 @@ pub enum CandidateError {
     /// Not the syntax of RFC 8839 §5.1.
     #[error("the candidate's {0} is malformed")]
     Malformed(&'static str),
-    /// TCP candidates are not used.
-    #[error("the candidate is not for UDP")]
-    NotUdp,
+    /// Neither UDP nor a use of TCP that is known here; or TCP where only relays may be used.
+    #[error("the candidate's transport is not used")]
+    Transport,
     /// Everything is multiplexed onto component 1.
     #[error("the candidate is not for component 1")]
     OtherComponent,
@@ -71,12 +74,34 @@ impl CandidateKind {
     }
 }
 
+/// How a candidate's address is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Udp,
+    /// TCP: somebody listens there (RFC 6544 §4.5, `passive`).
+    Listens,
+    /// TCP: connections come from there, from whichever port (`active`).
+    Connects,
+}
+
+impl Transport {
+    /// The attribute that follows the type.
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Udp => "",
+            Self::Listens => " tcptype passive",
+            Self::Connects => " tcptype active",
+        }
+    }
+}
+
 /// A candidate that passed the check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CheckedCandidate {
     /// `candidate:…`, written anew from what was understood.
     pub(crate) attribute: String,
     pub(crate) kind: CandidateKind,
+    pub(crate) transport: Transport,
     /// Missing for an mDNS name.
     pub(crate) address: Option<SocketAddr>,
 }
@@ -99,8 +124,9 @@ pub(crate) fn check(attribute: &str, loopback: bool) -> Result<CheckedCandidate,
         "2" => return Err(CandidateError::OtherComponent),
         _ => return Err(CandidateError::Malformed("component")),
     }
-    if !field("transport")?.eq_ignore_ascii_case("udp") {
-        return Err(CandidateError::NotUdp);
+    let transport = field("transport")?.to_ascii_lowercase();
+    if !matches!(transport.as_str(), "udp" | "tcp") {
+        return Err(CandidateError::Transport);
     }
     let priority: u32 = number(field("priority")?, "priority")?;
     let address = field("address")?;
@@ -119,6 +145,15 @@ pub(crate) fn check(attribute: &str, loopback: bool) -> Result<CheckedCandidate,
         _ => return Err(CandidateError::Malformed("type")),
     };
     let ip = check_address(address, kind, loopback)?;
+    let used = match (transport.as_str(), kind) {
+        ("udp", _) => Transport::Udp,
+        (_, CandidateKind::Host) if field("tcptype")? == "tcptype" => match field("tcptype")? {
+            "passive" => Transport::Listens,
+            "active" => Transport::Connects,
+            _ => return Err(CandidateError::Transport),
+        },
+        (_, _) => return Err(CandidateError::Transport),
+    };
     // A related address must be there (RFC 8839 §5.1), but only people who read logs have a use for a true one. What may
     // follow it is for other implementations.
     let related = match (kind, ip) {
@@ -126,12 +161,30 @@ pub(crate) fn check(attribute: &str, loopback: bool) -> Result<CheckedCandidate,
         (_, Some(IpAddr::V6(_))) => " raddr :: rport 0",
         (_, Some(IpAddr::V4(_)) | None) => " raddr 0.0.0.0 rport 0",
     };
+    let (kind_word, extension) = (kind.as_str(), used.extension());
     Ok(CheckedCandidate {
-        attribute: format!("candidate:{foundation} 1 udp {priority} {address} {port} typ {}{related}", kind.as_str()),
+        attribute: format!(
+            "candidate:{foundation} 1 {transport} {priority} {address} {port} typ {kind_word}{related}{extension}"
+        ),
         kind,
+        transport: used,
         address: ip.map(|ip| SocketAddr::new(ip, port)),
     })
 }
+
+/// A candidate of our own over TCP: where we listen, or from where we connect. The priority is that of RFC 6544 §4.2, below
+/// all that is over UDP; `number` tells the machine's addresses apart.
+pub(crate) fn over_tcp(number: u8, address: IpAddr, listens_on: Option<u16>) -> String {
+    // As the type's preference that of RFC 8445 §5.1.2.2, less 36; then who connects is preferred to who listens.
+    let direction: u32 = if listens_on.is_some() { 4 } else { 6 };
+    let priority = (90 << 24) | (((direction << 13) | (8_191 - u32::from(number))) << 8) | 255;
+    let transport = if listens_on.is_some() { Transport::Listens } else { Transport::Connects };
+    let port = listens_on.unwrap_or(DISCARD_PORT);
+    format!("candidate:tcp{number} 1 tcp {priority} {address} {port} typ host{}", transport.extension())
+}
+
+/// What stands for the port that is not known before it connects (RFC 6544 §4.5).
+const DISCARD_PORT: u16 = 9;
 
 /// The characters of foundations, fragments and passwords (RFC 8839 §5.1: `ice-char`).
 pub(crate) fn is_ice_char(character: char) -> bool {
@@ -183,6 +236,9 @@ fn refuse_v6(ip: Ipv6Addr, loopback: bool) -> Option<&'static str> {
     } else if ip.is_unicast_link_local() {
         // Without the interface, which does not cross the network, it means nothing.
         Some("link-local")
+    } else if matches!(ip.segments(), [0x0100, 0, 0, 0, ..]) {
+        // RFC 6666: whatever is sent there is discarded.
+        Some("reserved")
     } else {
         None
     }
@@ -222,7 +278,7 @@ mod tests {
 
     #[test]
     fn absurd_candidates_are_refused_with_the_reason() {
-        use CandidateError::{Address, Malformed, NotUdp, OtherComponent, TooLong};
+        use CandidateError::{Address, Malformed, OtherComponent, TooLong, Transport};
         let long = format!("1 1 udp 1 192.168.1.4 5000 typ host {}", "x".repeat(500));
         let cases = [
             ("", Malformed("foundation")),
@@ -230,7 +286,14 @@ mod tests {
             ("f:o 1 udp 1 192.168.1.4 5000 typ host", Malformed("foundation")),
             ("1 2 udp 1 192.168.1.4 5000 typ host", OtherComponent),
             ("1 x udp 1 192.168.1.4 5000 typ host", Malformed("component")),
-            ("1 1 tcp 1 192.168.1.4 9 typ host tcptype active", NotUdp),
+            ("1 1 sctp 1 192.168.1.4 5000 typ host", Transport),
+            ("1 1 tcp 1 192.168.1.4 5000 typ host", Malformed("tcptype")),
+            ("1 1 tcp 1 192.168.1.4 5000 typ host generation 0", Transport),
+            ("1 1 tcp 1 192.168.1.4 5000 typ host tcptype", Malformed("tcptype")),
+            ("1 1 tcp 1 192.168.1.4 5000 typ host tcptype so", Transport),
+            ("1 1 tcp 1 192.168.1.4 5000 typ host tcptype x\r\na=x", Transport),
+            ("1 1 tcp 1 203.0.113.7 5000 typ srflx raddr 0.0.0.0 rport 0 tcptype passive", Transport),
+            ("1 1 tcp 1 169.254.169.254 5000 typ host tcptype passive", Address("link-local")),
             ("1 1 udp -1 192.168.1.4 5000 typ host", Malformed("priority")),
             ("1 1 udp 99999999999 192.168.1.4 5000 typ host", Malformed("priority")),
             ("1 1 udp 1 192.168.1.4 0 typ host", Malformed("port")),
@@ -255,11 +318,32 @@ mod tests {
             ("1 1 udp 1 ff02::1 5000 typ host", Address("multicast")),
             ("1 1 udp 1 255.255.255.255 5000 typ host", Address("broadcast")),
             ("1 1 udp 1 250.1.1.1 5000 typ host", Address("reserved")),
+            ("1 1 udp 1 100::1:2 5000 typ host", Address("reserved")),
             (long.as_str(), TooLong),
         ];
         for (candidate, reason) in cases {
             assert_eq!(check(candidate, false), Err(reason), "{candidate}");
         }
+    }
+
+    #[test]
+    fn over_tcp_one_side_listens_and_the_other_connects() {
+        let passive = "candidate:8 1 TCP 1518214911 192.168.1.4 40000 typ host tcptype passive generation 0";
+        let checked = check(passive, false).unwrap();
+        assert_eq!(checked.attribute, "candidate:8 1 tcp 1518214911 192.168.1.4 40000 typ host tcptype passive");
+        assert_eq!(checked.transport, Transport::Listens);
+        let own: IpAddr = "2001:db8::7".parse().unwrap();
+        let (listens, connects) = (over_tcp(0, own, Some(40_000)), over_tcp(0, own, None));
+        let [listens, connects] = [listens, connects].map(|attribute| {
+            let checked = check(&attribute, false).unwrap();
+            assert_eq!(checked.attribute, attribute, "what is told is what is understood");
+            checked
+        });
+        assert_eq!((listens.transport, connects.transport), (Transport::Listens, Transport::Connects));
+        assert_eq!(listens.address, Some(SocketAddr::new(own, 40_000)));
+        let priority =
+            |checked: &CheckedCandidate| checked.attribute.split(' ').nth(3).unwrap().parse::<u32>().unwrap();
+        assert!(priority(&connects) > priority(&listens) && priority(&connects) < 100 << 24);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod config;
 mod connection;
+mod error;
 mod handler;
 mod negotiation;
 mod owner;
@@ -13,8 +14,7 @@ use crate::candidate::{self, Candidate, CandidateError};
 use crate::codecs::{self, Ssrcs};
 use crate::control::MAX_CONTROL_BYTES;
 use crate::description::{
-    DescriptionError, DescriptionKind, DtlsRole, LocalDescription, Renumbering, publish, read, renumber, renumberings,
-    write_anew,
+    DescriptionKind, DtlsRole, LocalDescription, Renumbering, publish, read, renumber, renumberings, write_anew,
 };
 use crate::event::{PathState, PeerEvents};
 use crate::feedback::Feedback;
@@ -27,14 +27,14 @@ use crate::wall_clock::WallClock;
 use ahoy_rtp::SenderReport;
 pub use config::{IceServer, PeerConfig};
 use connection::Knowledge;
-use handler::{Generation, Handler};
+pub use error::TransportError;
+use handler::{Generation, Handler, Teller};
 use negotiation::{Negotiation, PendingOffer};
 use owner::Owner;
 use rtc::peer_connection::configuration::RTCOfferOptions;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use thiserror::Error;
 use tokio::sync::{MutexGuard, mpsc, watch};
 use webrtc::data_channel::DataChannel;
 use webrtc::peer_connection::{
@@ -52,62 +52,11 @@ const LAST_WORDS_POLL: Duration = Duration::from_millis(5);
 /// Candidates that wait for their reader: more than any machine's interfaces and servers make.
 const QUEUE_CANDIDATES: usize = 256;
 
+/// Of the way over TCP: two candidates for each of some addresses, and as many of the peer's.
+const QUEUE_NEWS: usize = 32;
+
 /// Candidates that are taken from a peer for one description.
 const MAX_REMOTE_CANDIDATES: usize = 128;
-
-/// Why something was not done.
-#[derive(Debug, Error)]
-pub enum TransportError {
-    /// The connection was closed.
-    #[error("the peer connection is closed")]
-    Closed,
-    /// It should have been quick.
-    #[error("the peer connection did not answer in time")]
-    Timeout,
-    /// Only relays may be used, and none is known that can be.
-    #[error("only relays may be used, but no TURN server is known")]
-    NoRelay,
-    /// The peer's description.
-    #[error("the description is refused")]
-    Description(#[from] DescriptionError),
-    /// The peer's candidate.
-    #[error("the candidate is refused")]
-    Candidate(#[from] CandidateError),
-    /// A candidate came before any description.
-    #[error("there is no description of the peer yet")]
-    NoRemoteDescription,
-    /// An offer came while one of our own is out; it has to be rolled back first.
-    #[error("an offer of our own is pending")]
-    OfferPending,
-    /// An answer or a rollback came where no offer is out.
-    #[error("no offer is pending")]
-    NoOfferPending,
-    /// More than [`MAX_CONTROL_BYTES`].
-    #[error("the text is larger than {MAX_CONTROL_BYTES} bytes")]
-    ControlTooLarge,
-    /// The peer does not take what is sent.
-    #[error("too much is waiting to be sent on the control channel")]
-    ControlFull,
-    /// The control channel is not open, or is closed.
-    #[error("the control channel is not open")]
-    ControlNotOpen,
-    /// The peer connection refused.
-    #[error("{doing} failed")]
-    Connection {
-        /// What was being done.
-        doing: &'static str,
-        /// Why it was refused.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-}
-
-impl TransportError {
-    /// What the peer connection says, with what was being done.
-    fn connection(doing: &'static str, source: webrtc::error::Error) -> Self {
-        Self::Connection { doing, source: Box::new(source) }
-    }
-}
 
 /// One peer connection. Cheap to clone; when the last clone is dropped the connection is closed.
 #[derive(Clone)]
@@ -147,7 +96,8 @@ impl Peer {
         let generation = Arc::new(Mutex::new(Generation::default()));
         let (local_events, local) = mpsc::channel(QUEUE_CANDIDATES);
         let (states, state) = watch::channel(RTCPeerConnectionState::New);
-        let (handler, tracks, channels) = Handler::new(states, local_events, Arc::clone(&generation), config.loopback);
+        let teller = Teller::new(local_events, Arc::clone(&generation), config.loopback);
+        let (handler, tracks, channels) = Handler::new(states, teller.clone());
         let built = connection::build(&config, &knowledge, Arc::new(handler)).await?;
 
         let path_is_up = Arc::new(AtomicBool::new(false));
@@ -162,6 +112,7 @@ impl Peer {
         let (control_events, control) = mpsc::channel(crate::control::QUEUE_TEXTS);
         let (paths, path) = watch::channel(PathState::New);
         let (closing, close) = watch::channel(false);
+        let (told, news) = mpsc::channel(QUEUE_NEWS);
 
         let shared = Arc::new(Shared {
             connection: Arc::clone(&built.connection),
@@ -197,8 +148,15 @@ impl Peer {
             feedback: Arc::clone(&feedback),
             known_rates: config.known_rates,
             sockets: Arc::clone(&built.sockets),
+            teller,
+            news,
+            connected: None,
+            strays: 0,
         };
-        tokio::spawn(owner.run(pumps, crate::control::run(built.control, built.sockets, control_events)));
+        // A relay alone may know where this machine is.
+        let over_tcp = (!config.relay_only).then(|| Arc::clone(built.sockets.streams()).run(told));
+        let reads = crate::control::run(built.control, built.sockets, control_events);
+        tokio::spawn(owner.run(pumps, over_tcp, reads));
         Ok((Self { shared }, PeerEvents { local, control, path, feedback }, media))
     }
 
@@ -322,7 +280,14 @@ impl Peer {
         if negotiation.candidate_count >= MAX_REMOTE_CANDIDATES {
             return Err(CandidateError::TooMany.into());
         }
+        let is_over_tcp = checked.transport != candidate::Transport::Udp;
+        if is_over_tcp && shared.relay_only {
+            return Err(CandidateError::Transport.into());
+        }
         negotiation.note_candidate(&checked);
+        if is_over_tcp {
+            return Ok(());
+        }
         let candidate = RTCIceCandidateInit { candidate: checked.attribute, ..Default::default() };
         let added = shared.within("adding a candidate", shared.connection.add_ice_candidate(candidate)).await;
         added.inspect(|()| negotiation.candidate_added())
@@ -482,3 +447,6 @@ impl Shared {
 fn rollback(_: String) -> Result<RTCSessionDescription, webrtc::error::Error> {
     RTCSessionDescription::rollback(None)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,23 +2,29 @@
 //!
 //! * `attempts`: what was tried, for people who ask why there is no path.
 //! * `checks`: a connectivity check that proves itself saves the round trips of our own.
+//! * `consent`: what the peer does not want any more, or does not get, is not sent for ever.
 //! * `handshake`: what is lost of the DTLS handshake is sent again within tens of milliseconds.
 //! * `words`: what is said on the control channel does not wait for SCTP's timer if it is lost.
 //! * `tunnels`: TURN over TCP and TLS, and what servers were asked.
 //! * `names`: looking servers up.
+//! * `streams`: paths over TCP. `pipe`: what goes into any stream.
 //! * `socket`: as long as the control channel is to come, one datagram is handed out a turn.
 
 mod attempts;
 mod checks;
+mod consent;
 mod datagram;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod handshake;
 mod names;
+mod pipe;
 mod socket;
+mod streams;
 mod tunnels;
 mod words;
 
+use crate::candidate::CheckedCandidate;
 pub use attempts::{Attempt, Help, Outcome};
 pub(crate) use checks::IceCredentials;
 use checks::Known;
@@ -28,9 +34,10 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+pub(crate) use streams::{News, Streams};
 use tokio::sync::watch;
 use tunnels::Tunnelled;
 pub(crate) use tunnels::Tunnels;
@@ -41,25 +48,45 @@ use webrtc::runtime::{
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Tokio, but for the UDP sockets and the names of servers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Sockets {
     control: Arc<Control>,
     known: watch::Sender<Known>,
     tunnels: Arc<Tunnels>,
+    streams: Arc<Streams>,
     names: Names,
 }
 
-/// What is known of the control channel.
+impl Default for Sockets {
+    fn default() -> Self {
+        let known = watch::Sender::default();
+        Self {
+            control: Arc::default(),
+            streams: Streams::new(known.subscribe()),
+            known,
+            tunnels: Arc::default(),
+            names: Names::default(),
+        }
+    }
+}
+
+/// What the sockets of a connection share: what is known of the control channel, and of the peer's consent.
 #[derive(Debug, Default)]
 struct Control {
     is_open: AtomicBool,
     /// The negotiation came to no data channels.
     is_refused: AtomicBool,
+    /// When the peer answered a check of ours last, on any socket.
+    answered: Mutex<Option<Instant>>,
 }
 
 impl Control {
     fn is_to_come(&self) -> bool {
         !self.is_open.load(Relaxed) && !self.is_refused.load(Relaxed)
+    }
+
+    fn answered(&self, now: Instant) {
+        *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
     }
 }
 
@@ -69,6 +96,22 @@ impl Sockets {
         &self.tunnels
     }
 
+    /// The paths over TCP.
+    pub(crate) fn streams(&self) -> &Arc<Streams> {
+        &self.streams
+    }
+
+    /// There is a path to the peer now, to this address, or none any more.
+    pub(crate) fn path_changed(&self, is_up: bool, remote: Option<SocketAddr>) {
+        self.tunnels.path_changed(is_up);
+        self.streams.path_changed(is_up, remote);
+    }
+
+    /// A candidate of the peer's that is over TCP, of which the peer connection is not told.
+    pub(crate) fn tcp_candidate(&self, candidate: &CheckedCandidate) {
+        self.streams.offer(candidate);
+    }
+
     /// The control channel is open: from now on datagrams are handed out as they come.
     pub(crate) fn control_opened(&self) {
         self.control.is_open.store(true, Relaxed);
@@ -76,20 +119,34 @@ impl Sockets {
 
     /// A description of ours is about to be set, in which these credentials stand.
     pub(crate) fn set_local_credentials(&self, credentials: Option<IceCredentials>) {
-        self.known.send_if_modified(|known| std::mem::replace(&mut known.local, credentials) != known.local);
+        self.known.send_if_modified(|known| {
+            let is_another = known.local != credentials;
+            known.is_restart |= is_another && known.local.is_some();
+            known.local = credentials;
+            is_another
+        });
     }
 
     /// One of the peer's is about to be set, in which these stand, and after which the DTLS handshake is begun here or there.
     pub(crate) fn set_remote_credentials(&self, credentials: IceCredentials, begins_handshake: bool) {
+        let is_another = self.known.borrow().remote.as_ref() != Some(&credentials);
         self.known.send_modify(|known| {
             known.remote = Some(credentials);
             known.begins_handshake = begins_handshake;
         });
+        if is_another {
+            self.streams.begin_session();
+        }
     }
 
     /// The peer connection was given a candidate.
     pub(crate) fn candidate_added(&self) {
         self.known.send_modify(|known| known.candidates = known.candidates.wrapping_add(1));
+    }
+
+    /// When the peer last answered a check of ours (RFC 7675 §5.1).
+    pub(crate) fn answered_at(&self) -> Option<Instant> {
+        *self.control.answered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What a negotiation came to: where there are no data channels, nothing need be waited for.
@@ -108,7 +165,8 @@ impl Runtime for Sockets {
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        let inner = Tunnelled::new(TokioRuntime.wrap_udp_socket(socket)?, Arc::clone(&self.tunnels))?;
+        let inner = TokioRuntime.wrap_udp_socket(socket)?;
+        let inner = Tunnelled::new(inner, Arc::clone(&self.tunnels), Arc::clone(&self.streams))?;
         Ok(Socket::start(inner, Arc::clone(&self.control), self.known.subscribe())?)
     }
 

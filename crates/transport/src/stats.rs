@@ -145,6 +145,8 @@ pub(crate) struct Selected {
     pub(crate) network: Option<Network>,
     /// The machine's own address behind it, or what comes closest.
     pub(crate) own: Option<IpAddr>,
+    /// Where the peer is sent to.
+    pub(crate) remote: Option<SocketAddr>,
 }
 
 /// The pair in use, once there is one. `signalled` tells the kind under which the peer named an
@@ -160,11 +162,12 @@ pub(crate) async fn selected(
         };
         let pair = transport.ice_transport().get_selected_candidate_pair().await.ok().flatten()?;
         // A check can arrive before the candidate that it comes from was told: then it is no reflexive one.
-        let told = address(pair.remote()).and_then(signalled);
+        let remote = address(pair.remote());
+        let told = remote.and_then(signalled);
         let path = kind(pair.local())?.max(told.or_else(|| kind(pair.remote()))?);
         let own = own_address(pair.local());
         let network = own.map(|own| Network::new(own, path == CandidateKind::Relay));
-        return Some(Selected { path, network, own });
+        return Some(Selected { path, network, own, remote });
     }
     None
 }

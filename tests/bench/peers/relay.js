@@ -157,7 +157,9 @@ class Client {
 }
 
 const clients = new Set();
-const server = new WebSocketServer({ host: '127.0.0.1', port: 0, path: '/ws', maxPayload: 64 * 1024, backlog: 1024 });
+// The port may be named.
+const port = Number(process.argv[2] ?? 0);
+const server = new WebSocketServer({ host: '127.0.0.1', port, path: '/ws', maxPayload: 64 * 1024, backlog: 1024 });
 server.on('connection', (socket) => clients.add(new Client(socket)));
 server.on('listening', () => console.log(`listening on ws://127.0.0.1:${server.address().port}/ws`));
 

@@ -19,6 +19,8 @@ const READ_MAX: usize = 4 * 1024;
 /// Clients come from so many addresses, so that the ports of none run out while closed connections linger in the
 /// kernel.
 const ADDRESSES: usize = 250;
+/// In bytes.
+const SLEEPERS_BUFFER: u32 = 16 * 1024;
 
 const TEXT: u8 = 0x1;
 const CLOSE: u8 = 0x8;
@@ -91,10 +93,32 @@ impl Client {
         timeout(DEADLINE, gone).await?
     }
 
+    /// Connects from the address with this number and shakes hands.
+    pub(super) async fn connect(server: SocketAddr, from: usize) -> io::Result<Self> {
+        Self::shake_hands(bare(from)?, server).await
+    }
+
+    /// Signs in with so small a buffer for what it does not read that the server soon finds out.
+    pub(super) async fn sign_in_to_sleep(server: SocketAddr, who: &Who) -> io::Result<Self> {
+        let socket = bare(0)?;
+        socket.set_recv_buffer_size(SLEEPERS_BUFFER)?;
+        let client = Self::shake_hands(socket, server).await?;
+        client.log_in(server, who).await
+    }
+
     async fn sign_in_at_last(server: SocketAddr, from: usize, who: &Who) -> io::Result<Self> {
-        let socket = TcpSocket::new_v4()?;
-        let from = u8::try_from(from % ADDRESSES).expect("fewer than 256") + 1;
-        socket.bind((Ipv4Addr::new(127, 0, 1, from), 0).into())?;
+        Self::connect(server, from).await?.log_in(server, who).await
+    }
+
+    async fn log_in(mut self, server: SocketAddr, who: &Who) -> io::Result<Self> {
+        let login = self.reader.one(|hello| login(who, server, hello)).await?;
+        self.writer.write_all(&text_frame(&login)).await?;
+        let is_welcome = |text: &str| assert!(text.contains(r#""type":"welcome""#), "no welcome, but {text}");
+        self.reader.one(is_welcome).await?;
+        Ok(self)
+    }
+
+    async fn shake_hands(socket: TcpSocket, server: SocketAddr) -> io::Result<Self> {
         let stream = socket.connect(server).await?;
         stream.set_nodelay(true)?;
         let (stream, mut writer) = stream.into_split();
@@ -104,13 +128,17 @@ impl Client {
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
         );
         writer.write_all(request.as_bytes()).await?;
-        reader.shake_hands().await?;
-        let login = reader.one(|hello| login(who, server, hello)).await?;
-        writer.write_all(&text_frame(&login)).await?;
-        let is_welcome = |text: &str| assert!(text.contains(r#""type":"welcome""#), "no welcome, but {text}");
-        reader.one(is_welcome).await?;
+        reader.upgraded().await?;
         Ok(Self { reader, writer })
     }
+}
+
+/// A socket at the address with this number.
+pub(super) fn bare(from: usize) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    let from = u8::try_from(from % ADDRESSES).expect("fewer than 256") + 1;
+    socket.bind((Ipv4Addr::new(127, 0, 1, from), 0).into())?;
+    Ok(socket)
 }
 
 impl Reader {
@@ -133,6 +161,11 @@ impl Reader {
         self.waiting.drain(..at);
     }
 
+    /// Throws away what came, whatever it is.
+    pub(super) fn forget(&mut self) {
+        self.waiting.clear();
+    }
+
     /// Waits for a text that comes alone.
     async fn one<T>(&mut self, mut take: impl FnMut(&str) -> T) -> io::Result<T> {
         loop {
@@ -150,7 +183,7 @@ impl Reader {
         }
     }
 
-    async fn shake_hands(&mut self) -> io::Result<()> {
+    async fn upgraded(&mut self) -> io::Result<()> {
         const END: &[u8] = b"\r\n\r\n";
         loop {
             if !self.more().await? {

@@ -29,9 +29,13 @@ impl Cores {
         on(self.server, work)
     }
 
-    /// Does something on the cores of the load.
-    pub(super) fn on_the_loads<T: Send>(self, work: impl FnOnce() -> T + Send) -> T {
-        on(self.load, work)
+    /// Does something on the cores of the load, all of it on one thread.
+    pub(super) fn run<T: Send, F: Future<Output = T>>(self, work: impl FnOnce() -> F + Send) -> T {
+        on(self.load, || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
+            runtime.block_on(work())
+        })
     }
 }
 

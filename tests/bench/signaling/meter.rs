@@ -81,6 +81,22 @@ impl Memory {
     }
 }
 
+/// The most that a process ever had in memory, what it shares counted whole, in kilobytes. NaN where Linux does not tell.
+pub(super) fn peak_kb(server: &Member) -> f64 {
+    status_kb(server, "VmHWM:")
+}
+
+/// What it has in memory now, counted so.
+pub(super) fn resident_kb(server: &Member) -> f64 {
+    status_kb(server, "VmRSS:")
+}
+
+fn status_kb(server: &Member, line: &str) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", server.id)).unwrap_or_default();
+    let value = status.lines().find_map(|text| text.strip_prefix(line));
+    value.and_then(|rest| rest.trim().split(' ').next()?.parse().ok()).unwrap_or(f64::NAN)
+}
+
 /// The kernel's own objects (sockets, files, directory entries), and what waits in TCP's buffers. NaN where Linux does
 /// not tell.
 fn kernel_kb() -> f64 {

@@ -1,7 +1,7 @@
 //! The two servers that are compared, each a program that says where it listens and runs on one core.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::cores::Cores;
 /// Enough names for every worker, in place of the 10 an hour that the contract gives one address.
 const NEW_NAMES: &str = "1000";
 /// The clients of this benchmark with some to spare.
-const CONNECTIONS: &str = "12000";
+const CONNECTIONS: &str = "20100";
 
 /// A few packages come over the network.
 const INSTALL_DEADLINE: Duration = Duration::from_secs(120);
@@ -34,11 +34,12 @@ pub(super) enum Kind {
 /// A running server.
 #[derive(Debug)]
 pub(super) struct Server {
+    kind: Kind,
     address: SocketAddr,
     member: Member,
-    _process: Process,
+    process: Process,
     // Removed when dropped.
-    _accounts: TempDir,
+    accounts: TempDir,
 }
 
 impl Server {
@@ -48,25 +49,20 @@ impl Server {
     /// When it does not say where it listens.
     pub(super) fn start(kind: Kind, cores: Cores) -> Self {
         let accounts = tempfile::tempdir().expect("a folder can be made");
-        let mut command = match kind {
-            Kind::Ahoy => {
-                let mut command = Command::new(program("ahoy-server"));
-                command.args(["--listen", "127.0.0.1:0", "--new-names", NEW_NAMES, "--max-connections", CONNECTIONS]);
-                command.arg("--data-dir").arg(accounts.path());
-                command
-            }
-            Kind::Node => {
-                let mut command = Command::new("node");
-                command.arg("relay.js").current_dir(peers());
-                command
-            }
-        };
-        let process = cores.on_the_servers(|| Process::start(kind.name(), &mut command));
-        let first = process.wait_for("its first line", DEADLINE, |lines| lines.first().cloned());
-        let host = first.strip_prefix("listening on ws://").and_then(|rest| rest.strip_suffix("/ws"));
-        let address = host.and_then(|host| host.parse().ok()).unwrap_or_else(|| panic!("its first line is {first:?}"));
+        // Below those ports that the system gives to clients, so that it is still free after a restart. Programs that run
+        // beside this one look elsewhere first.
+        let first = 21_000 + (std::process::id() % 10_000) as u16;
+        let port = (first..32_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+        let (process, address) = run(kind, cores, port.expect("a port is free"), &accounts);
         let member = members(process.id()).into_iter().next().expect("it runs");
-        Self { address, member, _process: process, _accounts: accounts }
+        Self { kind, address, member, process, accounts }
+    }
+
+    /// Kills it, and starts it again at the same place.
+    pub(super) fn restart(&mut self, cores: Cores) {
+        self.process.kill();
+        (self.process, self.address) = run(self.kind, cores, self.address.port(), &self.accounts);
+        self.member = members(self.process.id()).into_iter().next().expect("it runs");
     }
 
     /// Where it listens.
@@ -78,6 +74,35 @@ impl Server {
     pub(super) fn member(&self) -> &Member {
         &self.member
     }
+}
+
+fn run(kind: Kind, cores: Cores, port: u16, accounts: &TempDir) -> (Process, SocketAddr) {
+    let mut command = match kind {
+        Kind::Ahoy => {
+            let mut command = Command::new(program("ahoy-server"));
+            command.args([
+                "--listen",
+                &format!("127.0.0.1:{port}"),
+                "--turn-listen",
+                "127.0.0.1:0",
+                "--metrics",
+                "off",
+            ]);
+            command.args(["--new-names", NEW_NAMES, "--max-connections", CONNECTIONS]);
+            command.arg("--data-dir").arg(accounts.path());
+            command
+        }
+        Kind::Node => {
+            let mut command = Command::new("node");
+            command.args(["relay.js", &port.to_string()]).current_dir(peers());
+            command
+        }
+    };
+    let process = cores.on_the_servers(|| Process::start(kind.name(), &mut command));
+    let first = process.wait_for("its first line", DEADLINE, |lines| lines.first().cloned());
+    let host = first.strip_prefix("listening on ws://").and_then(|rest| rest.strip_suffix("/ws"));
+    let address = host.and_then(|host| host.parse().ok()).unwrap_or_else(|| panic!("its first line is {first:?}"));
+    (process, address)
 }
 
 impl Kind {

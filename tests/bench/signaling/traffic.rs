@@ -3,13 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::net::tcp::OwnedWriteHalf;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::sleep;
 use uuid::Uuid;
 
@@ -128,7 +127,7 @@ impl Traffic {
         let paced = Arc::new(Paced { due, ..Paced::default() });
         self.shared.set_mode(Mode::Paced(Arc::clone(&paced)));
         let (shared, of_sender) = (Arc::clone(&self.shared), Arc::clone(&paced));
-        let sender = thread::spawn(move || of_sender.send_all(&shared, per_s));
+        let sender = tokio::spawn(async move { of_sender.send_all(&shared, per_s).await });
         sleep(start).await;
         for noted in [&paced.delays_ms, &paced.late_ms] {
             lock(noted).clear();
@@ -139,7 +138,7 @@ impl Traffic {
         let pace = meter.stop(self.shared.received() - before);
         let [delays_ms, late_ms] = [&paced.delays_ms, &paced.late_ms].map(|noted| lock(noted).clone());
         paced.stop.store(true, Ordering::Relaxed);
-        sender.join().expect("the server takes what is sent");
+        sender.await.expect("the server takes what is sent");
         self.quiet().await;
         Delays { pace, delays_ms, late_ms }
     }
@@ -225,13 +224,20 @@ impl Shared {
 }
 
 impl Paced {
-    fn send_all(&self, shared: &Shared, per_s: f64) {
+    /// On the thread that hears the answers too: one that slept beside it would take turns with it, in slices of
+    /// milliseconds, and these would be what is measured. So it never sleeps, and looks for answers between two messages.
+    async fn send_all(&self, shared: &Shared, per_s: f64) {
         let began = Instant::now();
         for number in 0_u32.. {
             let due = began + Duration::from_secs_f64(f64::from(number) / per_s);
-            thread::sleep(due.saturating_duration_since(Instant::now()));
-            if self.stop.load(Ordering::Relaxed) {
-                return;
+            loop {
+                yield_now().await;
+                if self.stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                if Instant::now() >= due {
+                    break;
+                }
             }
             let pair = number as usize % shared.pairs();
             lock(&self.due[pair]).push_back(due);
@@ -272,7 +278,7 @@ async fn listen(shared: Arc<Shared>, number: usize, mut reader: Reader) {
 }
 
 /// As a browser makes it for an address that a STUN server told.
-fn candidate(call: &str, to: &str) -> Value {
+pub(super) fn candidate(call: &str, to: &str) -> Value {
     json!({"type": "candidate", "call": call, "to": to, "candidate": {
         "candidate": "candidate:842163049 1 udp 1677729535 203.0.113.7 46154 typ srflx raddr 192.0.2.10 rport 46154 \
                       generation 0 ufrag EsAw network-id 1 network-cost 10",

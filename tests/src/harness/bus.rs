@@ -105,6 +105,24 @@ impl Bus {
         &self.address
     }
 
+    /// Waits until somebody has this name, or nobody.
+    ///
+    /// # Panics
+    /// When it stays otherwise.
+    #[track_caller]
+    pub fn wait_for_owner(&self, name: &str, wanted: bool) {
+        let deadline = Instant::now() + DEADLINE;
+        let is_there = || async {
+            let (bus, path) = ("org.freedesktop.DBus", "/org/freedesktop/DBus");
+            let answer = self.connection.call_method(Some(bus), path, Some(bus), "NameHasOwner", &name).await?;
+            answer.body().deserialize::<bool>()
+        };
+        while self.runtime.block_on(is_there()).expect("the bus runs") != wanted {
+            assert!(Instant::now() < deadline, "{name} has an owner: {}", !wanted);
+            thread::sleep(AGAIN);
+        }
+    }
+
     /// All that were to be shown so far.
     #[must_use]
     pub fn notifications(&self) -> Vec<Notification> {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ahoy_tests::harness::cli::file;
 use ahoy_tests::harness::lab::End;
@@ -17,12 +17,20 @@ const SETTLED: Duration = Duration::from_secs(2);
 /// How long a callee lets it ring before it accepts.
 const RINGS: Duration = Duration::from_secs(2);
 
+/// Checks that media came in each second of that time, by the figures of each second. Pictures alone would not do: on a
+/// machine that is busy a path looks narrow, and then sound goes first.
+pub(crate) fn hears(peer: &Running, from_ns: u64, to_ns: u64) {
+    let seconds = peer.all("stats").into_iter().filter(|stats| (from_ns..to_ns).contains(&stats.t_ns()));
+    let received: Vec<u64> = seconds.map(|stats| stats.number("packets_received")).collect();
+    assert!(received.len() > 1 && received.windows(2).all(|pair| pair[0] < pair[1]), "{received:?}");
+}
+
 /// A call with picture and sound between the two ends: alice, who called, at A.
-struct Call {
-    rig: Rig,
+pub(crate) struct Call {
+    pub(crate) rig: Rig,
     server: Server,
-    alice: Running,
-    bob: Running,
+    pub(crate) alice: Running,
+    pub(crate) bob: Running,
     /// What each has heard, once it has ended.
     heard: [PathBuf; 2],
 }
@@ -30,8 +38,13 @@ struct Call {
 impl Call {
     fn begin(rig: Rig, arguments: &[&str]) -> Self {
         let server = rig.server(arguments);
+        Self::begin_at(rig, server, &[])
+    }
+
+    /// The same at a server that runs, with more options for both.
+    pub(crate) fn begin_at(rig: Rig, server: Server, options: &[&str]) -> Self {
         let clis = ["alice", "bob"].map(|user| {
-            let cli = Rig::cli(&server, user).with_media().and(&["--frame-events", "--commands"]);
+            let cli = Rig::cli(&server, user).with_media().and(&["--frame-events", "--commands"]).and(options);
             let heard = file(&cli.file("heard.wav"));
             cli.with("--speaker", &heard)
         });
@@ -52,12 +65,28 @@ impl Call {
         sleep(Duration::from_nanos(to_ns.saturating_sub(now_ns())));
         for (name, peer) in [("alice", &self.alice), ("bob", &self.bob)] {
             let longest = longest_freeze(peer, from_ns, to_ns);
+            println!("{name} saw nothing for {longest:?} at most");
             assert!(longest <= allow(most), "{name} saw nothing for {longest:?}");
         }
     }
 
+    /// Both have had another path within `most` of `from_ns`, and see each other by it.
+    pub(crate) fn is_moved(&self, from_ns: u64, most: Duration) {
+        for (name, peer) in [("alice", &self.alice), ("bob", &self.bob)] {
+            let back = peer.wait_for_nth("connected", peer.all("connected").len().max(2) - 1).t_ns();
+            let took = Duration::from_nanos(back.saturating_sub(from_ns));
+            println!("{name} has another path after {took:?}");
+            assert!(back > from_ns && took <= allow(most), "{name} had no path for {took:?}");
+            let deadline = Instant::now() + DEADLINE;
+            while !peer.all("frame_shown").iter().any(|shown| shown.t_ns() > back) {
+                assert!(Instant::now() < deadline, "{name} sees nothing by the new path");
+                sleep(Duration::from_millis(50));
+            }
+        }
+    }
+
     /// Hangs up, and checks that nobody heard nothing for longer than that.
-    fn ends_well(mut self, silence: Duration) {
+    pub(crate) fn ends_well(mut self, silence: Duration) {
         self.alice.tell("hang-up");
         self.alice.ends_with(0);
         self.bob.ends_with(0);
@@ -150,7 +179,6 @@ fn another_interface_is_moved_to_within_3_s() {
 }
 
 #[test]
-#[ignore = "takes 5.8 s: the dead pair is believed in until nothing answers on it (RFC 7675)"]
 fn another_interface_of_the_callee_is_moved_to_within_3_s() {
     a_change_is_survived(&[End::B], to_another_interface);
 }
@@ -182,16 +210,50 @@ fn where_there_is_no_way_through_the_call_ends_and_says_so() {
     let mut bob = rig.enter(End::B, || Rig::cli(&server, "bob").start_signed_in("answer"));
     let mut alice = rig.enter(End::A, || Rig::cli(&server, "alice").start("call bob"));
     let accepted = alice.wait_for("accepted").t_ns();
-    // Who gives up first knows why, and tells the other only that it did.
     let said = [&mut alice, &mut bob].map(|peer| peer.ends_with(4));
-    assert!(said.iter().any(|words| words.contains("No direct path between you was found")), "{said:?}");
-    let says_what_to_do = |words: &String| words.contains("ask who runs the server") || words.contains("call again");
-    assert!(said.iter().all(says_what_to_do), "{said:?}");
+    for words in said {
+        assert!(words.contains("No direct path between you was found"), "{words}");
+        assert!(words.contains("ask who runs the server"), "{words}");
+    }
     for peer in [&alice, &bob] {
         let took = Duration::from_nanos(peer.wait_for("ended").t_ns() - accepted);
-        // The contract's path timer, and the time that an event takes to be written.
-        assert!(took <= allow(Duration::from_millis(20_500)), "{took:?}");
+        assert!(took <= allow(Duration::from_secs(15)), "{took:?}");
     }
+}
+
+#[test]
+fn where_no_udp_passes_and_nobody_relays_two_meet_over_tcp_and_leave_nothing_open() {
+    let _turn = beside_others();
+    let Some(rig) = Rig::start() else { return };
+    rig.block_udp(End::A);
+    rig.block_udp(End::B);
+    let server = rig.server(&["--no-turn"]);
+    let cli = |user| Rig::cli(&server, user).with_media();
+    let mut bob = rig.enter(End::B, || cli("bob").start_signed_in("answer --calls 2"));
+    let mut held = Vec::new();
+    // A stranger rings once a minute.
+    for (call, caller) in ["alice", "anna"].into_iter().enumerate() {
+        let mut alice = rig.enter(End::A, || cli(caller).start("call bob --seconds 5"));
+        let accepted = alice.wait_for("accepted").t_ns();
+        let connected = alice.wait_for("connected");
+        let took = Duration::from_nanos(connected.t_ns() - accepted);
+        println!("connected by {} {took:?} after it was accepted", connected.text("path"));
+        assert!(took <= allow(Duration::from_secs(15)), "{took:?}");
+        for (peer, nth) in [(&alice, 0), (&bob, call)] {
+            let sees = peer.wait_for_nth("first_frame", nth).t_ns();
+            let to = sees + Duration::from_millis(3_500).as_nanos() as u64;
+            sleep(Duration::from_nanos(to.saturating_sub(now_ns())));
+            hears(peer, sees, to);
+        }
+        alice.ends_with(0);
+        bob.wait_for_nth("ended", call);
+        // What a call holds is given back a moment later.
+        sleep(SETTLED);
+        let open = bob.process().descriptors().len();
+        held.push(open);
+    }
+    assert!(held[1] <= held[0], "descriptors after each call: {held:?}");
+    bob.ends_with(0);
 }
 
 #[test]

@@ -12,7 +12,8 @@ use std::time::Duration;
 use ahoy_tests::harness::Server;
 use ahoy_tests::harness::peer::text;
 use ahoy_tests::harness::proof::Key;
-use ahoy_transport::{Candidate, Certificate, Peer, PeerConfig, PeerEvent, PeerEvents, ReceivedMedia, VideoCodec};
+use ahoy_tests::harness::wire::on_loopback;
+use ahoy_transport::{Candidate, Peer, PeerEvent, PeerEvents, ReceivedMedia, VideoCodec};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
@@ -339,15 +340,8 @@ impl Inside {
     }
 
     fn open(&self) -> Wire {
-        let config = PeerConfig {
-            ice_servers: Vec::new(),
-            relay_only: false,
-            loopback: true,
-            certificate: Certificate::generate().expect("there is randomness"),
-            video_codecs: vec![VideoCodec::H264],
-            known_rates: Vec::new(),
-        };
-        let (peer, events, media) = self.runtime.block_on(Peer::open(config)).expect("there are sockets");
+        let (peer, events, media) =
+            self.runtime.block_on(Peer::open(on_loopback(VideoCodec::H264))).expect("there are sockets");
         Wire { peer: Arc::new(peer), events: Arc::new(Mutex::new(Some(events))), _media: Arc::new(media) }
     }
 }

@@ -1,6 +1,7 @@
 //! A name is a key: the code that both sides see, keys that are remembered and refused, and a server that sits in between.
 
 mod evil;
+mod keyring;
 
 use ahoy_tests::harness::Server;
 use ahoy_tests::harness::cli::{Cli, Running};
@@ -175,12 +176,54 @@ fn a_name_is_taken_to_another_machine_by_its_recovery_phrase() {
     let mut bob = new.start_signed_in("answer");
     bob.process().interrupt();
     bob.ends_with(4);
-    // Whoever is there is not overwritten.
-    let another = Cli::new(&server, "bob");
-    another.start("echo").ends_with(3);
+    // Whoever signs in before they think of the phrase is refused, with a key that nobody knows; it does not stand in the way.
+    let hasty = Cli::new(&server, "bob");
+    hasty.start("echo").ends_with(3);
+    assert_ne!(phrase_of(&hasty), phrase);
+    restore(&hasty, &phrase).ends_with(0);
+    assert_eq!(phrase_of(&hasty), phrase);
+    // Whoever is known to a server by another key keeps it.
+    let elsewhere = Server::start();
+    let another = Cli::new(&elsewhere, "bob");
+    let mut running = another.start_signed_in("answer");
+    running.process().interrupt();
+    running.ends_with(4);
     let errors = restore(&another, &phrase).ends_with(1);
     assert!(errors.contains("another key"), "{errors}");
     assert_ne!(phrase_of(&another), phrase);
+}
+
+#[test]
+fn who_calls_somebody_with_a_new_key_reads_what_to_do_and_so_do_they() {
+    let (alice, old) = (knowing("ws://127.0.0.1:1/ws", "alice", "bob"), Cli::at("ws://127.0.0.1:1/ws", "bob"));
+    meet(&alice, &old);
+    // Bob has lost his key. Alice signs for the old one, which nobody has any more.
+    let server = Server::start();
+    let (alice, bob) = (alice.with("--server", &server.url()), Cli::new(&server, "bob"));
+    let mut answering = bob.start_signed_in("answer");
+    let mut calling = alice.start("call bob");
+    let read = calling.ends_with(4);
+    assert!(read.contains("refused the call") && read.contains("new key") && read.contains("call you"), "{read}");
+    assert!(!read.contains("failed on their side"), "{read}");
+    answering.wait_for("refused");
+    answering.process().interrupt();
+    let read = answering.ends_with(4);
+    assert!(read.contains("if your key is new") && read.contains("call them"), "{read}");
+    // Both did as they read.
+    let mut answering = alice.start_signed_in("answer");
+    bob.start("call alice").ends_with(4);
+    let shown = answering.wait_for("key_changed").text("shown").to_owned();
+    answering.process().interrupt();
+    answering.ends_with(4);
+    let trusting = alice.clone().and(&["--trust-key", &format!("bob={shown}")]);
+    let mut answering = trusting.start_signed_in("answer");
+    bob.start("call alice").ends_with(4);
+    answering.wait_for("key_changed");
+    answering.process().interrupt();
+    answering.ends_with(4);
+    let mut answering = bob.start_signed_in("answer");
+    alice.start("call bob --seconds 0.2").ends_with(0);
+    answering.ends_with(0);
 }
 
 fn phrase_of(cli: &Cli) -> String {

@@ -1,5 +1,6 @@
-//! Two networks and that of the servers, with a router between them that drops all UDP, as in some offices and hotels. Four
-//! network namespaces, which takes root and iproute2. The servers are not on the router: there sending would fail instead.
+//! Two networks and that of the servers, with a router between them that drops all UDP, as in some offices and hotels, and all
+//! between the two, as firewalls do. Four network namespaces, which takes root and iproute2. The servers are not on the
+//! router: there sending would fail instead.
 
 use std::fs::File;
 use std::os::fd::AsFd as _;
@@ -68,7 +69,9 @@ impl Network {
         }
         self.inside(Self::ROUTER, || std::fs::write("/proc/sys/net/ipv4/ip_forward", "1"))
             .map_err(|error| format!("/proc/sys is not writable: {error}"))?;
-        ip(&format!("-n {r} rule add pref 1 ipproto udp blackhole"))
+        ip(&format!("-n {r} rule add pref 1 ipproto udp blackhole"))?;
+        ip(&format!("-n {r} rule add pref 2 from 10.78.1.0/24 to 10.78.2.0/24 blackhole"))?;
+        ip(&format!("-n {r} rule add pref 2 from 10.78.2.0/24 to 10.78.1.0/24 blackhole"))
     }
 
     /// Runs `f` there: sockets that it opens and programs that it starts belong there.

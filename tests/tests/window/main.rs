@@ -3,6 +3,8 @@
 
 mod calls;
 mod devices;
+mod ipc;
+mod keys;
 mod people;
 mod ringing;
 mod strangers;

@@ -4,6 +4,7 @@ import type { DevicesView } from "./DevicesView";
 import type { LinkView } from "./LinkView";
 import type { NoticeView } from "./NoticeView";
 import type { PersonView } from "./PersonView";
+import type { PhraseView } from "./PhraseView";
 import type { PreviewView } from "./PreviewView";
 import type { Screen } from "./Screen";
 import type { SettingsView } from "./SettingsView";
@@ -40,6 +41,10 @@ settings: SettingsView,
  * The camera and microphone check, outside a call.
  */
 preview: PreviewView, 
+/**
+ * The recovery phrase, while it is to be seen.
+ */
+phrase: PhraseView | null, 
 /**
  * What happened beside the screen's business, the oldest first; a few at most. Each goes by itself after some seconds,
  * or with [`crate::Command::Dismiss`].

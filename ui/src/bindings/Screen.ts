@@ -2,6 +2,7 @@
 import type { CallView } from "./CallView";
 import type { OutgoingStage } from "./OutgoingStage";
 import type { PartyView } from "./PartyView";
+import type { RestoreView } from "./RestoreView";
 import type { Tone } from "./Tone";
 
 /**
@@ -23,7 +24,11 @@ busy: boolean,
 /**
  * Why the last one failed and what to do, in one sentence.
  */
-problem: string | null, } | { "kind": "home" } | { "kind": "incoming", 
+problem: string | null, 
+/**
+ * What became of a recovery phrase that was given here.
+ */
+restore: RestoreView | null, } | { "kind": "home" } | { "kind": "incoming", 
 /**
  * Who.
  */

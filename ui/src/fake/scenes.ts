@@ -24,6 +24,10 @@ export const goodQuality: QualityView = {
   sentBps: 1_580_000,
 };
 
+/** A test vector of BIP-39: nobody's key. */
+export const recoveryPhrase =
+  "hamster diagram private dutch cause delay private meat slide toddler razor book happy fancy gospel tennis maple dilemma loan word shrug inflict delay length";
+
 /** The moment that the address of the page asks for. */
 export function sceneFor(query: URLSearchParams, nowMs: number): AppView {
   const flags = new Set((query.get("with") ?? "").split(","));
@@ -67,6 +71,7 @@ export function sceneFor(query: URLSearchParams, nowMs: number): AppView {
       letterKeys: true,
       ringVolume: 0.7,
       noiseSuppression: true,
+      hideAddress: "never",
     },
     preview: {
       on: flags.has("preview"),
@@ -75,6 +80,7 @@ export function sceneFor(query: URLSearchParams, nowMs: number): AppView {
         ? ["The camera is used by another program. Close that program; it is tried again each second."]
         : [],
     },
+    phrase: null,
     notices: [],
   };
   if (kind === "outgoing") view.preview = { on: true, picture: true, problems: [] };
@@ -110,10 +116,12 @@ function screenFor(kind: string, flags: Set<string>, nowMs: number): Screen {
         kind: "ended",
         party,
         video: true,
-        sentence: flags.has("failed")
+        sentence: flags.has("refused")
+          ? `A computer of ${party.username}'s refused the call; one of you may have a new key, so ask ${party.username} in another way to call you, or to trust your key.`
+          : flags.has("failed")
           ? "The call was lost: nothing came through for 30 seconds. Check the network on both sides and call again."
           : `${party.username} hung up.`,
-        tone: flags.has("failed") ? "danger" : "neutral",
+        tone: flags.has("failed") || flags.has("refused") ? "danger" : "neutral",
         seconds: flags.has("short") ? null : 724,
         callAgain: true,
       };
@@ -126,6 +134,7 @@ function screenFor(kind: string, flags: Set<string>, nowMs: number): Screen {
         problem: flags.has("problem")
           ? "calls.example.org could not be reached: no such host. Check the name of the server."
           : null,
+        restore: flags.has("restored") ? { kind: "done", username: "alice" } : null,
       };
   }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use ahoy_client::{Account, Config, MediaConfig, MediaDevices, ServerUrl, SinkSpec, Username};
+use ahoy_client::{Account, Config, HideAddress, MediaConfig, MediaDevices, ServerUrl, SinkSpec, Username};
 
 use crate::options::Options;
 
@@ -15,15 +15,17 @@ pub(crate) fn config(
     server: ServerUrl,
     contacts: BTreeSet<Username>,
     blocked: BTreeSet<Username>,
+    hide_address: HideAddress,
 ) -> Config {
     Config {
         server,
         account: Account::Keyed(username),
         data_dir: options.data_dir.clone(),
+        keys: options.keys,
         contacts: contacts.into_iter().collect(),
         blocked: blocked.into_iter().collect(),
         ice_servers: Vec::new(),
-        relay_only: false,
+        hide_address,
         loopback: options.loopback,
         media: MediaConfig {
             devices,

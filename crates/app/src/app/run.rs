@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use ahoy_client::alert::{Alert, Tone};
-use ahoy_client::{Client, DeviceProblem, FrameSink, Levels, MediaDevices, Stamped, View};
+use ahoy_client::{Client, DeviceProblem, FrameSink, Levels, MediaDevices, Stamped, StartError, View, identity};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
@@ -43,6 +43,8 @@ pub(crate) struct Run {
     devices: MediaDevices,
     levels: watch::Receiver<Levels>,
     problems: watch::Receiver<Vec<DeviceProblem>>,
+    /// A client that reads its account; a keyring may take its time.
+    starting: JoinSet<Result<Client, StartError>>,
     client: Option<Client>,
     client_view: Option<watch::Receiver<View>>,
     playing: Option<Alert>,
@@ -57,6 +59,7 @@ pub(crate) struct Run {
 
 enum Step {
     Request(Option<Request>),
+    Started(Result<Client, StartError>),
     Event(Option<Stamped>),
     View(View),
     Input(Input),
@@ -98,6 +101,7 @@ impl Run {
             levels: devices.levels(),
             problems: devices.problems(),
             devices,
+            starting: JoinSet::new(),
             client: None,
             client_view: None,
             playing: None,
@@ -128,6 +132,7 @@ impl Run {
                     let _ = answer.send(Arc::clone(&self.view.borrow()));
                 }
                 Step::Request(Some(Request::Visible(visible))) => self.handle(Input::Visible(visible)).await,
+                Step::Started(started) => self.client_started(started).await,
                 Step::Event(Some(stamped)) => {
                     self.journal.write(&stamped);
                     self.handle(Input::Event(stamped.event)).await;
@@ -152,6 +157,7 @@ impl Run {
         let wake = deadline.unwrap_or_else(|| Instant::now() + LONGEST_SLEEP);
         tokio::select! {
             request = self.requests.recv() => Step::Request(request),
+            Some(started) = self.starting.join_next() => Step::Started(started.unwrap_or(Err(StartError::Defect))),
             event = next_event(&mut self.client) => Step::Event(event),
             view = changed(self.client_view.as_mut()) => Step::View(view),
             Some(input) = self.input_queue.recv() => Step::Input(input),
@@ -194,7 +200,21 @@ impl Run {
                 let path = account::settings_path(&self.options.data_dir);
                 self.keeper.write(path, files::to_text(self.state.settings()));
             }
-            Effect::StartClient { username, server } => return self.start_client(username, server).await,
+            Effect::ReadPhrase(username) => {
+                let (data_dir, keys) = (self.options.data_dir.clone(), self.options.keys);
+                self.in_background(move || {
+                    let read = identity::export(&data_dir, &username, keys);
+                    Input::PhraseRead(username, read.map_err(|error| error.to_string()))
+                });
+            }
+            Effect::RestoreKey(username, phrase) => {
+                let (data_dir, keys) = (self.options.data_dir.clone(), self.options.keys);
+                self.in_background(move || {
+                    let kept = identity::restore(&data_dir, &username, &phrase.0, keys);
+                    Input::KeyRestored(username, kept.map_err(|error| error.to_string()))
+                });
+            }
+            Effect::StartClient { username, server } => self.start_client(username, server),
             Effect::StopClient => self.stop_client(),
             Effect::ChooseDevices(chosen) => self.devices.choose(chosen),
             Effect::SuppressNoise(on) => self.devices.set_noise_suppression(on),
@@ -214,7 +234,7 @@ impl Run {
         let Some(client) = &self.client else {
             debug!("a command for a client that is gone");
             let is_dial = matches!(told, ToClient::Dial { .. });
-            return is_dial.then(|| Input::Dialled(Err("nobody is signed in".into())));
+            return is_dial.then(|| Input::Dialled(Err("nobody is signed in yet; try again".into())));
         };
         match told {
             ToClient::SetContacts(contacts) => client.set_contacts(contacts).await,
@@ -228,38 +248,59 @@ impl Run {
             ToClient::HangUp(call) => client.hang_up(call).await,
             ToClient::CodeCompared { call, same } => client.code_compared(call, same).await,
             ToClient::TrustNewKey { username, key } => client.trust_new_key(username, key).await,
+            ToClient::HideAddress(hide) => client.hide_address(hide).await,
             ToClient::SetSending { call, sending } => client.set_sending(call, sending).await,
         }
         None
     }
 
     fn read_people(&self, username: ahoy_client::Username) {
-        let (keeper, inputs) = (self.keeper.clone(), self.inputs.clone());
+        let keeper = self.keeper.clone();
         let path = account::people_path(&self.options.data_dir, &username);
-        tokio::task::spawn_blocking(move || {
+        self.in_background(move || {
             let read = keeper.read(&path);
-            // An app that is gone does not want to know.
-            let _ = inputs.blocking_send(Input::PeopleRead(username, read));
+            Input::PeopleRead(username, read)
         });
     }
 
-    async fn start_client(&mut self, username: ahoy_client::Username, server: ahoy_client::ServerUrl) -> Option<Input> {
+    /// Does what waits for disks or a keyring; what comes of it is an input like any other.
+    fn in_background(&self, work: impl FnOnce() -> Input + Send + 'static) {
+        let inputs = self.inputs.clone();
+        tokio::task::spawn_blocking(move || {
+            // An app that is gone does not want to know.
+            let _ = inputs.blocking_send(work());
+        });
+    }
+
+    fn start_client(&mut self, username: ahoy_client::Username, server: ahoy_client::ServerUrl) {
         self.stop_client();
         let (contacts, blocked) = (self.state.people().contacts(), self.state.people().blocked());
-        let config = account::config(&self.options, self.devices.clone(), username, server, contacts, blocked);
-        match Client::start(config).await {
+        let hide = self.state.settings().hide_address.into();
+        let config = account::config(&self.options, self.devices.clone(), username, server, contacts, blocked, hide);
+        self.starting.spawn(Client::start(config));
+    }
+
+    async fn client_started(&mut self, started: Result<Client, StartError>) {
+        let input = match started {
             Ok(client) => {
+                // What changed while it read its account.
+                client.set_contacts(self.state.people().contacts()).await;
+                client.set_blocked(self.state.people().blocked()).await;
+                client.hide_address(self.state.settings().hide_address.into()).await;
                 let mut view = client.view();
                 let first = view.borrow_and_update().clone();
                 self.client_view = Some(view);
                 self.client = Some(client);
-                Some(Input::View(first))
+                Input::View(first)
             }
-            Err(error) => Some(Input::ClientFailed(error.to_string())),
-        }
+            Err(error) => Input::ClientFailed(error.to_string()),
+        };
+        self.handle(input).await;
     }
 
     fn stop_client(&mut self) {
+        // Dropped, it is signed in nowhere.
+        self.starting = JoinSet::new();
         self.client_view = None;
         if let Some(client) = self.client.take() {
             while self.farewells.try_join_next().is_some() {}

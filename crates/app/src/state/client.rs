@@ -139,7 +139,15 @@ impl State {
             // Who it was is not proven: nobody's list changes for it.
             // Told by the event of the key.
             RefusedReason::Proof(ProofError::KeyChanged) => {}
-            RefusedReason::Proof(ProofError::Unsigned | ProofError::BadSignature | ProofError::NoFingerprint) => {
+            // Who knows this user by an older key signs for that one, which is all that can be seen here.
+            RefusedReason::Proof(ProofError::BadSignature) => self.notice(
+                Tone::Warning,
+                format!(
+                    "A call in the name of {from} was refused, as it was not proven; if your key is new, call {from}, who \
+                     may know an older one, and can trust the new one then."
+                ),
+            ),
+            RefusedReason::Proof(ProofError::Unsigned | ProofError::NoFingerprint) => {
                 self.notice(Tone::Warning, format!("A call in the name of {from} was refused: it was not proven."));
             }
         }
@@ -202,7 +210,7 @@ impl State {
 }
 
 /// A message of the lower layers as a sentence: capital first, full stop last.
-fn sentence(message: &str) -> String {
+pub(super) fn sentence(message: &str) -> String {
     let mut letters = message.trim().chars();
     let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
     let text = format!("{first}{}", letters.as_str());

@@ -65,6 +65,18 @@ impl State {
                 self.keep_settings();
                 Ok(())
             }
+            Command::SetHideAddress { from } => {
+                self.settings.hide_address = from;
+                self.effects.push_back(Effect::Tell(ToClient::HideAddress(from.into())));
+                self.keep_settings();
+                Ok(())
+            }
+            Command::ShowPhrase => self.show_phrase(),
+            Command::HidePhrase => {
+                self.hide_phrase();
+                Ok(())
+            }
+            Command::RestoreKey { username, phrase } => self.restore_key(&username, phrase),
             Command::CloseEnded => {
                 self.close_ended().map(drop).ok_or_else(|| out_of_place("There is no ended call to close."))
             }
@@ -97,6 +109,9 @@ impl State {
     fn sign_in_typed(&mut self, username: &str, server: &str) -> Done {
         if self.session.is_in() || self.call.is_some() {
             return Err(out_of_place("You are signed in already; sign out first."));
+        }
+        if self.is_keeping_key() {
+            return Err(out_of_place("The key is still being kept; wait a moment."));
         }
         let account = SignInAs::from_typed(username, server).map_err(|error| invalid(error.to_string()))?;
         self.sign_in(account);

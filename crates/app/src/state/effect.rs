@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use ahoy_client::{CallId, ChosenDevices, PictureView, PublicKey, Sending, ServerUrl, Username};
+use ahoy_client::{CallId, ChosenDevices, HideAddress, PictureView, PublicKey, Sending, ServerUrl, Username};
 
+use crate::command::TypedPhrase;
 use crate::people::People;
 
 /// One thing to do.
@@ -24,6 +25,10 @@ pub(crate) enum Effect {
     },
     /// Hang up and sign out.
     StopClient,
+    /// Read the recovery phrase of this user; answer with [`super::Input::PhraseRead`].
+    ReadPhrase(Username),
+    /// Keep the key of a recovery phrase for this user; answer with [`super::Input::KeyRestored`].
+    RestoreKey(Username, TypedPhrase),
     /// Tell the client something; without one, nothing.
     Tell(ToClient),
     /// Use these devices from now on.
@@ -85,6 +90,8 @@ pub(crate) enum ToClient {
         /// Which.
         key: PublicKey,
     },
+    /// From whom this machine's addresses are hidden.
+    HideAddress(HideAddress),
     /// What is sent from now on.
     SetSending {
         /// In which call.

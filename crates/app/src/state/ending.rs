@@ -137,6 +137,10 @@ fn in_words(name: &str, failure: &Failure, message: &str) -> String {
         Failure::Transport(_) => message.to_owned(),
         Failure::TransportSilent => "The connection could not be set up in time; call again.".into(),
         Failure::Remote => format!("The call failed on {name}'s side; call again."),
+        Failure::RefusedThere => format!(
+            "A computer of {name}'s refused the call; one of you may have a new key, so ask {name} in another way to call \
+             you, or to trust your key."
+        ),
     }
 }
 
@@ -249,6 +253,7 @@ mod tests {
             Failure::Transport("detail".into()),
             Failure::TransportSilent,
             Failure::Remote,
+            Failure::RefusedThere,
         ];
         let proofs =
             [ProofError::Unsigned, ProofError::BadSignature, ProofError::KeyChanged, ProofError::NoFingerprint];
@@ -317,6 +322,7 @@ mod tests {
             (EndReason::NotProven(ProofError::BadSignature), "proven", Tone::Danger, true),
             (EndReason::CodesDiffer, "between you and bob", Tone::Danger, true),
             (EndReason::Failed(Failure::Remote), "bob's side", Tone::Danger, true),
+            (EndReason::Failed(Failure::RefusedThere), "new key", Tone::Danger, true),
             (EndReason::CallingYouElsewhere, "answer there", Tone::Neutral, false),
         ];
         for (reason, words, tone, call_again) in cases {

@@ -58,22 +58,28 @@ pub(super) enum SignInError {
     Server(#[from] ServerAddressError),
 }
 
+/// What somebody typed as a name of their own.
+pub(super) fn own_name(typed: &str) -> Result<Username, SignInError> {
+    if typed.trim().is_empty() {
+        return Err(SignInError::NoName);
+    }
+    if typed.len() > TYPED_MAX {
+        return Err(SignInError::TooLong);
+    }
+    let account = Account::from_typed(Some(typed), false).map_err(|error| match error {
+        AccountError::NoName => SignInError::NoName,
+        AccountError::GuestName => SignInError::GuestName,
+        AccountError::Name(error) => SignInError::Name(error.to_string()),
+        AccountError::Random(error) => SignInError::Name(error.to_string()),
+    })?;
+    Ok(account.username().clone())
+}
+
 impl SignInAs {
     pub(super) fn from_typed(username: &str, server: &str) -> Result<Self, SignInError> {
-        if username.trim().is_empty() {
-            return Err(SignInError::NoName);
-        }
-        if username.len() > TYPED_MAX {
-            return Err(SignInError::TooLong);
-        }
-        let account = Account::from_typed(Some(username), false).map_err(|error| match error {
-            AccountError::NoName => SignInError::NoName,
-            AccountError::GuestName => SignInError::GuestName,
-            AccountError::Name(error) => SignInError::Name(error.to_string()),
-            AccountError::Random(error) => SignInError::Name(error.to_string()),
-        })?;
+        let username = own_name(username)?;
         let url = server_from_typed(server)?;
-        Ok(Self { username: account.username().clone(), server: url, typed: server.trim().to_owned() })
+        Ok(Self { username, server: url, typed: server.trim().to_owned() })
     }
 
     /// To be kept for the next start.

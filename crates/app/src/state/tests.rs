@@ -4,11 +4,15 @@ mod calls;
 mod devices;
 mod keeping;
 mod keys;
+mod recovery;
 mod signing_in;
 
-use ahoy_client::devices::DeviceChoice;
+use ahoy_client::devices::{DeviceChoice, Hardware};
 use ahoy_client::view::{self, Counters};
-use ahoy_client::{DeviceAddress, Failure, ProofError, RefusedReason, Sending, SessionId, SinkSpec, SourceSpec, Stats};
+use ahoy_client::{
+    CallId, DeviceAddress, Event, Failure, ProofError, RefusedReason, Sending, SessionId, SinkSpec, SourceSpec, Stats,
+    View,
+};
 
 use super::*;
 use crate::command::{Command, CommandErrorCode, DeviceKind};

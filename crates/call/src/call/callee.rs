@@ -91,7 +91,7 @@ impl Call {
         };
         let other = caller.clone();
         let preparation = std::mem::replace(preparation, Preparation::Early { held: None });
-        let standing = Standing::Awaited { until: device.now + device.config.timers.path };
+        let standing = Standing::Awaited { since: device.now };
         self.people = People::Accepted { other: other.clone(), consent: Consent::Given, standing };
         self.wanted.video = video;
         let (call, state) = (self.id, ProgressState::Accepted);
@@ -143,7 +143,9 @@ impl Call {
             CloseReason::Cancelled | CloseReason::Timeout => EndReason::Cancelled(Side::Remote),
             CloseReason::Glare => EndReason::Glare,
             CloseReason::Busy => EndReason::Busy,
-            CloseReason::Failed | CloseReason::Unknown => EndReason::Failed(Failure::Remote),
+            CloseReason::Failed | CloseReason::Unknown => {
+                self.gave_up_path(device.now).unwrap_or(EndReason::Failed(Failure::Remote))
+            }
         };
         ControlFlow::Break(Ending::silent(reason))
     }

@@ -95,12 +95,11 @@ impl Call {
         video: Option<bool>,
         consent: Consent,
     ) -> Flow {
-        let until = device.now + device.config.timers.path;
         let (call, reason) = (self.id, CloseReason::AnsweredElsewhere);
         let close = Signal::Close(Close { call, reason, by: Some(by.clone()) });
         device.send(Address::User(self.user.clone()), close);
         device.event(Event::Accepted { call, by: by.clone(), video });
-        self.people = People::Accepted { other: by, consent, standing: Standing::Awaited { until } };
+        self.people = People::Accepted { other: by, consent, standing: Standing::Awaited { since: device.now } };
         self.accepted(device)
     }
 
@@ -221,7 +220,10 @@ impl Call {
             | CloseReason::AnsweredElsewhere
             | CloseReason::Failed
             | CloseReason::Unknown => {
-                ControlFlow::Break(Ending::telling(EndReason::Failed(Failure::Remote), CloseReason::Failed))
+                // An opening offer that fails Proof does not ring (section 5, "answer").
+                let is_refusal = close.reason == CloseReason::Failed && !legs.any_rings();
+                let failure = if is_refusal { Failure::RefusedThere } else { Failure::Remote };
+                ControlFlow::Break(Ending::telling(EndReason::Failed(failure), CloseReason::Failed))
             }
         }
     }

@@ -69,7 +69,7 @@ impl Call {
                 self.recover(device)
             }
             Signal::Close(close) => match self.negotiation.role() {
-                Role::Caller => ControlFlow::Break(Ending::silent(callee_closed(&close))),
+                Role::Caller => ControlFlow::Break(Ending::silent(self.callee_closed(device, &close))),
                 Role::Callee => self.caller_closed(device, &close),
             },
             // It has accepted; nothing is left to be said of its progress.
@@ -94,22 +94,24 @@ impl Call {
     }
 }
 
+impl Call {
+    /// The device that accepted ends the call.
+    fn callee_closed(&self, device: &Device, close: &Close) -> EndReason {
+        match close.reason {
+            CloseReason::Hangup => EndReason::HungUp(Side::Remote),
+            CloseReason::Declined => EndReason::Declined(Side::Remote),
+            CloseReason::Cancelled => EndReason::Cancelled(Side::Remote),
+            CloseReason::Busy => EndReason::Busy,
+            CloseReason::Timeout => EndReason::NoAnswer(Side::Remote),
+            CloseReason::Glare => EndReason::Glare,
+            CloseReason::AnsweredElsewhere | CloseReason::Failed | CloseReason::Unknown => {
+                self.gave_up_path(device.now).unwrap_or(EndReason::Failed(Failure::Remote))
+            }
+        }
+    }
+}
+
 fn foreign(device: &mut Device) -> Flow {
     device.counters.foreign += 1;
     GOES_ON
-}
-
-/// The device that accepted ends the call.
-fn callee_closed(close: &Close) -> EndReason {
-    match close.reason {
-        CloseReason::Hangup => EndReason::HungUp(Side::Remote),
-        CloseReason::Declined => EndReason::Declined(Side::Remote),
-        CloseReason::Cancelled => EndReason::Cancelled(Side::Remote),
-        CloseReason::Busy => EndReason::Busy,
-        CloseReason::Timeout => EndReason::NoAnswer(Side::Remote),
-        CloseReason::Glare => EndReason::Glare,
-        CloseReason::AnsweredElsewhere | CloseReason::Failed | CloseReason::Unknown => {
-            EndReason::Failed(Failure::Remote)
-        }
-    }
 }

@@ -52,6 +52,11 @@ impl Session {
         self.token.clone().map(|token| Resume { token, seq: self.seen })
     }
 
+    /// The number of the last message that came; 0 if none did.
+    pub(crate) fn seen(&self) -> u64 {
+        self.seen
+    }
+
     /// A new session. A server that lets none linger gives no right to come back.
     pub(crate) fn begin(&mut self, token: String, linger_s: u32) {
         *self = Self { token: usable(token, linger_s), ..Self::default() };

@@ -76,7 +76,7 @@ fn hello(protocols: Vec<u32>) -> ServerMessage {
 }
 
 fn welcome() -> ServerMessage {
-    welcome_for(60)
+    welcome_for(900)
 }
 
 fn welcome_for(ttl_s: u32) -> ServerMessage {
@@ -128,7 +128,7 @@ fn a_refusal_that_trying_again_cannot_change_signs_out() {
         bench.take();
         bench.error(code);
         let failed = Event::SignInFailed { code, message: "no".into(), retrying: false };
-        assert_eq!(bench.take(), [Output::Event(failed), Output::CloseLink { serial: Serial(1) }]);
+        assert_eq!(bench.take(), [Output::Event(failed), Output::CloseLink { serial: Serial(1), seen: 0 }]);
         assert_eq!(bench.link.deadline(false), None);
     }
 }
@@ -192,7 +192,7 @@ fn a_name_with_a_key_that_was_taken_away_is_told() {
     bench.log_in();
     bench.error(ErrorCode::UsernameTaken);
     let failed = Event::SignInFailed { code: ErrorCode::UsernameTaken, message: "no".into(), retrying: false };
-    assert_eq!(bench.take(), [Output::Event(failed), Output::CloseLink { serial: Serial(2) }]);
+    assert_eq!(bench.take(), [Output::Event(failed), Output::CloseLink { serial: Serial(2), seen: 0 }]);
     assert_eq!(bench.link.view(), LinkView::SignedOut);
 }
 
@@ -288,7 +288,7 @@ fn a_server_where_no_session_lingers_is_not_asked_for_one() {
 fn who_signs_out_does_not_come_back() {
     let mut bench = Bench::signed_in();
     bench.link.sign_out(bench.now, &mut bench.out);
-    assert_eq!(bench.take(), [Output::CloseLink { serial: Serial(1) }]);
+    assert_eq!(bench.take(), [Output::CloseLink { serial: Serial(1), seen: 0 }]);
     bench.link.sign_in(bench.now, &mut bench.out);
     bench.input(LinkInput::Opened);
     bench.receive(hello(vec![1]));
@@ -467,7 +467,9 @@ fn ice_servers_are_asked_for_again_at_half_of_their_life() {
         bench.receive(ServerMessage::Pong { waited: false });
     };
     assert_eq!(asked(&mut bench), Duration::from_secs(450));
-    let list = ahoy_protocol::message::IceServerList { ice_servers: Vec::new(), ttl_s: 200 };
-    assert!(matches!(bench.receive(ServerMessage::IceServers(list)), LinkNews::Message(_)));
-    assert_eq!(asked(&mut bench), Duration::from_secs(550));
+    for (ttl_s, later_s) in [(200, 550), (20, 560), (1, 565)] {
+        let list = ahoy_protocol::message::IceServerList { ice_servers: Vec::new(), ttl_s };
+        assert!(matches!(bench.receive(ServerMessage::IceServers(list)), LinkNews::Message(_)));
+        assert_eq!(asked(&mut bench), Duration::from_secs(later_s));
+    }
 }

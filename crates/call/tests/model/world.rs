@@ -443,7 +443,7 @@ impl World {
                 let delay = self.delay();
                 self.along(Channel::ToClient(conn), delay, Happening::LinkOpened { device, serial });
             }
-            Output::CloseLink { serial } => {
+            Output::CloseLink { serial, seen: _ } => {
                 let Some((_, conn)) = self.devices[device].link.take_if(|(open, _)| *open == serial) else { return };
                 let life = self.devices[device].life;
                 let delay = self.delay();

@@ -1,43 +1,38 @@
 //! Passing messages on (sections 2 and 5): stamped, otherwise as they were written. What they say is for the clients.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ahoy_protocol::SERVER_FRAME_MAX;
 use ahoy_protocol::error::ErrorCode;
 use ahoy_protocol::id::{Address, CallId, DeviceAddress, Username};
-use ahoy_protocol::json::Object;
-use ahoy_protocol::message::{Relay, Relayed, ServerMessage};
+use ahoy_protocol::message::{Relayed, ServerMessage};
+use ahoy_protocol::relay::{Body, Relay};
 use ahoy_protocol::signal::Signal;
-use serde_json::Value;
 
-use super::{Dialogue, Refusal};
+use super::Dialogue;
+use super::refusal::Refusal;
 use crate::mailbox::{ADDED_MAX, Mailbox};
 use crate::receipt::Receipt;
 use crate::shared::deliver;
 
 impl Dialogue {
-    pub(super) async fn relay(&self, relay: Relay, now: Instant) -> Result<(), Refusal> {
+    /// Passes a message on; an opening offer is returned, to be [opened](Self::open).
+    pub(super) fn relay(&self, relay: Relay) -> Result<Option<Relay>, Refusal> {
         if *relay.to.username() == self.who()?.address.username {
             return Err(Refusal::bad_message("nobody calls himself"));
         }
-        if let (Signal::Offer(offer), Address::User(callee)) = (&relay.signal, &relay.to) {
-            let (call, video, callee) = (offer.call, offer.video.unwrap_or(false), callee.clone());
-            self.open(&callee, call, video, relay, now).await
-        } else {
-            self.pass_on(relay)
+        if let (Signal::Offer(_), Address::User(_)) = (&relay.signal, &relay.to) {
+            return Ok(Some(relay));
         }
+        self.pass_on(relay).map(|()| None)
     }
 
-    /// An opening offer: to every device of `callee`, with how many they are; the caller is told which.
-    async fn open(
-        &self,
-        callee: &Username,
-        call: CallId,
-        video: bool,
-        relay: Relay,
-        now: Instant,
-    ) -> Result<(), Refusal> {
+    /// An opening offer: to every device of a user, with how many they are; the caller is told which.
+    pub(super) async fn open(&self, relay: Relay, now: Instant) -> Result<(), Refusal> {
+        let (callee, call) = (relay.to.username().clone(), relay.signal.call());
+        let callee = &callee;
+        let video = matches!(&relay.signal, Signal::Offer(offer) if offer.video == Some(true));
         self.take_offer(callee, now)?;
         // Dropped where nobody heard the offer, it notes a missed call.
         let me = self.who()?.address.username.clone();
@@ -76,7 +71,7 @@ impl Dialogue {
         let who = self.who()?;
         let mut registry = self.shared().registry();
         let devices = u32::try_from(registry.reach(&relay.to).len()).unwrap_or(u32::MAX);
-        let text = stamped(&who.address, Some(devices), relay.members)?;
+        let text = stamped(relay.body, &who.address, Some(devices))?;
         let reached: Vec<(DeviceAddress, Arc<Mailbox>)> = registry.open(who, callee, call, now);
         if reached.is_empty() {
             return Ok(false);
@@ -85,15 +80,15 @@ impl Dialogue {
         let to = reached.iter().map(|(address, _)| address.clone()).collect();
         self.say(&ServerMessage::Relayed(Relayed { call, to }));
         for (_, mailbox) in &reached {
-            mailbox.push_with(&text, receipt.cloned());
+            mailbox.push_with(text.as_str(), receipt.cloned());
         }
         Ok(true)
     }
 
     fn pass_on(&self, relay: Relay) -> Result<(), Refusal> {
         let who = self.who()?;
-        let Relay { to, signal, members } = relay;
-        let text = stamped(&who.address, None, members)?;
+        let Relay { to, signal, body } = relay;
+        let text = stamped(body, &who.address, None)?;
         if let Signal::Answer(_) | Signal::Progress(_) | Signal::Close(_) = signal {
             self.mailbox().heard_of(signal.call());
         }
@@ -101,51 +96,57 @@ impl Dialogue {
         if !registry.is_current(who) {
             return Ok(());
         }
-        let reached = registry.reach(&to);
-        for mailbox in &reached {
-            mailbox.push(&text);
+        let mut reached = registry.reach(&to);
+        let is_gone = matches!(to, Address::Device(_)) && reached.is_empty();
+        // All but one get a copy.
+        let last = reached.pop();
+        for mailbox in reached {
+            mailbox.push(text.as_str());
+        }
+        if let Some(mailbox) = last {
+            mailbox.push(text);
         }
         deliver(registry.relayed(who, &to, &signal));
-        match &to {
-            Address::Device(device) if reached.is_empty() => {
-                let message = format!("{} is no longer signed in with that device", device.username);
-                Err(Refusal::new(ErrorCode::Offline, message))
-            }
-            Address::Device(_) | Address::User(_) => Ok(()),
+        if is_gone {
+            let message = format!("{} is no longer signed in with that device", to.username());
+            return Err(Refusal::new(ErrorCode::Offline, message));
         }
+        Ok(())
     }
 
     fn take_offer(&self, callee: &Username, now: Instant) -> Result<(), Refusal> {
         let me = self.caller()?;
-        let to_one = self.shared().config.limits.offers_to_one;
+        let (all, to_one) = (self.shared().config.limits.offers, self.shared().config.limits.offers_to_one);
         let offers = &mut self.shared().counters().offers;
-        let wait = offers.wait(&me, now).max(offers.wait_for(&me, to_one, now, |called| called == callee));
+        let mut wait = Duration::ZERO;
+        for (caller, many) in me.with_site() {
+            let of_all = offers.wait_for(&caller, all.times(many), now, |_| true);
+            wait = wait.max(of_all).max(offers.wait_for(&caller, to_one.times(many), now, |called| called == callee));
+        }
         if !wait.is_zero() {
             return Err(Refusal::rate_limited("too many calls", wait));
         }
-        offers.note(me, callee.clone(), now);
+        me.with_site().for_each(|(caller, _)| offers.note(caller, callee.clone(), now));
         Ok(())
     }
 
     fn take_unanswerable(&self, now: Instant) -> Result<(), Refusal> {
         let me = self.caller()?;
         let unanswerable = &mut self.shared().counters().unanswerable;
-        let wait = unanswerable.wait(&me, now);
+        let allowance = self.shared().config.limits.unanswerable;
+        let waits = me.with_site().map(|(me, many)| unanswerable.wait_for(&me, allowance.times(many), now, |()| true));
+        let wait = waits.max().unwrap_or_default();
         if !wait.is_zero() {
             return Err(Refusal::rate_limited("too many calls to people who are not there", wait));
         }
-        unanswerable.note(me, (), now);
+        me.with_site().for_each(|(me, _)| unanswerable.note(me, (), now));
         Ok(())
     }
 }
 
 /// A message as its receivers get it, but for its number and how long it waited.
-fn stamped(from: &DeviceAddress, devices: Option<u32>, mut members: Object) -> Result<String, Refusal> {
-    members.insert("from".into(), Value::String(from.to_string()));
-    if let Some(devices) = devices {
-        members.insert("devices".into(), devices.into());
-    }
-    let text = Value::Object(members).to_string();
+fn stamped(body: Body, from: &DeviceAddress, devices: Option<u32>) -> Result<String, Refusal> {
+    let text = body.stamped(from, devices);
     // Numbers can be longer written anew than the sender wrote them (`1e15`), and a client that gets a frame longer
     // than it accepts hangs up.
     if text.len() + ADDED_MAX > SERVER_FRAME_MAX {

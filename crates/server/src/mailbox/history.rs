@@ -2,9 +2,8 @@
 //! that a client that comes back gets what it missed, once (section 3, "Coming back"). Pure: `now` is an argument.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::time::Instant;
-
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::receipt::Receipt;
 use ahoy_protocol::id::CallId;
@@ -38,45 +37,57 @@ pub(super) struct History {
 
 #[derive(Debug)]
 struct Kept {
-    text: Utf8Bytes,
+    text: Box<str>,
     at: Instant,
     receipt: Option<Receipt>,
 }
 
 impl History {
     /// Numbers the text of a JSON object and puts it in. What is kept may take `bytes_max` bytes.
-    pub(super) fn push(&mut self, object: &str, receipt: Option<Receipt>, bytes_max: usize, now: Instant) {
+    pub(super) fn push(&mut self, mut object: String, receipt: Option<Receipt>, bytes_max: usize, now: Instant) {
         self.seq += 1;
-        let text: Utf8Bytes = with_member(object, "seq", self.seq).into();
+        add_member(&mut object, "seq", self.seq);
+        // It may be kept for long, so without any room to spare.
+        let text = object.into_boxed_str();
         self.bytes += text.len();
         self.waiting += text.len();
         self.kept.push_back(Kept { text, at: now, receipt });
         if self.kept.len() >= UNACKNOWLEDGED_MAX || self.bytes >= bytes_max {
-            self.gap = self.seq;
-            for _ in 0..std::mem::take(&mut self.sent) {
-                self.let_go_of_first();
-            }
+            self.let_go();
         }
     }
 
-    /// The next message to send.
-    pub(super) fn pop(&mut self, now: Instant) -> Option<Utf8Bytes> {
+    /// Keeps nothing of what was sent or is still to be sent up to now: until the client acknowledges it, it may not resume.
+    pub(super) fn let_go(&mut self) {
+        if self.kept.is_empty() {
+            return;
+        }
+        self.gap = self.seq;
+        for _ in 0..std::mem::take(&mut self.sent) {
+            self.let_go_of_first();
+        }
+    }
+
+    /// Gives the next message to send to `write`.
+    pub(super) fn pop<T>(&mut self, now: impl FnOnce() -> Instant, write: impl FnOnce(&str) -> T) -> Option<T> {
         let number = self.last_sent() + 1;
         let next = self.kept.get(self.sent)?;
         self.waiting = self.waiting.saturating_sub(next.text.len());
-        let text = if number <= self.replay_to {
+        let written = if number <= self.replay_to {
             // Never 0, so that it tells what waited from what did not.
-            let age_ms = now.saturating_duration_since(next.at).as_millis().max(1);
-            with_member(&next.text, "age_ms", u64::try_from(age_ms).unwrap_or(u64::MAX)).into()
+            let age_ms = now().saturating_duration_since(next.at).as_millis().max(1);
+            let mut text = next.text.to_string();
+            add_member(&mut text, "age_ms", u64::try_from(age_ms).unwrap_or(u64::MAX));
+            write(&text)
         } else {
-            next.text.clone()
+            write(&next.text)
         };
         if number <= self.gap {
             self.let_go_of_first();
         } else {
             self.sent += 1;
         }
-        Some(text)
+        Some(written)
     }
 
     /// The client has everything up to `seq`. What it cannot have is no acknowledgement.
@@ -119,6 +130,11 @@ impl History {
         self.first() - 1 + self.sent as u64
     }
 
+    /// Bytes of all that is kept.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Bytes not yet sent.
     pub(super) fn waiting(&self) -> usize {
         self.waiting
@@ -129,14 +145,6 @@ impl History {
         let owed = self.owed.iter().map(|(_, receipt)| receipt);
         for receipt in self.kept.iter().filter_map(|kept| kept.receipt.as_ref()).chain(owed) {
             receipt.heard_of(call);
-        }
-    }
-
-    /// The client is gone for good, in its own time: it had read what was sent.
-    pub(super) fn sent_is_heard(&self) {
-        let owed = self.owed.iter().map(|(_, receipt)| receipt);
-        for receipt in self.kept.iter().take(self.sent).filter_map(|kept| kept.receipt.as_ref()).chain(owed) {
-            receipt.acknowledged();
         }
     }
 
@@ -174,17 +182,11 @@ impl History {
     }
 }
 
-/// The text of an object with one more member at its end.
-fn with_member(object: &str, name: &str, value: u64) -> String {
-    let digits = value.checked_ilog10().unwrap_or(0) as usize + 1;
-    let mut text = String::with_capacity(object.len() + r#","":"#.len() + name.len() + digits);
-    text.push_str(object.strip_suffix('}').unwrap_or(object));
-    text.push_str(",\"");
-    text.push_str(name);
-    text.push_str("\":");
-    text.push_str(&value.to_string());
-    text.push('}');
-    text
+/// One more member at the end of an object.
+fn add_member(object: &mut String, name: &str, value: u64) {
+    object.pop();
+    // A string takes whatever is written to it.
+    let _ = write!(object, ",\"{name}\":{value}}}");
 }
 
 /// The most bytes that numbering and the time of waiting add.
@@ -205,13 +207,13 @@ mod tests {
     fn with(count: u64, now: Instant) -> History {
         let mut history = History::default();
         for n in 1..=count {
-            history.push(&format!(r#"{{"n":{n}}}"#), None, BYTES, now);
+            history.push(format!(r#"{{"n":{n}}}"#), None, BYTES, now);
         }
         history
     }
 
     fn drain(history: &mut History, now: Instant) -> Vec<String> {
-        std::iter::from_fn(|| history.pop(now)).map(|text| text.to_string()).collect()
+        std::iter::from_fn(|| history.pop(|| now, str::to_owned)).collect()
     }
 
     #[test]
@@ -220,13 +222,13 @@ mod tests {
         let mut history = with(3, now);
         assert_eq!(drain(&mut history, now), [r#"{"n":1,"seq":1}"#, r#"{"n":2,"seq":2}"#, r#"{"n":3,"seq":3}"#]);
         assert!(!history.can_resume(4));
-        history.push(r#"{"n":4}"#, None, BYTES, now + Duration::from_secs(2));
+        history.push(r#"{"n":4}"#.into(), None, BYTES, now + Duration::from_secs(2));
         assert!(history.can_resume(0) && history.can_resume(2));
         history.resume(2);
         let later = now + Duration::from_secs(5);
         let again = drain(&mut history, later);
         assert_eq!(again, [r#"{"n":3,"seq":3,"age_ms":5000}"#, r#"{"n":4,"seq":4,"age_ms":3000}"#]);
-        history.push(r#"{"n":5}"#, None, BYTES, later);
+        history.push(r#"{"n":5}"#.into(), None, BYTES, later);
         assert_eq!(drain(&mut history, later), [r#"{"n":5,"seq":5}"#], "it did not wait");
         assert!(!history.can_resume(1) && history.can_resume(2), "what was seen is forgotten");
     }
@@ -235,8 +237,8 @@ mod tests {
     fn what_is_acknowledged_is_forgotten_and_only_what_was_sent_can_be() {
         let now = start();
         let mut history = with(3, now);
-        history.pop(now);
-        history.pop(now);
+        history.pop(|| now, |_| ());
+        history.pop(|| now, |_| ());
         history.acknowledge(3);
         assert!(history.can_resume(0), "3 was not sent");
         history.acknowledge(2);
@@ -253,8 +255,8 @@ mod tests {
         let mut history = with(255, now);
         drain(&mut history, now);
         assert!(history.can_resume(0) && history.can_resume(255));
-        history.push("{}", None, BYTES, now);
-        history.push("{}", None, BYTES, now);
+        history.push("{}".into(), None, BYTES, now);
+        history.push("{}".into(), None, BYTES, now);
         assert!(!history.can_resume(0) && !history.can_resume(256) && history.has_gap());
         assert_eq!(drain(&mut history, now).len(), 2, "it is still sent");
         history.acknowledge(255);
@@ -268,9 +270,9 @@ mod tests {
         let now = start();
         let mut history = History::default();
         let object = format!(r#"{{"pad":"{}"}}"#, "x".repeat(BYTES / 2));
-        history.push(&object, None, BYTES, now);
+        history.push(object.clone(), None, BYTES, now);
         assert!(history.can_resume(0));
-        history.push(&object, None, BYTES, now);
+        history.push(object.clone(), None, BYTES, now);
         assert!(history.has_gap());
         assert_eq!(drain(&mut history, now).len(), 2);
         assert_eq!(history.bytes, 0);
@@ -278,7 +280,9 @@ mod tests {
 
     #[test]
     fn what_is_added_is_no_more_than_it_says() {
-        let text = with_member(&with_member("{\"a\":1}", "seq", u64::MAX), "age_ms", u64::MAX);
+        let mut text = String::from("{\"a\":1}");
+        add_member(&mut text, "seq", u64::MAX);
+        add_member(&mut text, "age_ms", u64::MAX);
         assert_eq!(text.len(), "{\"a\":1}".len() + ADDED_MAX);
     }
 }

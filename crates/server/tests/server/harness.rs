@@ -197,6 +197,11 @@ impl Client {
         }
     }
 
+    /// Acknowledges everything up to this number, without being asked.
+    pub(crate) async fn has(&mut self, seq: u64) {
+        soon("room for a pong", self.socket.send(Message::Pong(seq.to_string().into()))).await.unwrap();
+    }
+
     /// Hangs up as a program does that is done, and waits for the server's answer.
     pub(crate) async fn leave(mut self) {
         let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };

@@ -238,4 +238,62 @@ async fn json_made_to_hurt_is_answered_and_hurts_nobody() {
         client.nothing_came().await;
         assert!(began.elapsed() < Duration::from_secs(5));
     }
+    // Nor does it help to have more members than fit into a message.
+    let keys: Vec<String> = (0..100_000).map(|n| format!("\"k{n}\":0")).collect();
+    client.send_text(&with(&keys.join(","))).await;
+    assert_eq!(client.closed().await, 1009);
+    server.enter("guest-b", 1).await;
+}
+
+#[tokio::test]
+async fn when_too_much_waits_for_all_together_those_lose_it_for_whom_most_does() {
+    let server = Server::with(|config| config.limits.held_bytes = 300_000).await;
+    let mut away = Vec::new();
+    for name in ["guest-modest", "guest-large", "guest-larger"] {
+        let (_, welcome) = server.welcomed(name, 1).await;
+        away.push(welcome);
+    }
+    let mut alice = server.enter("alice", 1).await;
+    let mut send = async |to: &str, bytes: usize| {
+        let candidate = json!({"candidate": "x".repeat(bytes)});
+        alice.send(json!({"type": "candidate", "call": CALL, "to": address(to, 1), "candidate": candidate})).await;
+        alice.nothing_came().await;
+    };
+    send("guest-modest", 20_000).await;
+    for _ in 0..2 {
+        send("guest-large", 50_000).await;
+    }
+    // 20 and 100 wait; with these there are 320.
+    for _ in 0..4 {
+        send("guest-larger", 50_000).await;
+    }
+    let mut resumed = Vec::new();
+    for welcome in &away {
+        let again = server.connect().await.come_back(welcome, 0).await;
+        resumed.push(again["resumed"].as_bool().unwrap());
+    }
+    assert_eq!(resumed, [true, true, false]);
+}
+
+#[tokio::test]
+async fn guests_of_one_site_call_as_sixteen_however_many_networks_it_has() {
+    let server = Server::with(|config| {
+        config.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+        config.limits.offers_to_one.count = 1;
+    })
+    .await;
+    let mut bob = server.enter("bob", 1).await;
+    for number in 0..18 {
+        let from = format!("2001:db8:7:{number:x}::1");
+        let (mut guest, _) = server.come_from(&from, &format!("guest-{number}"), 1).await;
+        let answer = guest.ask(offer("bob")).await;
+        if number < 16 {
+            assert_eq!(answer["type"], "relayed", "{number}");
+            assert_eq!(bob.next().await["type"], "offer");
+        } else {
+            assert_eq!(answer["code"], "rate_limited", "{number}");
+        }
+    }
+    let (mut other, _) = server.come_from("2001:db8:8::1", "guest-other", 1).await;
+    assert_eq!(other.ask(offer("bob")).await["type"], "relayed");
 }

@@ -144,6 +144,25 @@ async fn a_hundred_messages_a_second_after_three_hundred_at_once() {
 }
 
 #[tokio::test]
+async fn who_says_too_much_is_answered_some_pings_still() {
+    let server = Server::start().await;
+    let mut guest = server.enter("guest-a", 1).await;
+    for _ in 0..1_000 {
+        guest.send(json!({"type": "ping"})).await;
+    }
+    let mut answered = 0;
+    for _ in 0..1_000 {
+        let answer = guest.next().await;
+        if answer["type"] == "pong" {
+            answered += 1;
+        } else {
+            assert_limited(&answer, 1);
+        }
+    }
+    assert!((309..1_000).contains(&answered), "the rest of the burst and ten more: {answered}");
+}
+
+#[tokio::test]
 async fn a_burst_of_one_mebibyte() {
     let server = Server::start().await;
     let mut guest = server.enter("guest-a", 1).await;

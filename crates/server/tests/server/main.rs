@@ -14,4 +14,7 @@ mod presence;
 mod program;
 mod resume;
 mod sign_in;
+#[cfg(target_os = "linux")]
+mod slow;
+mod soak;
 mod transport;

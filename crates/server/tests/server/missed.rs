@@ -67,6 +67,20 @@ async fn a_missed_call_is_told_once_and_forgotten_when_acknowledged() {
 }
 
 #[tokio::test]
+async fn who_signs_out_without_having_acknowledged_is_told_again() {
+    let server = Server::start().await;
+    server.enter("bob", 1).await.leave().await;
+    let mut carol = server.enter("carol", 1).await;
+    assert_eq!(carol.refused(offer("bob")).await, "offline");
+    server.enter("bob", 1).await.leave().await;
+    let mut bob = server.enter("bob", 1).await;
+    assert_eq!(missed(&mut bob).await[0]["from"], "carol");
+    bob.has(1).await;
+    bob.leave().await;
+    server.enter("bob", 1).await.nothing_came().await;
+}
+
+#[tokio::test]
 async fn what_was_only_sent_and_then_too_much_more_is_neither_heard_nor_told() {
     let server = Server::start().await;
     server.enter("bob", 1).await.leave().await;
@@ -131,6 +145,7 @@ async fn what_a_device_heard_is_no_missed_call() {
             // Gone without a word of parting: what it said shows that it knows.
             drop(bob);
         } else {
+            bob.has(1).await;
             bob.leave().await;
         }
         // Both in place of the earlier ones.

@@ -80,7 +80,7 @@ async fn a_handshake_has_16_kib_of_headers_and_its_time() {
         let bare = upgrade_request("/ws", "X-Pad: \r\n").len();
         upgrade_request("/ws", &format!("X-Pad: {}\r\n", "x".repeat(bytes - bare)))
     };
-    for (bytes, status) in [(16 * 1024, 101), (16 * 1024 + 1, 431), (200 * 1024, 431)] {
+    for (bytes, status) in [(16 * 1024, 101), (16 * 1024 + 1, 431), (200 * 1024, 431), (1024 * 1024, 431)] {
         let (head, _) = Raw::request(server.address, &with_headers_of(bytes)).await;
         assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{bytes}: {head}");
     }
@@ -155,6 +155,42 @@ async fn a_message_of_64_kib_is_taken_and_a_longer_one_closes_with_1009() {
     raw.send_frame(TEXT, first).await;
     raw.send_frame(FIN | CONTINUATION, second).await;
     assert_eq!(raw.closed().await, 1009, "in fragments");
+}
+
+#[tokio::test]
+async fn fragments_without_end_are_one_message_too_long() {
+    let server = Server::start().await;
+    let mut raw = Raw::connect(server.address).await;
+    // With a mask of nothing. One more than there may be bytes, and many behind it.
+    let fragment = [CONTINUATION, 0x81, 0, 0, 0, 0, b' '];
+    raw.send_frame(TEXT, b"{").await;
+    raw.send_bytes(&fragment.repeat(100_000)).await;
+    assert_eq!(raw.closed().await, 1009);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fragments_of_nothing_without_end_are_silence_and_keep_nobody_from_talking() {
+    let server = Server::with(|config| (config.timing.silence, config.timing.login) = (600 * MS, 60_000 * MS)).await;
+    let mut alice = server.enter("alice", 1).await;
+    let address = server.address;
+    // From a thread of its own, without a pause: there is always more to read.
+    let flood = std::thread::spawn(move || {
+        use std::io::Write as _;
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream.set_write_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+        stream.write_all(upgrade_request("/ws", "").as_bytes()).unwrap();
+        stream.write_all(&[TEXT, 0x80, 0, 0, 0, 0]).unwrap();
+        let nothing = [CONTINUATION, 0x80, 0, 0, 0, 0].repeat(10_000);
+        let began = tokio::time::Instant::now();
+        while stream.write_all(&nothing).is_ok() {
+            assert!(began.elapsed() < std::time::Duration::from_secs(20), "it is not closed");
+        }
+    });
+    while !flood.is_finished() {
+        alice.nothing_came().await;
+        tokio::time::sleep(20 * MS).await;
+    }
+    flood.join().unwrap();
 }
 
 #[tokio::test]

@@ -34,8 +34,10 @@ pub(crate) struct RemoteDescription {
     pub(crate) setup: String,
     pub(crate) ice_lite: bool,
     pub(crate) sections: Vec<Section>,
-    /// Candidates that passed the check.
+    /// Candidates over UDP that passed the check.
     pub(crate) candidates: Vec<candidate::CheckedCandidate>,
+    /// The same over TCP. The peer connection is not told of them.
+    pub(crate) tcp_candidates: Vec<candidate::CheckedCandidate>,
 }
 
 /// One section of a peer's description.
@@ -117,6 +119,8 @@ pub(crate) fn read(
         return Err(DescriptionError::NothingInCommon);
     }
     let candidates = blocks.iter().flat_map(|block| block.values("candidate"));
+    let candidates = candidates.filter_map(|value| candidate::check(value, loopback).ok()).take(MAX_CANDIDATES);
+    let (candidates, tcp_candidates) = candidates.partition(|found| found.transport == candidate::Transport::Udp);
     Ok(RemoteDescription {
         ufrag: ufrag.to_owned(),
         pwd: pwd.to_owned(),
@@ -124,10 +128,8 @@ pub(crate) fn read(
         setup: setup.to_owned(),
         ice_lite: session.has("ice-lite"),
         sections,
-        candidates: candidates
-            .filter_map(|value| candidate::check(value, loopback).ok())
-            .take(MAX_CANDIDATES)
-            .collect(),
+        candidates,
+        tcp_candidates,
     })
 }
 

@@ -76,7 +76,9 @@ pub(super) async fn build(
     handler: Arc<dyn PeerConnectionEventHandler>,
 ) -> Result<Built, TransportError> {
     let failed = |error| TransportError::connection("opening the peer connection", error);
-    let mdns = if config.loopback { MulticastDnsMode::Disabled } else { MulticastDnsMode::QueryOnly };
+    // A question tells everybody on the network, the peer too, that this machine is there.
+    let asks_nobody = config.loopback || config.relay_only;
+    let mdns = if asks_nobody { MulticastDnsMode::Disabled } else { MulticastDnsMode::QueryOnly };
     let sockets = Arc::new(Sockets::default());
     if config.relay_only && usable(&config.ice_servers, true, &sockets).is_empty() {
         return Err(TransportError::NoRelay);

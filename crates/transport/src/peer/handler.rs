@@ -51,29 +51,25 @@ impl Generation {
     }
 }
 
-/// Hands over what the peer connection says.
-pub(super) struct Handler {
-    states: watch::Sender<RTCPeerConnectionState>,
+/// Tells of our candidates, each once.
+#[derive(Clone)]
+pub(super) struct Teller {
     events: mpsc::Sender<PeerEvent>,
     generation: Arc<Mutex<Generation>>,
     loopback: bool,
-    tracks: mpsc::Sender<Arc<dyn TrackRemote>>,
-    channels: mpsc::Sender<Arc<dyn DataChannel>>,
 }
 
-impl Handler {
-    /// The handler, and where tracks and data channels of the peer's come out.
-    #[allow(clippy::type_complexity, reason = "three parts that go three ways")]
-    pub(super) fn new(
-        states: watch::Sender<RTCPeerConnectionState>,
-        events: mpsc::Sender<PeerEvent>,
-        generation: Arc<Mutex<Generation>>,
-        loopback: bool,
-    ) -> (Self, mpsc::Receiver<Arc<dyn TrackRemote>>, mpsc::Receiver<Arc<dyn DataChannel>>) {
-        let (tracks, arrived_tracks) = mpsc::channel(QUEUE_ARRIVALS);
-        let (channels, arrived_channels) = mpsc::channel(QUEUE_ARRIVALS);
-        let handler = Self { states, events, generation, loopback, tracks, channels };
-        (handler, arrived_tracks, arrived_channels)
+impl Teller {
+    pub(super) fn new(events: mpsc::Sender<PeerEvent>, generation: Arc<Mutex<Generation>>, loopback: bool) -> Self {
+        Self { events, generation, loopback }
+    }
+
+    /// One of our own, if a peer can use it.
+    pub(super) fn candidate(&self, attribute: String) {
+        match candidate::check(&attribute, self.loopback) {
+            Ok(checked) => self.tell(|generation| generation.candidate(checked.attribute)),
+            Err(error) => tracing::debug!(%error, "a candidate of our own is of no use to a peer"),
+        }
     }
 
     fn tell(&self, event: impl FnOnce(&mut Generation) -> Option<PeerEvent>) {
@@ -86,21 +82,38 @@ impl Handler {
     }
 }
 
+/// Hands over what the peer connection says.
+pub(super) struct Handler {
+    states: watch::Sender<RTCPeerConnectionState>,
+    teller: Teller,
+    tracks: mpsc::Sender<Arc<dyn TrackRemote>>,
+    channels: mpsc::Sender<Arc<dyn DataChannel>>,
+}
+
+impl Handler {
+    /// The handler, and where tracks and data channels of the peer's come out.
+    #[allow(clippy::type_complexity, reason = "three parts that go three ways")]
+    pub(super) fn new(
+        states: watch::Sender<RTCPeerConnectionState>,
+        teller: Teller,
+    ) -> (Self, mpsc::Receiver<Arc<dyn TrackRemote>>, mpsc::Receiver<Arc<dyn DataChannel>>) {
+        let (tracks, arrived_tracks) = mpsc::channel(QUEUE_ARRIVALS);
+        let (channels, arrived_channels) = mpsc::channel(QUEUE_ARRIVALS);
+        (Self { states, teller, tracks, channels }, arrived_tracks, arrived_channels)
+    }
+}
+
 #[async_trait::async_trait]
 impl PeerConnectionEventHandler for Handler {
     async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
-        let Ok(candidate) = event.candidate.to_json() else {
-            return;
-        };
-        match candidate::check(&candidate.candidate, self.loopback) {
-            Ok(checked) => self.tell(|generation| generation.candidate(checked.attribute)),
-            Err(error) => tracing::debug!(%error, "a candidate of our own is of no use to a peer"),
+        if let Ok(candidate) = event.candidate.to_json() {
+            self.teller.candidate(candidate.candidate);
         }
     }
 
     async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
         if state == RTCIceGatheringState::Complete {
-            self.tell(Generation::end);
+            self.teller.tell(Generation::end);
         }
     }
 

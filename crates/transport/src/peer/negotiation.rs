@@ -1,7 +1,7 @@
 //! What negotiation has come to so far: what the peer said last, and what of ours waits for its answer.
 
 use crate::agreement::{Agreement, Receiving, Sending, TrackAgreement};
-use crate::candidate::{CandidateKind, CheckedCandidate};
+use crate::candidate::{CandidateKind, CheckedCandidate, Transport};
 use crate::description::{
     DescriptionError, Direction, DtlsRole, Media, RemoteDescription, Rtp, RtpCodec, SectionFate, TRANSPORT_CC_EXTENSION,
 };
@@ -83,7 +83,7 @@ impl Negotiation {
             self.signalled.clear();
         }
         self.fingerprint = Some(remote.fingerprint.clone());
-        for candidate in &remote.candidates {
+        for candidate in remote.candidates.iter().chain(&remote.tcp_candidates) {
             self.note_candidate(candidate);
         }
         self.sockets.expect_control(remote.takes_data());
@@ -95,9 +95,12 @@ impl Negotiation {
         self.sockets.candidate_added();
     }
 
+    /// A candidate of the peer's, which stands for itself if it is over TCP.
     pub(super) fn note_candidate(&mut self, candidate: &CheckedCandidate) {
         self.candidate_count += 1;
-        if let Some(address) = candidate.address {
+        if candidate.transport != Transport::Udp {
+            self.sockets.tcp_candidate(candidate);
+        } else if let Some(address) = candidate.address {
             self.signalled.entry(address).or_insert(candidate.kind);
         }
     }

@@ -2,35 +2,47 @@
 //! when it is told to, or when nobody is left to tell it.
 
 use super::Shared;
+use super::handler::Teller;
 use crate::candidate::CandidateKind;
 use crate::event::PathState;
 use crate::feedback::Feedback;
 use crate::network::Network;
 use crate::receive::Inlet;
 use crate::send::Pump;
-use crate::sockets::Sockets;
+use crate::sockets::{News, Sockets, Streams};
 use crate::stats::{self, Selected};
 use crate::track::Track;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinSet};
-use webrtc::data_channel::DataChannel;
+use tokio::time::{MissedTickBehavior, interval};
+use webrtc::data_channel::{DataChannel, DataChannelEvent};
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::media_stream::track_remote::TrackRemote;
-use webrtc::peer_connection::{PeerConnection, RTCPeerConnectionState, StatsSelector};
+use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit, RTCPeerConnectionState, StatsSelector};
 
 /// How often and with which pauses the selected pair of a connection that is up is asked for.
 const SELECTED_TRIES: u32 = 20;
 const SELECTED_PAUSE: Duration = Duration::from_millis(25);
+
+/// How long the peer may answer no check of ours, sixteen of them, before the path is called lost: media may come in over a path
+/// that carries nothing out.
+const UNANSWERED: Duration = Duration::from_secs(8);
+const CONSENT_LOOKS: Duration = Duration::from_secs(1);
 
 /// For what the peer connection can tell at once.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(1);
 
 /// The peer connection itself waits for no more than a tenth of this.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Data channels that a peer may open in all, beside the one that both know of. Ours open none. Whatever is done with one, the
+/// peer connection remembers each for as long as it lives, with a name that the peer chose.
+const STRAYS_MAX: usize = 8;
 
 pub(super) struct Owner {
     pub(super) connection: Arc<dyn PeerConnection>,
@@ -50,30 +62,60 @@ pub(super) struct Owner {
     /// What paths carried in earlier connections.
     pub(super) known_rates: Vec<(Network, u64)>,
     pub(super) sockets: Arc<Sockets>,
+    /// Tells the peer of candidates.
+    pub(super) teller: Teller,
+    /// Of the way over TCP. None comes where only relays may be used.
+    pub(super) news: mpsc::Receiver<News>,
+    /// What the peer connection says, while that is that there is a path.
+    pub(super) connected: Option<Connected>,
+    /// Data channels that the peer opened.
+    pub(super) strays: usize,
+}
+
+/// A path that the peer connection believes in.
+pub(super) struct Connected {
+    since: Instant,
+    path: PathState,
+    remote: Option<SocketAddr>,
+    is_answered: bool,
 }
 
 enum Step {
     Close,
     State,
+    Look,
+    News(News),
     Track(Arc<dyn TrackRemote>),
     Channel(Arc<dyn DataChannel>),
     TaskEnded(task::Id),
 }
 
 impl Owner {
-    /// Runs until the connection is closed. `control` reads the control channel.
-    pub(super) async fn run(mut self, pumps: Vec<Pump>, control: impl Future<Output = ()> + Send + 'static) {
+    /// Runs until the connection is closed. `over_tcp` looks for paths over TCP, `control` reads the control channel.
+    pub(super) async fn run(
+        mut self,
+        pumps: Vec<Pump>,
+        over_tcp: Option<impl Future<Output = ()> + Send + 'static>,
+        control: impl Future<Output = ()> + Send + 'static,
+    ) {
         let mut tasks = JoinSet::new();
         for pump in pumps {
             tasks.spawn(pump.run());
         }
         tasks.spawn(control);
+        if let Some(over_tcp) = over_tcp {
+            tasks.spawn(over_tcp);
+        }
         let driver = tasks.spawn(driver_ends(Arc::clone(&self.outgoing))).id();
+        let mut looks = interval(CONSENT_LOOKS);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let step = tokio::select! {
                 // An error means that no handle is left.
                 _ = self.close.wait_for(|close| *close) => Step::Close,
                 Ok(()) = self.state.changed() => Step::State,
+                _ = looks.tick() => Step::Look,
+                Some(news) = self.news.recv() => Step::News(news),
                 Some(track) = self.tracks.recv() => Step::Track(track),
                 Some(channel) = self.channels.recv() => Step::Channel(channel),
                 Some(ended) = tasks.join_next_with_id() => {
@@ -83,9 +125,12 @@ impl Owner {
             match step {
                 Step::Close => break,
                 Step::State => self.state_changed().await,
+                Step::Look => self.look_for_consent(),
+                Step::News(News::Own(attribute)) => self.teller.candidate(attribute),
+                Step::News(News::Reached(attribute)) => self.peer_reached(attribute).await,
                 Step::Track(track) => self.track_arrived(track, &mut tasks).await,
-                Step::Channel(channel) => self.channel_arrived(&channel).await,
-                Step::TaskEnded(task) if task == driver => self.path_changed(PathState::Failed),
+                Step::Channel(channel) => self.channel_arrived(channel, &mut tasks).await,
+                Step::TaskEnded(task) if task == driver => self.path_changed(PathState::Failed, None),
                 Step::TaskEnded(_) => {}
             }
         }
@@ -101,12 +146,14 @@ impl Owner {
 
     async fn state_changed(&mut self) {
         let state = *self.state.borrow_and_update();
+        let mut remote = None;
         let path = match state {
             RTCPeerConnectionState::Connecting => PathState::Connecting,
             RTCPeerConnectionState::Connected => {
                 self.measure_round_trip().await;
                 let selected = self.selected().await;
                 self.recall_rate(selected);
+                remote = selected.and_then(|pair| pair.remote);
                 PathState::Connected { path: selected.map_or(CandidateKind::Prflx, |pair| pair.path) }
             }
             RTCPeerConnectionState::Disconnected => PathState::Disconnected,
@@ -114,10 +161,25 @@ impl Owner {
             // The last is told by closing itself.
             _ => return,
         };
-        self.path_changed(path);
+        let is_up = matches!(path, PathState::Connected { .. });
+        self.connected = is_up.then(|| Connected { since: Instant::now(), path, remote, is_answered: true });
+        self.path_changed(path, remote);
     }
 
-    fn path_changed(&self, path: PathState) {
+    /// Whether the peer still answers, whatever else comes from it.
+    fn look_for_consent(&mut self) {
+        let Some(connected) = &mut self.connected else { return };
+        let last = self.sockets.answered_at().map_or(connected.since, |answered| answered.max(connected.since));
+        let is_answered = last.elapsed() < UNANSWERED;
+        if std::mem::replace(&mut connected.is_answered, is_answered) != is_answered {
+            let (path, remote) =
+                if is_answered { (connected.path, connected.remote) } else { (PathState::Disconnected, None) };
+            self.path_changed(path, remote);
+        }
+    }
+
+    /// The peer is at `remote` if there is a path.
+    fn path_changed(&self, path: PathState, remote: Option<SocketAddr>) {
         let up = match path {
             PathState::Connected { .. } => true,
             // What is sent now may still arrive, if there was a connection; or, during a restart of ICE, be asked for again
@@ -126,9 +188,20 @@ impl Owner {
             PathState::New | PathState::Failed | PathState::Closed => false,
         };
         self.path_is_up.store(up, Relaxed);
-        self.sockets.tunnels().path_changed(matches!(path, PathState::Connected { .. }));
-        tracing::info!(?path, "path");
+        self.sockets.path_changed(matches!(path, PathState::Connected { .. }), remote);
+        tracing::info!(?path, tcp = remote.is_some_and(Streams::is_virtual), "path");
         self.paths.send_replace(path);
+    }
+
+    /// The peer was connected to over TCP: from now on it is a candidate like any other.
+    async fn peer_reached(&self, attribute: String) {
+        let candidate = RTCIceCandidateInit { candidate: attribute, ..Default::default() };
+        let added = tokio::time::timeout(REQUEST_DEADLINE, self.connection.add_ice_candidate(candidate)).await;
+        match added {
+            Ok(Ok(())) => self.sockets.candidate_added(),
+            Ok(Err(error)) => tracing::debug!(%error, "a way over TCP is not used"),
+            Err(_) => tracing::debug!("a way over TCP could not be added in time"),
+        }
     }
 
     /// Until the first reports say more, a lost packet is asked for again after the round trip time that ICE measured.
@@ -177,10 +250,22 @@ impl Owner {
         }
     }
 
-    /// The peer opened a data channel that nobody here knows.
-    async fn channel_arrived(&self, channel: &Arc<dyn DataChannel>) {
-        if tokio::time::timeout(CLOSE_DEADLINE, channel.close()).await.is_err() {
-            tracing::debug!("an unknown data channel could not be closed");
+    /// The peer opened a data channel that nobody here knows. It is closed, and until then what comes over it is read away:
+    /// nobody else does, and it would be kept.
+    async fn channel_arrived(&mut self, channel: Arc<dyn DataChannel>, tasks: &mut JoinSet<()>) {
+        self.strays += 1;
+        if self.strays <= STRAYS_MAX {
+            if tokio::time::timeout(CLOSE_DEADLINE, channel.close()).await.is_err() {
+                tracing::debug!("an unknown data channel could not be closed");
+            }
+            tasks
+                .spawn(async move { while !matches!(channel.poll().await, None | Some(DataChannelEvent::OnClose)) {} });
+        } else if self.strays == STRAYS_MAX + 1 {
+            tracing::warn!("the peer opens one data channel after the other; the connection is given up");
+            self.path_changed(PathState::Failed, None);
+            if tokio::time::timeout(CLOSE_DEADLINE, self.connection.close()).await.is_err() {
+                tracing::warn!("closing the peer connection took too long");
+            }
         }
     }
 }

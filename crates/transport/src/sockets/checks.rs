@@ -7,10 +7,13 @@
 //!   overtake its answer,
 //! * it vouches for the answers to our own check of that address and to our own nomination: the agent has each of them
 //!   once, at once, and not a round trip later. Both go out all the same, and the nomination again until the peer answers.
+//!   Not after a restart of ICE: where a network has changed, an address may be heard that nothing arrives at any more.
 //!
 //! What goes to an address on the strength of this is a DTLS handshake and nothing else: media take its keys, and those an
-//! answer from there. Consent (RFC 7675) is kept by the agent's later checks, for which nobody vouches.
+//! answer from there. For consent (RFC 7675) only real answers count.
 
+use super::consent::Consent;
+use super::datagram::Datagram;
 use rtc::crypto::{RTCCryptoProvider, default_provider};
 use rtc::stun::attributes::{ATTR_USE_CANDIDATE, ATTR_USERNAME};
 use rtc::stun::fingerprint::FINGERPRINT;
@@ -59,6 +62,8 @@ pub(super) struct Known {
     pub(super) candidates: u64,
     /// The DTLS handshake is begun from here.
     pub(super) begins_handshake: bool,
+    /// This is not the first ICE session of the connection.
+    pub(super) is_restart: bool,
 }
 
 /// What is known of the checks on one socket.
@@ -67,6 +72,7 @@ pub(super) struct Checks {
     own_address: SocketAddr,
     crypto: Option<Arc<dyn RTCCryptoProvider>>,
     peers: Vec<Peer>,
+    consent: Consent,
     /// For the agent, as if it had come from there.
     arrivals: VecDeque<(SocketAddr, Vec<u8>)>,
     /// When something is put before the DTLS handshake, the next last.
@@ -109,6 +115,7 @@ impl Checks {
             own_address,
             crypto,
             peers: Vec::new(),
+            consent: Consent::default(),
             arrivals: VecDeque::new(),
             pushes: Vec::new(),
         }
@@ -119,6 +126,7 @@ impl Checks {
         let is_another = |old: &Option<IceCredentials>, new| old.is_some() && old != new;
         if is_another(&self.known.local, &known.local) || is_another(&self.known.remote, &known.remote) {
             self.peers.clear();
+            self.consent = Consent::default();
         }
         self.known = known.clone();
         if self.known.remote.is_some() {
@@ -126,6 +134,26 @@ impl Checks {
                 since.get_or_insert(now);
             }
         }
+    }
+
+    /// `carried` is sent to `to`, straight or through the relay there; whether it may be. Checks may always be.
+    pub(super) fn may_send(&mut self, now: Instant, to: SocketAddr, carried: &[u8]) -> bool {
+        match Datagram::of(carried) {
+            Datagram::Stun => {
+                if let Some((request, _)) = self.own_request(carried) {
+                    self.consent.asked(to, request.transaction_id);
+                }
+                true
+            }
+            Datagram::Dtls(_) | Datagram::Media | Datagram::Other => self.consent.holds(now, to),
+        }
+    }
+
+    /// `carried` came from `from`, straight or through the relay there; whether it shows that the peer wants to be sent to.
+    pub(super) fn consents(&mut self, now: Instant, from: SocketAddr, carried: &[u8]) -> bool {
+        let answer = decoded(carried).filter(|message| message.typ == BINDING_SUCCESS);
+        let (Some(answer), Some(remote)) = (answer, self.known.remote.clone()) else { return false };
+        self.proves(&answer, &remote) && self.consent.answered(now, from, answer.transaction_id)
     }
 
     /// The next datagram for the agent, and from whom it is to come.
@@ -178,10 +206,10 @@ impl Checks {
         if !is_for(&message, &local.ufrag) || !self.proves(&message, &local) {
             return true;
         }
-        let remote = self.known.remote.clone();
+        let (remote, is_restart) = (self.known.remote.clone(), self.known.is_restart);
         let Some(peer) = self.peer(from) else { return true };
-        peer.is_proven = true;
-        if peer.own_vouched {
+        peer.is_proven = !is_restart;
+        if peer.own_vouched || (is_restart && remote.is_some()) {
             return true;
         }
         if let (Some(id), Some(remote)) = (peer.own, &remote) {
@@ -317,6 +345,14 @@ impl std::fmt::Debug for Checks {
     }
 }
 
+/// Whether a datagram is a check for the side with these credentials, from one who knows them (RFC 8445 §7.3).
+pub(super) fn is_check_for(datagram: &[u8], credentials: &IceCredentials) -> bool {
+    let Some(mut message) = decoded(datagram).filter(|message| message.typ == BINDING_REQUEST) else { return false };
+    let Ok(crypto) = default_provider() else { return false };
+    is_for(&message, &credentials.ufrag)
+        && MessageIntegrity::check(&mut message, credentials.password.as_bytes(), crypto.crypto()).is_ok()
+}
+
 fn decoded(datagram: &[u8]) -> Option<Message> {
     let mut message = Message { raw: datagram.to_vec(), ..Message::default() };
     message.decode().is_ok().then_some(message)
@@ -329,4 +365,4 @@ fn is_for(request: &Message, ufrag: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -79,6 +79,16 @@ impl Socket {
         state
     }
 
+    /// What came in one go: is the answer to a check of ours among it?
+    fn note_consent(&self, state: &mut State, now: Instant, meta: &RecvMeta, bytes: &[u8]) {
+        for datagram in bytes.get(..meta.len).unwrap_or_default().chunks(meta.stride.max(1)) {
+            let inside = carried(datagram);
+            if Datagram::of(inside) == Datagram::Stun && state.checks.consents(now, meta.addr, inside) {
+                self.control.answered(now);
+            }
+        }
+    }
+
     /// When the task has something to send.
     fn next(&self) -> Option<Instant> {
         self.state(Instant::now()).next()
@@ -186,11 +196,16 @@ impl AsyncUdpSocket for Socket {
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        let kind = Datagram::of(carried(transmit.contents));
+        let now = Instant::now();
+        let inside = carried(transmit.contents);
+        if !self.state(now).checks.may_send(now, transmit.destination, inside) {
+            // The path is on its way to be given up; what is held back is lost as on any path that is.
+            return Poll::Ready(Ok(transmit.contents.len()));
+        }
+        let kind = Datagram::of(inside);
         if !matches!(kind, Datagram::Stun | Datagram::Dtls(_)) {
             return self.inner.poll_send(cx, transmit);
         }
-        let now = Instant::now();
         let mut state = self.state(now);
         if kind == Datagram::Stun && !state.checks.sending(now, transmit.destination, transmit.contents) {
             return Poll::Ready(Ok(transmit.contents.len()));
@@ -234,11 +249,18 @@ impl AsyncUdpSocket for Socket {
                 return Poll::Ready(Ok(1));
             }
             if !one_a_turn && state.handshake.is_over() {
-                return self.inner.poll_recv(cx, bufs, meta);
+                let received = self.inner.poll_recv(cx, bufs, meta);
+                if let Poll::Ready(Ok(count)) = received {
+                    for (buf, meta) in bufs.iter().zip(meta.iter()).take(count) {
+                        self.note_consent(&mut state, now, meta, buf);
+                    }
+                }
+                return received;
             }
             match self.inner.poll_recv(cx, &mut bufs[..1], &mut meta[..1]) {
                 Poll::Ready(Ok(_)) => {
                     let whole = meta[0];
+                    self.note_consent(&mut state, now, &whole, &bufs[0]);
                     state.received(now, whole, &bufs[0][..whole.len]);
                     if !state.handshake.is_over() {
                         self.changed.send_replace(());

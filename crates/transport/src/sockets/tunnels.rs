@@ -12,13 +12,15 @@ mod stream;
 mod tls;
 
 use super::attempts::Outcome;
+use super::pipe::{Inlet, pipe};
+use super::streams::Streams;
 pub(super) use asked::{Answer, Service};
 use asked::{Asked, Verdict};
 use server::{TunnelServer, Way, number_of, read, virtual_address, virtual_url};
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -28,10 +30,6 @@ use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
 /// How long a relay over UDP, or a path without one, has the start. Both are better: they do not wait for what is lost.
 const HEAD_START: Duration = Duration::from_secs(1);
-
-/// What may wait to be sent: 0.4 s at 2 Mb/s. What is beyond it is lost, as on any link that is full.
-const QUEUE_OUT: usize = 128;
-const QUEUE_OUT_BYTES: usize = 96 * 1024;
 
 /// What may wait to be read. Then the server waits.
 const QUEUE_IN: usize = 256;
@@ -232,11 +230,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A UDP socket with tunnels beside it.
+/// A UDP socket with tunnels beside it, and connections to the peer.
 #[derive(Debug)]
 pub(super) struct Tunnelled {
     inner: Arc<dyn AsyncUdpSocket>,
     tunnels: Arc<Tunnels>,
+    streams: Arc<Streams>,
     address: SocketAddr,
     open: Mutex<HashMap<u8, Tunnel>>,
     arrived: mpsc::Sender<(SocketAddr, Vec<u8>)>,
@@ -253,27 +252,32 @@ struct Arrivals {
 /// One that was begun. When this is dropped, its task sends what is queued and ends.
 #[derive(Debug)]
 struct Tunnel {
-    out: mpsc::Sender<Vec<u8>>,
-    queued: Arc<AtomicUsize>,
+    out: Inlet,
     /// Why its task ended.
     ended: Arc<OnceLock<io::ErrorKind>>,
     /// The transactions of the requests that were sent last.
     requests: VecDeque<[u8; 12]>,
-    lost: u64,
 }
 
 impl Tunnelled {
     /// # Errors
     ///
     /// When the socket has no address.
-    pub(super) fn new(inner: Arc<dyn AsyncUdpSocket>, tunnels: Arc<Tunnels>) -> io::Result<Arc<Self>> {
+    pub(super) fn new(
+        inner: Arc<dyn AsyncUdpSocket>,
+        tunnels: Arc<Tunnels>,
+        streams: Arc<Streams>,
+    ) -> io::Result<Arc<Self>> {
         let address = inner.local_addr()?;
-        if address.is_ipv4() && address.port() != MDNS_PORT {
-            lock(&tunnels.sockets).push(address);
-        }
         let (arrived, queue) = mpsc::channel(QUEUE_IN);
+        if address.port() != MDNS_PORT {
+            streams.socket_opened(address, arrived.clone());
+            if address.is_ipv4() {
+                lock(&tunnels.sockets).push(address);
+            }
+        }
         let arrivals = Mutex::new(Arrivals { queue, tunnel_was_last: false });
-        Ok(Arc::new(Self { inner, tunnels, address, open: Mutex::default(), arrived, arrivals }))
+        Ok(Arc::new(Self { inner, tunnels, streams, address, open: Mutex::default(), arrived, arrivals }))
     }
 
     /// Sends through the tunnel with this number, which is begun if it is not open.
@@ -295,10 +299,8 @@ impl Tunnelled {
     }
 
     fn begin(&self, now: Instant, number: u8, server: TunnelServer) -> Tunnel {
-        let (out, queue) = mpsc::channel(QUEUE_OUT);
-        let (queued, ended) = (Arc::<AtomicUsize>::default(), Arc::<OnceLock<io::ErrorKind>>::default());
-        let arrivals = self.arrived.clone();
-        let ends = Ends { out: queue, queued: Arc::clone(&queued), arrivals, address: virtual_address(number) };
+        let ((out, queue), ended) = (pipe(), Arc::<OnceLock<io::ErrorKind>>::default());
+        let ends = Ends { out: queue, arrivals: self.arrived.clone(), address: virtual_address(number) };
         let (tunnels, told) = (Arc::clone(&self.tunnels), Arc::clone(&ended));
         // Now, not when the task comes to run: a path may be found in between.
         let had_path = tunnels.better.borrow().has_path;
@@ -316,7 +318,7 @@ impl Tunnelled {
             let _ = told.set(error.kind());
             drop(ends);
         });
-        Tunnel { out, queued, ended, requests: VecDeque::new(), lost: 0 }
+        Tunnel { out, ended, requests: VecDeque::new() }
     }
 }
 
@@ -333,13 +335,8 @@ impl Tunnel {
         if self.was_sent(datagram) {
             return Ok(());
         }
-        let Some(message) = frames::framed(datagram) else { return Ok(()) };
-        let bytes = message.len();
-        let is_full = self.queued.fetch_add(bytes, Relaxed) + bytes > QUEUE_OUT_BYTES;
-        if is_full || self.out.try_send(message).is_err() {
-            self.queued.fetch_sub(bytes, Relaxed);
-            self.lost += 1;
-            tracing::trace!(lost = self.lost, "the tunnel is full");
+        if let Some(message) = frames::framed(datagram) {
+            self.out.push(message);
         }
         Ok(())
     }
@@ -368,6 +365,7 @@ impl Drop for Tunnelled {
         if let Some(own) = sockets.iter().position(|socket| *socket == self.address) {
             sockets.remove(own);
         }
+        self.streams.socket_closed(self.address);
     }
 }
 
@@ -376,8 +374,12 @@ impl AsyncUdpSocket for Tunnelled {
         self.inner.local_addr()
     }
 
-    /// Never waits where it leads into a tunnel: that would stop the whole peer connection.
+    /// Never waits where it leads into a stream: that would stop the whole peer connection.
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        if Streams::is_virtual(transmit.destination) {
+            self.streams.send(self.address, transmit);
+            return Poll::Ready(Ok(transmit.contents.len()));
+        }
         let now = Instant::now();
         match self.tunnels.sending(now, transmit.destination, transmit.contents) {
             Verdict::Send => {}
@@ -409,7 +411,9 @@ impl AsyncUdpSocket for Tunnelled {
         while let Poll::Ready(Some((from, message))) = arrivals.queue.poll_recv(cx) {
             let Some(room) = buf.get_mut(..message.len()) else { continue };
             room.copy_from_slice(&message);
-            self.tunnels.heard(Instant::now(), &message);
+            if number_of(from).is_some() {
+                self.tunnels.heard(Instant::now(), &message);
+            }
             *first = RecvMeta::default();
             (first.addr, first.len, first.stride) = (from, message.len(), message.len());
             arrivals.tunnel_was_last = true;
@@ -433,7 +437,7 @@ impl Tunnelled {
         loop {
             let received = self.inner.poll_recv(cx, std::slice::from_mut(buf), std::slice::from_mut(meta));
             let Poll::Ready(Ok(_)) = received else { return received };
-            if number_of(meta.addr).is_some() {
+            if number_of(meta.addr).is_some() || Streams::is_virtual(meta.addr) {
                 continue;
             }
             for datagram in buf.get(..meta.len).unwrap_or_default().chunks(meta.stride.max(1)) {

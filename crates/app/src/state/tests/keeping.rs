@@ -69,7 +69,7 @@ fn signing_out_in_a_call_ends_it_and_leaves_nothing_on_the_screen() {
 fn a_client_that_fails_is_said_and_asked_for_again() {
     let mut window = Window::home();
     window.input(Input::ClientFailed("the folder cannot be used".into()));
-    assert_eq!(window.sign_in_problem(), (false, Some("the folder cannot be used.".into())));
+    assert_eq!(window.sign_in_problem(), (false, Some("The folder cannot be used.".into())));
     let mut window = Window::home();
     window.command(Command::Dial { username: "bob".into(), video: true });
     window.input(Input::Dialled(Err("no randomness".into())));

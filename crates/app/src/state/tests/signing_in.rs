@@ -8,7 +8,7 @@ fn without_anybody_remembered_it_begins_with_the_sign_in() {
     let problem = None;
     assert_eq!(
         window.screen(),
-        Screen::SignIn { username: String::new(), server: String::new(), busy: false, problem }
+        Screen::SignIn { username: String::new(), server: String::new(), busy: false, problem, restore: None }
     );
     assert_eq!((window.view().link, window.view().account), (LinkView::SignedOut, None));
 }
@@ -39,7 +39,7 @@ fn who_signed_out_is_not_signed_in_again_and_may_begin_with_their_name() {
     let settings = window.state.settings().clone();
     let again = Window::new(&Options::new("/data".into()), settings);
     let (username, server) = ("alice".to_owned(), "localhost:4280".to_owned());
-    assert_eq!(again.screen(), Screen::SignIn { username, server, busy: false, problem: None });
+    assert_eq!(again.screen(), Screen::SignIn { username, server, busy: false, problem: None, restore: None });
 }
 
 #[test]

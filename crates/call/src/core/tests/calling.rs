@@ -193,6 +193,17 @@ fn busy_and_timeout_end_a_leg_and_the_last_leg_ends_the_call() {
 }
 
 #[test]
+fn a_device_that_fails_before_it_rings_has_refused_the_call() {
+    let mut refused = Bench::dialling(id(1), &[1, 2]);
+    refused.signal(&device("bob", 1), close(id(1), CloseReason::Failed));
+    assert_eq!(refused.ended(), Some(&EndReason::Failed(Failure::RefusedThere)));
+    let mut rang = Bench::dialling(id(1), &[1, 2]);
+    rang.signal(&device("bob", 1), progress(id(1), ProgressState::Ringing));
+    rang.signal(&device("bob", 1), close(id(1), CloseReason::Failed));
+    assert_eq!(rang.ended(), Some(&EndReason::Failed(Failure::Remote)));
+}
+
+#[test]
 fn declined_ends_the_call_and_is_sent_on_to_the_other_devices() {
     let mut bench = Bench::dialling(id(1), &[1, 2]);
     bench.signal(&device("bob", 1), close(id(1), CloseReason::Declined));
@@ -249,27 +260,74 @@ fn a_caller_gives_up_after_65_s() {
 }
 
 #[test]
-fn from_accepted_to_a_path_it_takes_20_s_at_most_and_then_says_what_was_tried() {
+fn from_accepted_to_a_path_it_takes_20_s_at_most_without_a_relay_14_and_then_says_what_was_tried() {
     let mut bench = Bench::dialling(id(1), &[1]);
     bench.signal(&device("bob", 1), progress(id(1), ProgressState::Accepted));
     bench.answered("bob", id(1), DescriptionKind::Answer);
     bench.applied(id(1));
     bench.peer(id(1), PeerInput::Candidate(candidate("ours", 1)));
     bench.signal(&device("bob", 1), candidate_signal(id(1), "theirs", 1));
-    let stun = TriedServer { url: "stun:x".into(), help: Help::Reflect, outcome: Outcome::NoAnswer };
-    let tried = Tried { servers: vec![stun] };
+    let url = "turns:x".to_owned();
+    let relay = TriedServer { url, help: Help::RelayStream, outcome: Outcome::NoAnswer };
+    let tried = Tried { servers: vec![relay] };
     bench.peer(id(1), PeerInput::Tried(tried.clone()));
     bench.pass(19);
     assert_eq!(bench.ended(), None);
     bench.pass(1);
     let failure = Failure::NoPath { local_candidates: 1, remote_candidates: 1, tried };
-    assert!(failure.to_string().contains("UDP is blocked"));
+    assert!(failure.to_string().contains("does not answer"));
     assert_eq!(bench.ended(), Some(&EndReason::Failed(failure)));
     assert_eq!(bench.closes(), [(device("bob", 1).to_string(), CloseReason::Failed)]);
+    let mut unaided = Bench::dialling(id(1), &[1]);
+    unaided.signal(&device("bob", 1), progress(id(1), ProgressState::Accepted));
+    unaided.answered("bob", id(1), DescriptionKind::Answer);
+    unaided.applied(id(1));
+    let stun = TriedServer { url: "stun:x".into(), help: Help::Reflect, outcome: Outcome::NoAnswer };
+    unaided.peer(id(1), PeerInput::Tried(Tried { servers: vec![stun] }));
+    unaided.pass(13);
+    assert_eq!(unaided.ended(), None);
+    unaided.pass(1);
+    let Some(EndReason::Failed(failure)) = unaided.ended() else { panic!("it goes on") };
+    assert!(failure.to_string().contains("UDP is blocked"), "{failure}");
     let mut silent = Bench::dialling(id(1), &[1]);
     silent.signal(&device("bob", 1), progress(id(1), ProgressState::Accepted));
     silent.pass(20);
     assert_eq!(silent.ended(), Some(&EndReason::Failed(Failure::NoConfirmation)));
+}
+
+#[test]
+fn when_the_other_side_gives_up_on_a_path_each_says_what_it_knows_of_the_reason() {
+    let accepted = |is_caller: bool| {
+        if !is_caller {
+            let mut bench = Bench::ringing(id(1));
+            bench.command(Command::Accept { call: id(1), video: true });
+            bench.made(id(1), "ours");
+            return bench;
+        }
+        let mut bench = Bench::dialling(id(1), &[1]);
+        bench.signal(&device("bob", 1), progress(id(1), ProgressState::Accepted));
+        bench.answered("bob", id(1), DescriptionKind::Answer);
+        bench.applied(id(1));
+        bench
+    };
+    for is_caller in [true, false] {
+        let mut bench = accepted(is_caller);
+        bench.pass(13);
+        bench.signal(&device("bob", 1), close(id(1), CloseReason::Failed));
+        let Some(EndReason::Failed(failure)) = bench.ended() else { panic!("it goes on") };
+        assert!(failure.to_string().contains("no relay is set up"), "{failure}");
+        assert_eq!(bench.closes(), [], "the other side knows");
+        // What fails at once has another reason, and so has what fails while there is a path.
+        let mut at_once = accepted(is_caller);
+        at_once.pass(1);
+        at_once.signal(&device("bob", 1), close(id(1), CloseReason::Failed));
+        assert_eq!(at_once.ended(), Some(&EndReason::Failed(Failure::Remote)));
+        let mut with_path = accepted(is_caller);
+        with_path.peer(id(1), PeerInput::Path(CONNECTED));
+        with_path.pass(13);
+        with_path.signal(&device("bob", 1), close(id(1), CloseReason::Failed));
+        assert_eq!(with_path.ended(), Some(&EndReason::Failed(Failure::Remote)));
+    }
 }
 
 #[test]

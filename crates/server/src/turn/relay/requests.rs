@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use stun_types::message::{IntegrityKey, Message};
+use stun_types::message::Message;
 
 use super::allocation::{Allocation, NotGiven};
 use super::{Client, Family, NoPort, Now, Ports, Relay, RelayId, Transport};
@@ -24,6 +24,15 @@ type No = (u16, Refused);
 const BAD_REQUEST: No = (400, Refused::Malformed);
 /// There is none, or one already (RFC 8656 §7.2, §8.2).
 const MISMATCH: No = (437, Refused::Malformed);
+
+/// A request of somebody who has a password.
+struct Genuine<'a> {
+    now: Now,
+    client: Client,
+    request: &'a Message<'a>,
+    asked: &'a Attributes<'a>,
+    account: Account,
+}
 
 /// Why a request is not taken for genuine, and who learns of it.
 struct Denied {
@@ -81,12 +90,13 @@ impl Relay {
             self.metrics.refuse(Refused::Malformed);
             return Some(unknown(request, asked).signed(&account.key));
         }
+        let genuine = Genuine { now, client, request, asked, account };
         let outcome = match request.method().value() {
             _ if asked.malformed => Err(BAD_REQUEST),
-            method::ALLOCATE => self.allocate(now, client, request, asked, &account, ports),
-            method::REFRESH => self.refresh(now, client, request, asked, &account, ports),
-            method::CREATE_PERMISSION => self.create_permission(now, client, request, asked, &account.key, ports),
-            method::CHANNEL_BIND => self.channel_bind(now, client, request, asked, &account.key, ports),
+            method::ALLOCATE => self.allocate(&genuine, ports),
+            method::REFRESH => self.refresh(&genuine, ports),
+            method::CREATE_PERMISSION => self.create_permission(&genuine, ports),
+            method::CHANNEL_BIND => self.channel_bind(&genuine, ports),
             _ => Err(BAD_REQUEST),
         };
         match outcome {
@@ -96,7 +106,7 @@ impl Relay {
                 let allocation = self.clients.get(&client).and_then(|relay| self.allocations.get_mut(relay));
                 // Clients ask for each of a call's addresses, and some for the same one again and again.
                 let tells = code != 403 || allocation.is_none_or(|found| found.tells_of_refusal(now.instant));
-                tells.then(|| Answer::error(request, code).signed(&account.key))
+                tells.then(|| Answer::error(request, code).signed(&genuine.account.key))
             }
         }
     }
@@ -152,15 +162,8 @@ impl Relay {
         }
     }
 
-    fn allocate(
-        &mut self,
-        now: Now,
-        client: Client,
-        request: &Message<'_>,
-        asked: &Attributes<'_>,
-        account: &Account,
-        ports: &mut dyn Ports,
-    ) -> Result<Vec<u8>, No> {
+    fn allocate(&mut self, genuine: &Genuine<'_>, ports: &mut dyn Ports) -> Result<Vec<u8>, No> {
+        let &Genuine { now, client, request, asked, ref account } = genuine;
         if let Some(relay) = self.clients.get(&client).copied() {
             let found = self.allocations.get(&relay).filter(|found| now.instant < found.expires);
             match found {
@@ -224,15 +227,8 @@ impl Relay {
         if self.allocations.len() >= limits.allocations { Err((508, Refused::Capacity)) } else { Ok(()) }
     }
 
-    fn refresh(
-        &mut self,
-        now: Now,
-        client: Client,
-        request: &Message<'_>,
-        asked: &Attributes<'_>,
-        account: &Account,
-        ports: &mut dyn Ports,
-    ) -> Result<Vec<u8>, No> {
+    fn refresh(&mut self, genuine: &Genuine<'_>, ports: &mut dyn Ports) -> Result<Vec<u8>, No> {
+        let &Genuine { now, client, request, asked, ref account } = genuine;
         let relay = *self.clients.get(&client).ok_or(MISMATCH)?;
         let allocation = self.living(now, client)?;
         let is_v6 = allocation.relayed.is_ipv6();
@@ -247,15 +243,8 @@ impl Relay {
         Ok(Answer::success(request).with_lifetime(lifetime_s).signed(&account.key))
     }
 
-    fn create_permission(
-        &mut self,
-        now: Now,
-        client: Client,
-        request: &Message<'_>,
-        asked: &Attributes<'_>,
-        key: &IntegrityKey,
-        ports: &dyn Ports,
-    ) -> Result<Vec<u8>, No> {
+    fn create_permission(&mut self, genuine: &Genuine<'_>, ports: &dyn Ports) -> Result<Vec<u8>, No> {
+        let &Genuine { now, client, request, asked, ref account } = genuine;
         let max = self.limits.permissions;
         self.living(now, client)?;
         if asked.peers.is_empty() {
@@ -272,18 +261,11 @@ impl Relay {
         for (address, own) in addresses.into_iter().zip(own) {
             allocation.permit(address, own, now.instant);
         }
-        Ok(Answer::success(request).signed(key))
+        Ok(Answer::success(request).signed(&account.key))
     }
 
-    fn channel_bind(
-        &mut self,
-        now: Now,
-        client: Client,
-        request: &Message<'_>,
-        asked: &Attributes<'_>,
-        key: &IntegrityKey,
-        ports: &dyn Ports,
-    ) -> Result<Vec<u8>, No> {
+    fn channel_bind(&mut self, genuine: &Genuine<'_>, ports: &dyn Ports) -> Result<Vec<u8>, No> {
+        let &Genuine { now, client, request, asked, ref account } = genuine;
         let limits = self.limits;
         self.living(now, client)?;
         let (Some(number @ 0x4000..=0x7FFF), &[peer]) = (asked.channel, &asked.peers[..]) else {
@@ -299,7 +281,7 @@ impl Relay {
             NotGiven::Full => (508, Refused::Capacity),
         })?;
         allocation.permit(peer.ip(), own, now.instant);
-        Ok(Answer::success(request).signed(key))
+        Ok(Answer::success(request).signed(&account.key))
     }
 
     /// Whether a peer may be reached, and whether it is an address of this machine: there only other relays are.

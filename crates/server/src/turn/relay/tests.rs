@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::turn::credentials::username;
+use crate::turn::metrics::Dropped;
 use stun_types::attribute::{Attribute as _, AttributeType, RawAttribute, XorSocketAddr};
 use stun_types::message::{
     IntegrityAlgorithm, IntegrityKey, LongTermCredentials, Message, MessageType, MessageWrite as _,

@@ -3,11 +3,11 @@ use rtc::ice::attributes::control::AttrControlling;
 use rtc::ice::attributes::use_candidate::UseCandidateAttr;
 use rtc::stun::textattrs::Username;
 
-fn credentials(ufrag: &str) -> IceCredentials {
+pub(in crate::sockets) fn credentials(ufrag: &str) -> IceCredentials {
     IceCredentials { ufrag: ufrag.into(), password: format!("the password of {ufrag}") }
 }
 
-fn known(local: &str, remote: Option<&str>) -> Known {
+pub(in crate::sockets) fn known(local: &str, remote: Option<&str>) -> Known {
     Known { local: Some(credentials(local)), remote: remote.map(credentials), ..Known::default() }
 }
 
@@ -16,7 +16,7 @@ fn address(port: u16) -> SocketAddr {
 }
 
 /// A check by `from` of `to` (RFC 8445 §7.2).
-fn request(from: &str, to: &IceCredentials, nominates: bool) -> Vec<u8> {
+pub(in crate::sockets) fn request(from: &str, to: &IceCredentials, nominates: bool) -> Vec<u8> {
     let provider = default_provider().unwrap();
     let mut message = Message::new();
     let id = TransactionId::new();
@@ -189,4 +189,34 @@ fn another_session_begins_with_nothing_proven() {
     checks.learn(now, &known("alice again", Some("bob again")));
     assert!(checks.sending(now, address(2), &request("alice again", &credentials("bob again"), false)));
     assert_eq!((checks.next(), checks.arrival()), (None, None));
+}
+
+#[test]
+fn after_a_restart_nobody_vouches_for_an_answer_and_a_check_is_handed_on_at_once() {
+    let (mut checks, now) = (Checks::new(address(1)), Instant::now());
+    checks.learn(now, &Known { is_restart: true, ..known("alice", Some("bob")) });
+    let own = request("alice", &credentials("bob"), false);
+    assert!(checks.sending(now, address(2), &own));
+    assert!(checks.heard(now, address(2), &request("bob", &credentials("alice"), false)), "for the agent");
+    assert!(checks.sending(now, address(2), &request("alice", &credentials("bob"), true)));
+    assert_eq!(all(&mut checks), []);
+    assert!(checks.heard(now, address(2), &answer(&own, "the password of bob")));
+}
+
+#[test]
+fn only_an_answer_of_the_peers_to_a_check_of_our_own_is_consent() {
+    let (mut checks, now) = (Checks::new(address(1)), Instant::now());
+    checks.learn(now, &known("alice", Some("bob")));
+    let own = request("alice", &credentials("bob"), false);
+    let good = answer(&own, "the password of bob");
+    assert!(!checks.consents(now, address(2), &good), "nobody asked");
+    assert!(checks.may_send(now, address(2), &own));
+    assert!(!checks.consents(now, address(2), &answer(&own, "a guess")));
+    assert!(!checks.consents(now, address(3), &good), "somebody else");
+    assert!(checks.consents(now, address(2), &good));
+    let (media, late) = ([128; 20], now + Duration::from_secs(30));
+    assert!(checks.may_send(now, address(2), &media) && !checks.may_send(late, address(2), &media));
+    assert!(checks.may_send(late, address(2), &own), "checks go on");
+    checks.learn(late, &known("alice", Some("bob again")));
+    assert!(checks.may_send(late, address(2), &media), "another session begins without");
 }

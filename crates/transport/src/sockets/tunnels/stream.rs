@@ -5,13 +5,12 @@
 use super::frames::Splitter;
 use super::server::TunnelServer;
 use super::tls;
+use crate::sockets::pipe::Outlet;
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -25,10 +24,6 @@ const CONNECT: Duration = Duration::from_secs(5);
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 /// A name may have many addresses; more of them than this are not tried.
 const ADDRESSES: usize = 8;
-/// A server that takes nothing for so long is gone.
-const NO_PROGRESS: Duration = Duration::from_secs(10);
-/// What is queued when the socket is closed, the release of the allocation among it, may still be sent for this long.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Of the system's, so that what waits there is not late by seconds.
 const SEND_BUFFER: u32 = 64 * 1024;
 const READ_AT_ONCE: usize = 16 * 1024;
@@ -39,9 +34,7 @@ const MAX_DATAGRAM: usize = 1600;
 /// The ends that a tunnel's task has of the queues.
 pub(super) struct Ends {
     /// To the server.
-    pub(super) out: mpsc::Receiver<Vec<u8>>,
-    /// How many bytes wait in `out`, and what is being written.
-    pub(super) queued: Arc<AtomicUsize>,
+    pub(super) out: Outlet,
     /// From the server, with the address that it is known by.
     pub(super) arrivals: mpsc::Sender<(SocketAddr, Vec<u8>)>,
     pub(super) address: SocketAddr,
@@ -133,12 +126,12 @@ async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
 }
 
 async fn carry(stream: impl AsyncRead + AsyncWrite, ends: &mut Ends) -> io::Error {
-    let Ends { out, queued, arrivals, address } = ends;
+    let Ends { out, arrivals, address } = ends;
     let (reader, writer) = tokio::io::split(stream);
     let arrivals = &*arrivals;
     let reading = read(reader, arrivals, *address);
     let writing = async {
-        let result = write(writer, out, queued, arrivals).await;
+        let result = out.write_to(writer, arrivals.closed()).await;
         result.err().unwrap_or_else(|| io::ErrorKind::ConnectionAborted.into())
     };
     tokio::select! {
@@ -177,41 +170,6 @@ async fn read(
                 Err(error) => return io::Error::new(io::ErrorKind::InvalidData, error),
             }
         }
-    }
-}
-
-/// Sends what is queued, as much as there is at once; then, when the socket is gone, the rest of it.
-async fn write(
-    stream: impl AsyncWrite,
-    out: &mut mpsc::Receiver<Vec<u8>>,
-    queued: &AtomicUsize,
-    arrivals: &mpsc::Sender<(SocketAddr, Vec<u8>)>,
-) -> io::Result<()> {
-    let mut stream = std::pin::pin!(stream);
-    let deadline = || async {
-        arrivals.closed().await;
-        sleep(LAST_WORDS).await;
-    };
-    tokio::select! {
-        result = async {
-            while let Some(mut batch) = out.recv().await {
-                while let Ok(more) = out.try_recv() {
-                    batch.extend(more);
-                }
-                let mut rest = batch.as_slice();
-                while !rest.is_empty() {
-                    let written = timeout(NO_PROGRESS, stream.write(rest)).await.map_err(|_| io::ErrorKind::TimedOut)??;
-                    if written == 0 {
-                        return Err(io::ErrorKind::WriteZero.into());
-                    }
-                    rest = rest.get(written..).unwrap_or_default();
-                }
-                timeout(NO_PROGRESS, stream.flush()).await.map_err(|_| io::ErrorKind::TimedOut)??;
-                queued.fetch_sub(batch.len(), Relaxed);
-            }
-            stream.shutdown().await
-        } => result,
-        () = deadline() => Ok(()),
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::sockets::pipe::QUEUE_BYTES;
 use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr};
 use std::task::Waker;
@@ -21,7 +22,8 @@ fn tunnelled(listener: &TcpListener) -> (Arc<Tunnels>, Arc<Tunnelled>) {
 fn another(tunnels: &Arc<Tunnels>) -> Arc<Tunnelled> {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_nonblocking(true).unwrap();
-    Tunnelled::new(TokioRuntime.wrap_udp_socket(socket).unwrap(), Arc::clone(tunnels)).unwrap()
+    let socket = TokioRuntime.wrap_udp_socket(socket).unwrap();
+    Tunnelled::new(socket, Arc::clone(tunnels), Streams::new(watch::Sender::default().subscribe())).unwrap()
 }
 
 async fn listener() -> TcpListener {
@@ -132,7 +134,7 @@ async fn a_server_that_stops_reading_stalls_nothing() {
     tokio::task::yield_now().await;
     {
         let open = lock(&socket.open);
-        assert!(open[&1].lost > 0 && open[&1].queued.load(Relaxed) <= QUEUE_OUT_BYTES);
+        assert!(open[&1].out.lost() > 0 && open[&1].out.queued_bytes() <= QUEUE_BYTES);
     }
     let other = tokio::net::UdpSocket::from_std(other).unwrap();
     for number in 0..10_u8 {
