@@ -36,12 +36,13 @@ fn a_hundred_calls_in_a_row_take_no_more_than_the_first_ones() {
         held.descriptors <= warm.descriptors + 4 && held.threads <= warm.threads + 4
     });
     eprintln!("{calls} calls: {warm:?} before, {held:?} after");
-    // 5 % in a hundred calls, and what a measurement is off by.
+    // 5 % in a hundred calls, and what a measurement is off by: a thread that the system gives another arena costs a
+    // megabyte or two, once. What leaks shows over the thousand calls of a full run.
     let hundreds = calls as f64 / 100.0;
     for (who, before, after) in
         [("the callee", warm.callee_kb, held.callee_kb), ("the server", warm.server_kb, held.server_kb)]
     {
-        let most = before as f64 * (1.0 + 0.05 * hundreds) + 1_500.0;
+        let most = before as f64 * (1.0 + 0.05 * hundreds) + 4_000.0;
         assert!(after as f64 <= most, "{who} held {before} kB, and {after} kB after {calls} more calls");
     }
 }
