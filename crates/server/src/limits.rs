@@ -120,7 +120,15 @@ pub(crate) fn retry_s(wait: Duration) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
+
+    pub(super) const SECOND: Duration = Duration::from_secs(1);
+
+    pub(super) fn start() -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
 
     #[test]
     fn seconds_to_wait_are_rounded_up() {

@@ -115,12 +115,7 @@ impl SharedBuckets {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn start() -> Instant {
-        tokio::time::Instant::now().into_std()
-    }
-
-    const SECOND: Duration = Duration::from_secs(1);
+    use crate::limits::tests::{SECOND, start};
 
     #[test]
     fn a_bucket_gives_its_burst_then_its_rate() {

@@ -43,12 +43,9 @@ impl From<IpAddr> for Network {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+    use crate::limits::tests::{SECOND, start};
     use crate::limits::{Allowance, Buckets, Counter, Rate, Sender};
-
-    const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
     fn one_address_is_an_ipv4_address_or_an_ipv6_slash_64() {
@@ -63,7 +60,7 @@ mod tests {
 
     #[test]
     fn who_has_many_networks_of_one_site_gets_what_sixteen_get() {
-        let now = tokio::time::Instant::now().into_std();
+        let now = start();
         let network = |subnet: u16| Network::from(IpAddr::from([0x2001, 0xDB8, 7, subnet, 0, 0, 0, 1]));
         let mut counter = Counter::<Network>::new(Allowance { count: 2, span: SECOND });
         let mut buckets = Buckets::new(Rate { per_s: 1, burst: 2 }, Rate { per_s: 1, burst: 2 });

@@ -119,12 +119,7 @@ impl Counter<Network> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn start() -> Instant {
-        tokio::time::Instant::now().into_std()
-    }
-
-    const SECOND: Duration = Duration::from_secs(1);
+    use crate::limits::tests::{SECOND, start};
 
     #[test]
     fn a_window_allows_so_many_in_any_span() {

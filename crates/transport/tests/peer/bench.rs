@@ -3,7 +3,7 @@
 use ahoy_rtp::{FramePacketizer, PictureFormat, RtpPacket};
 use ahoy_transport::{
     CandidateKind, Certificate, PathState, Peer, PeerConfig, PeerEvent, PeerEvents, ReceivedMedia, ReceivedPacket,
-    VideoCodec,
+    Track, VideoCodec,
 };
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -91,10 +91,27 @@ pub(crate) async fn negotiate(from: &Peer, to: &Peer) {
 pub(crate) async fn connected() -> (Side, Side) {
     let (mut alice, mut bob) = (Side::open().await, Side::open().await);
     negotiate(&alice.peer, &bob.peer).await;
-    let (for_bob, for_alice) = (bob.peer.clone(), alice.peer.clone());
-    let paths = tokio::join!(alice.wait_connected(&for_bob), bob.wait_connected(&for_alice));
+    let paths = both_connected(&mut alice, &mut bob).await;
     assert_eq!(paths, (CandidateKind::Host, CandidateKind::Host));
     (alice, bob)
+}
+
+/// Waits until both say that there is a path, and gives what it is to each.
+pub(crate) async fn both_connected(alice: &mut Side, bob: &mut Side) -> (CandidateKind, CandidateKind) {
+    let (to_bob, to_alice) = (bob.peer.clone(), alice.peer.clone());
+    tokio::join!(alice.wait_connected(&to_bob), bob.wait_connected(&to_alice))
+}
+
+/// A packet of a picture goes from one to the other.
+pub(crate) async fn picture_passes(from: &Peer, track: Track, arrivals: &mut mpsc::Receiver<ReceivedPacket>) {
+    let sent = packets_of_a_key_picture(10);
+    from.sender(track).send(sent[0].clone()).unwrap();
+    assert_eq!(receive(arrivals).await, sent[0]);
+}
+
+pub(crate) async fn close(alice: &Side, bob: &Side) {
+    alice.peer.close().await;
+    bob.peer.close().await;
 }
 
 pub(crate) async fn receive(packets: &mut mpsc::Receiver<ReceivedPacket>) -> RtpPacket {

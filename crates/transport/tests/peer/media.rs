@@ -1,7 +1,7 @@
 //! Packets of pictures and sound.
 
 use crate::bench::{
-    DEADLINE, Side, config, connected, late_in_the_count, negotiate, packets_of_a_key_picture, receive,
+    DEADLINE, Side, close, config, connected, late_in_the_count, negotiate, packets_of_a_key_picture, receive,
 };
 use ahoy_rtp::{AssemblerConfig, FrameAssembler, OpusPacketizer, PictureFormat, red};
 use ahoy_transport::{CandidateKind, Codec, Network, Peer, PeerConfig, PeerEvent, ReceivedPacket, Track};
@@ -67,8 +67,7 @@ async fn pictures_and_sound_arrive_as_they_were_sent_both_ways() {
         assert!(numbers.packets_sent >= 5 && numbers.packets_received >= 5, "{track:?} {numbers:?}");
         assert_eq!((numbers.packets_not_sent, numbers.packets_not_read, numbers.packets_lost), (0, 0, 0));
     }
-    alice.peer.close().await;
-    bob.peer.close().await;
+    close(&alice, &bob).await;
 }
 
 #[tokio::test]
@@ -96,8 +95,7 @@ async fn copies_of_earlier_packets_go_along_where_they_were_agreed_on() {
         let payload = red::split(&received.payload, &mut received_copies).expect("it is as it was sent");
         assert_eq!((received_copies, payload), (copies, packet.payload));
     }
-    alice.peer.close().await;
-    bob.peer.close().await;
+    close(&alice, &bob).await;
 }
 
 #[tokio::test]
@@ -121,8 +119,7 @@ async fn a_peer_that_knows_no_copies_is_sent_none() {
     sender.send_with_copies(packet.clone(), copy.as_slice()).unwrap();
     let received = timeout(DEADLINE, bob.media.microphone.recv()).await.expect("it comes in time");
     assert_eq!(received, Some(ReceivedPacket { codec: Codec::Opus, packet }));
-    alice.peer.close().await;
-    bob.peer.close().await;
+    close(&alice, &bob).await;
 }
 
 #[tokio::test]
@@ -140,6 +137,5 @@ async fn a_key_frame_that_is_asked_for_is_asked_of_the_sender_of_that_track() {
         alice.wait_event(&bob.peer, PeerEvent::KeyFrameWanted(track)).await;
         assert_eq!(alice.peer.stats().await.track(track).key_frame_requests, 1);
     }
-    alice.peer.close().await;
-    bob.peer.close().await;
+    close(&alice, &bob).await;
 }

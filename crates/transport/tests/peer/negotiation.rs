@@ -1,6 +1,8 @@
 //! Offers and answers in every order.
 
-use crate::bench::{Side, connected, negotiate, only, packets_of_a_key_picture, receive};
+use crate::bench::{
+    Side, both_connected, close, connected, negotiate, only, packets_of_a_key_picture, picture_passes, receive,
+};
 use ahoy_rtp::OpusPacketizer;
 use ahoy_transport::{Codec, SendError, Track, TransportError};
 use bytes::Bytes;
@@ -17,11 +19,8 @@ async fn of_two_offers_at_once_one_is_rolled_back_and_the_other_answered() {
     let answer = bob.peer.answer(&alices).await.unwrap();
     alice.peer.apply_answer(&answer).await.unwrap();
     assert!(matches!(alice.peer.apply_answer(&answer).await, Err(TransportError::NoOfferPending)));
-    let sent = packets_of_a_key_picture(10);
-    alice.peer.sender(Track::Camera).send(sent[0].clone()).unwrap();
-    assert_eq!(receive(&mut bob.media.camera).await, sent[0]);
-    alice.peer.close().await;
-    bob.peer.close().await;
+    picture_passes(&alice.peer, Track::Camera, &mut bob.media.camera).await;
+    close(&alice, &bob).await;
 }
 
 #[tokio::test]
@@ -34,8 +33,7 @@ async fn who_was_the_dtls_server_stays_it_whoever_makes_the_next_offer() {
         assert!(!setups.is_empty() && setups.iter().all(|said| *said == setup), "{answer}");
         from.peer.apply_answer(&answer).await.unwrap();
     }
-    alice.peer.close().await;
-    bob.peer.close().await;
+    close(&alice, &bob).await;
 }
 
 #[tokio::test]
@@ -44,13 +42,9 @@ async fn both_may_offer_at_first_and_one_gives_way() {
     bob.peer.make_offer(false).await.unwrap();
     bob.peer.rollback().await.unwrap();
     negotiate(&alice.peer, &bob.peer).await;
-    let (to_bob, to_alice) = (bob.peer.clone(), alice.peer.clone());
-    tokio::join!(alice.wait_connected(&to_bob), bob.wait_connected(&to_alice));
-    let sent = packets_of_a_key_picture(10);
-    bob.peer.sender(Track::Screen).send(sent[0].clone()).unwrap();
-    assert_eq!(receive(&mut alice.media.screen).await, sent[0]);
-    alice.peer.close().await;
-    bob.peer.close().await;
+    both_connected(&mut alice, &mut bob).await;
+    picture_passes(&bob.peer, Track::Screen, &mut alice.media.screen).await;
+    close(&alice, &bob).await;
 }
 
 #[tokio::test]
@@ -59,13 +53,9 @@ async fn an_ice_restart_brings_new_candidates_and_media_go_on() {
     let offer = alice.peer.make_offer(true).await.unwrap();
     let answer = bob.peer.answer(&offer).await.unwrap();
     alice.peer.apply_answer(&answer).await.unwrap();
-    let (to_bob, to_alice) = (bob.peer.clone(), alice.peer.clone());
-    tokio::join!(alice.wait_connected(&to_bob), bob.wait_connected(&to_alice));
-    let sent = packets_of_a_key_picture(10);
-    alice.peer.sender(Track::Camera).send(sent[0].clone()).unwrap();
-    assert_eq!(receive(&mut bob.media.camera).await, sent[0]);
-    alice.peer.close().await;
-    bob.peer.close().await;
+    both_connected(&mut alice, &mut bob).await;
+    picture_passes(&alice.peer, Track::Camera, &mut bob.media.camera).await;
+    close(&alice, &bob).await;
 }
 
 #[tokio::test]
@@ -115,12 +105,10 @@ async fn a_call_of_sound_alone_and_without_data_channels_connects() {
     // What alice offered and bob never saw is closed in what comes back to her.
     let closed = "m=application 0 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:3\r\n";
     alice.peer.apply_answer(&format!("{answer}{closed}")).await.unwrap();
-    let (to_bob, to_alice) = (bob.peer.clone(), alice.peer.clone());
-    tokio::join!(alice.wait_connected(&to_bob), bob.wait_connected(&to_alice));
+    both_connected(&mut alice, &mut bob).await;
     let packet = OpusPacketizer::new(1, 1).packetize(Bytes::from_static(&[9 << 3, 7]), 960);
     bob.peer.sender(Track::Microphone).send(packet.clone()).unwrap();
     assert_eq!(receive(&mut alice.media.microphone).await, packet);
     assert!(matches!(bob.peer.send_control("x".to_owned()).await, Err(TransportError::ControlNotOpen)));
-    alice.peer.close().await;
-    bob.peer.close().await;
+    close(&alice, &bob).await;
 }

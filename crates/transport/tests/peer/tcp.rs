@@ -1,6 +1,6 @@
 //! Paths over TCP alone (RFC 6544): neither side is told of an address of the other's over UDP.
 
-use crate::bench::{DEADLINE, Side, config, negotiate, packets_of_a_key_picture, receive};
+use crate::bench::{DEADLINE, Side, close, config, negotiate, packets_of_a_key_picture, receive};
 use ahoy_transport::{
     Candidate, CandidateError, CandidateKind, IceServer, PathState, Peer, PeerConfig, PeerEvent, Track, TransportError,
 };
@@ -82,8 +82,7 @@ async fn where_no_udp_passes_two_meet_over_tcp_again_after_a_restart_and_leave_n
         }
     };
     timeout(DEADLINE, closed).await.expect("with a path nobody listens any more");
-    alice.peer.close().await;
-    bob.peer.close().await;
+    close(&alice, &bob).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What is refused of a peer, and does no harm.
 
-use crate::bench::{DEADLINE, Side, connected, only, packets_of_a_key_picture, receive};
+use crate::bench::{DEADLINE, Side, close, connected, only, picture_passes};
 use ahoy_rtp::OpusPacketizer;
 use ahoy_transport::{
     Candidate, CandidateError, CandidateKind, Certificate, PathState, PeerEvent, SendError, Track, TransportError,
@@ -63,11 +63,8 @@ async fn unsound_descriptions_leave_the_connection_as_it_was() {
         assert!(matches!(alice.peer.apply_answer(&unsound).await, Err(TransportError::Description(_))));
     }
     alice.peer.apply_answer(&answer).await.unwrap();
-    let sent = packets_of_a_key_picture(10);
-    alice.peer.sender(Track::Camera).send(sent[0].clone()).unwrap();
-    assert_eq!(receive(&mut bob.media.camera).await, sent[0]);
-    alice.peer.close().await;
-    bob.peer.close().await;
+    picture_passes(&alice.peer, Track::Camera, &mut bob.media.camera).await;
+    close(&alice, &bob).await;
 }
 
 #[tokio::test]
@@ -101,6 +98,5 @@ async fn candidates_that_do_not_belong_are_refused_and_do_no_harm() {
     };
     assert!(matches!(refused, TransportError::Candidate(CandidateError::TooMany)));
     assert_eq!(taken, 128);
-    alice.peer.close().await;
-    bob.peer.close().await;
+    close(&alice, &bob).await;
 }
