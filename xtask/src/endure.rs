@@ -6,6 +6,8 @@ mod sources;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 
 use anyhow::{Context, bail, ensure};
 
@@ -13,8 +15,13 @@ use crate::cargo::{cargo, command, root};
 use page::{Page, Row};
 use sources::Test;
 
-/// How often a row is run unless told otherwise.
-const TIMES: u32 = 1;
+/// How often each row is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Runs {
+    times: u32,
+    /// How many of them side by side: for rows that mostly wait, on a machine that has the processor for so many calls.
+    at_once: u32,
+}
 
 /// What a run of a row has shown.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,9 +32,10 @@ enum Verdict {
     Red(String),
 }
 
-/// `[--times N] [ROW …]`; without rows all of them. Says whether none failed.
+/// `[--times N] [--at-once N] [ROW …]`; without rows all of them. Says whether none failed.
 pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<bool> {
-    let (times, rows) = understand(arguments)?;
+    let (runs, rows) = understand(arguments)?;
+    let times = runs.times;
     let path = root().join("docs/reliability.md");
     let page = Page::read(&path)?;
     if let Some(unknown) = rows.iter().find(|row| page.row(row).is_none()) {
@@ -41,7 +49,7 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<bool> {
             continue;
         }
         println!("\n==> {}: {}", row.name, row.fault);
-        match endure(&row, &tests, times)? {
+        match endure(&row, &tests, runs)? {
             Verdict::Green => {
                 println!("{}: green, {times} of {times}", row.name);
                 // At once, as a later row may take hours; and from what stands there now, as others write there meanwhile.
@@ -60,19 +68,27 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<bool> {
     Ok(red.is_empty())
 }
 
-fn understand(arguments: &[&str]) -> anyhow::Result<(u32, Vec<String>)> {
-    let (mut times, mut rows) = (TIMES, Vec::new());
+fn understand(arguments: &[&str]) -> anyhow::Result<(Runs, Vec<String>)> {
+    let (mut runs, mut rows) = (Runs { times: 1, at_once: 1 }, Vec::new());
     let mut arguments = arguments.iter();
-    while let Some(argument) = arguments.next() {
-        if *argument == "--times" {
-            let number = arguments.next().and_then(|number| number.parse().ok());
-            times = number.filter(|number| *number > 0).context("--times takes a number from 1")?;
-        } else {
-            ensure!(!argument.starts_with('-'), "there is no {argument}; usage: endure [--times N] [ROW …]");
-            rows.push(argument.to_uppercase());
+    while let Some(&argument) = arguments.next() {
+        let mut number = || {
+            let number = arguments.next().and_then(|number| number.parse().ok()).filter(|number| *number > 0);
+            number.with_context(|| format!("{argument} takes a number from 1"))
+        };
+        match argument {
+            "--times" => runs.times = number()?,
+            "--at-once" => runs.at_once = number()?,
+            _ => {
+                ensure!(
+                    !argument.starts_with('-'),
+                    "there is no {argument}; usage: endure [--times N] [--at-once N] [ROW …]"
+                );
+                rows.push(argument.to_uppercase());
+            }
         }
     }
-    Ok((times, rows))
+    Ok((runs, rows))
 }
 
 /// The day and the commit.
@@ -85,25 +101,46 @@ fn on_what() -> anyhow::Result<String> {
     Ok(format!("{}, {}", say("date", &["-u", "+%F"])?, say("git", &["rev-parse", "--short=7", "HEAD"])?))
 }
 
-fn endure(row: &Row, tests: &[Test], times: u32) -> anyhow::Result<Verdict> {
+/// All runs of a row, until one is not green.
+fn endure(row: &Row, tests: &[Test], runs: Runs) -> anyhow::Result<Verdict> {
     let mut targets: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for name in &row.tests {
         let test = tests.iter().find(|test| test.name == *name).with_context(|| format!("there is no test {name}"))?;
         targets.entry(&test.target).or_default().push(name);
     }
-    for time in 1..=times {
-        for (target, names) in &targets {
-            let mut cargo = cargo(&format!("test --workspace {target} --"));
-            let output = cargo.args(names).env("AHOY_PACE", "full").output().context("cannot run cargo")?;
-            let said =
-                format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-            match verdict(output.status.success(), &said, names.len()) {
-                Verdict::Green => println!("{} {time} of {times}: {target}: passed", row.name),
-                Verdict::Incomplete(why) => return Ok(Verdict::Incomplete(format!("{target}: {why}"))),
-                Verdict::Red(why) => {
-                    println!("{said}");
-                    return Ok(Verdict::Red(format!("time {time} of {times}, {target}: {why}")));
-                }
+    let next = AtomicU32::new(1);
+    let some_runs = || -> anyhow::Result<Verdict> {
+        loop {
+            let time = next.fetch_add(1, Ordering::Relaxed);
+            if time > runs.times {
+                return Ok(Verdict::Green);
+            }
+            let verdict = run_once(&row.name, &targets, &format!("time {time} of {}", runs.times));
+            if !matches!(verdict, Ok(Verdict::Green)) {
+                next.store(runs.times + 1, Ordering::Relaxed);
+                return verdict;
+            }
+        }
+    };
+    thread::scope(|scope| {
+        let side_by_side: Vec<_> = (0..runs.at_once).map(|_| scope.spawn(some_runs)).collect();
+        let verdicts = side_by_side.into_iter().map(|runs| runs.join().expect("it does not panic"));
+        let verdicts: Vec<_> = verdicts.collect::<anyhow::Result<_>>()?;
+        Ok(verdicts.into_iter().find(|verdict| *verdict != Verdict::Green).unwrap_or(Verdict::Green))
+    })
+}
+
+fn run_once(row: &str, targets: &BTreeMap<&str, Vec<&str>>, time: &str) -> anyhow::Result<Verdict> {
+    for (target, names) in targets {
+        let mut cargo = cargo(&format!("test --workspace {target} --"));
+        let output = cargo.args(names).env("AHOY_PACE", "full").output().context("cannot run cargo")?;
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        match verdict(output.status.success(), &said, names.len()) {
+            Verdict::Green => println!("{row} {time}: {target}: passed"),
+            Verdict::Incomplete(why) => return Ok(Verdict::Incomplete(format!("{target}: {why}"))),
+            Verdict::Red(why) => {
+                println!("{said}");
+                return Ok(Verdict::Red(format!("{time}, {target}: {why}")));
             }
         }
     }
@@ -178,9 +215,13 @@ mod tests {
 
     #[test]
     fn rows_and_times_are_understood() {
-        assert_eq!(understand(&["--times", "20", "f7", "A20"]).unwrap(), (20, vec!["F7".into(), "A20".into()]));
-        assert_eq!(understand(&[]).unwrap(), (TIMES, Vec::new()));
-        for wrong in [&["--times"][..], &["--times", "0"], &["--often"]] {
+        let runs = |times, at_once| Runs { times, at_once };
+        assert_eq!(
+            understand(&["--times", "20", "f7", "A20"]).unwrap(),
+            (runs(20, 1), vec!["F7".into(), "A20".into()])
+        );
+        assert_eq!(understand(&["--at-once", "3"]).unwrap(), (runs(1, 3), Vec::new()));
+        for wrong in [&["--times"][..], &["--times", "0"], &["--at-once", "some"], &["--often"]] {
             understand(wrong).unwrap_err();
         }
     }

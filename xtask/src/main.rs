@@ -36,7 +36,8 @@ usage: cargo xtask TASK
   package [--dev]              make the .deb and the .rpm; --dev: of the quickly built program, for tests
   bench [NAME …] [--against chromium] [--minutes N] [--trace UP DOWN] [--smoke]
                                measure, print tables, and write docs/benchmarks; --help says more
-  endure [--times N] [ROW …]   run the tests of docs/reliability.md at full length, and write there which rows passed
+  endure [--times N] [--at-once N] [ROW …]
+                               run the tests of docs/reliability.md at full length, and write there which rows passed
   screens                      picture every screen into docs/screens
   icons                        make the icons anew, from icons/ahoy.svg";
 

@@ -371,9 +371,9 @@ impl Driver {
         if command == ahoy_call::PeerCommand::Open {
             let View { call: seen, contacts, .. } = self.core.view();
             let user = seen.filter(|seen| seen.call == call).map(|seen| seen.user);
-            let is_contact = contacts.iter().any(|contact| Some(&contact.username) == user.as_ref());
             // The next guest of that name is somebody else.
             let with = user.filter(|user| !user.is_guest());
+            let is_contact = contacts.iter().any(|contact| Some(&contact.username) == with.as_ref());
             let known_rates = with.as_ref().map(|user| self.rates.of(user, unix_time())).unwrap_or_default();
             let surroundings = Surroundings {
                 call,

@@ -188,22 +188,31 @@ impl Connection {
     fn poll_write(&mut self, mailbox: &Mailbox, cx: &mut Context<'_>) -> io::Result<()> {
         WRITTEN.with_borrow_mut(|out| {
             loop {
+                // First, and as it lies there: nothing is copied for a client that does not read.
+                if !self.outgoing.is_empty() {
+                    let Poll::Ready(taken) = poll_write_some(&mut self.stream, cx, &self.outgoing)? else {
+                        return Ok(());
+                    };
+                    if taken < self.outgoing.len() {
+                        self.outgoing.drain(..taken);
+                        continue;
+                    }
+                    // Given back, so that an idle connection does not pay for its busiest moment.
+                    self.outgoing = Vec::new();
+                }
                 out.clear();
-                // Taken, so that an idle connection does not pay for its busiest moment.
-                out.append(&mut std::mem::take(&mut self.outgoing));
                 self.gather(mailbox, out);
                 if out.is_empty() {
                     return Ok(());
                 }
                 // What comes into the mailbox meanwhile wakes this task.
                 let is_all = out.len() < BUFFER;
-                let taken = match Pin::new(&mut self.stream).poll_write(cx, out)? {
-                    Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
+                let taken = match poll_write_some(&mut self.stream, cx, out)? {
                     Poll::Ready(taken) => taken,
                     Poll::Pending => 0,
                 };
-                self.outgoing.extend_from_slice(out.get(taken..).unwrap_or_default());
-                if taken == 0 || (is_all && self.outgoing.is_empty()) {
+                self.outgoing = out.get(taken..).unwrap_or_default().to_vec();
+                if is_all && self.outgoing.is_empty() {
                     return Ok(());
                 }
             }
@@ -330,6 +339,14 @@ impl Connection {
         }
         self.stream.write_all(&out).await?;
         hang_up(self.stream).await
+    }
+}
+
+/// Gives the system what it takes of `bytes`, which are not none.
+fn poll_write_some(stream: &mut TcpStream, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    match Pin::new(stream).poll_write(cx, bytes) {
+        Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+        written => written,
     }
 }
 

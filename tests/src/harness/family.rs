@@ -46,9 +46,20 @@ impl Member {
     /// What it holds in memory, what it shares divided among those who share it, in kilobytes. 0 when it has ended.
     #[must_use]
     pub fn memory_kb(&self) -> u64 {
+        self.rollup_kb("Pss:")
+    }
+
+    /// What of its memory no file backs, in kilobytes: heap, stacks and what was written to. It does not change, as
+    /// [`Self::memory_kb`] does, when somebody else starts or ends the same program. 0 when it has ended.
+    #[must_use]
+    pub fn anonymous_kb(&self) -> u64 {
+        self.rollup_kb("Anonymous:")
+    }
+
+    fn rollup_kb(&self, field: &str) -> u64 {
         let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.id)).unwrap_or_default();
-        let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
-        pss.and_then(|line| line.trim().split(' ').next()?.parse().ok()).unwrap_or(0)
+        let value = rollup.lines().find_map(|line| line.strip_prefix(field));
+        value.and_then(|value| value.trim().split(' ').next()?.parse().ok()).unwrap_or(0)
     }
 
     /// How long it has computed, all its threads together. 0 when it has ended.

@@ -36,8 +36,7 @@ impl Storage {
             return Ok(key);
         }
         let key = IdentityKey::generate().map_err(crate::random::RandomError::from)?;
-        if self.write_first(&self.identity_path(), key.secret())? {
-            self.write(&self.new_path(), key.public().to_string().as_bytes())?;
+        if self.write_new(&key)? {
             return Ok(key);
         }
         // Another program was faster, or the user restored one meanwhile.
@@ -108,7 +107,8 @@ impl Storage {
     }
 
     /// Whether no server has taken it yet. Whoever comes to a new computer and signs in before they think of their recovery
-    /// phrase has such a one: it is laid aside for the key that is restored, and moves into no keyring before a server knows it.
+    /// phrase has such a one, and whoever restores the phrase of another name: it is laid aside for the key that is restored
+    /// next, and moves into no keyring before a server knows it.
     fn is_new(&self, key: &IdentityKey) -> Result<bool, StorageError> {
         let named = self.read(&self.new_path())?;
         Ok(named.is_some_and(|named| named == key.public().to_string().as_bytes()))
@@ -124,16 +124,28 @@ impl Storage {
         fs::rename(&path, free).map_err(|source| StorageError::Io { path, source })
     }
 
-    /// Keeps a key of which no other copy is here.
+    /// Keeps a key of which no other copy is here. The one that belongs into the keyring goes back there; any other is new
+    /// until a server takes it, as it may be that of another name.
     fn keep(&self, key: &IdentityKey) -> Result<(), StorageError> {
-        if self.keys == KeyPlace::Keyring || self.in_keyring()?.is_some() {
+        let is_kept = if self.in_keyring()?.is_some() {
             match self.put_into_keyring(key) {
                 Ok(_) => return Ok(()),
                 Err(error) => debug!(%error, "the key is kept in a file"),
             }
+            self.write_first(&self.identity_path(), key.secret())?
+        } else {
+            self.write_new(key)?
+        };
+        if is_kept { Ok(()) } else { Err(StorageError::OtherKey { path: self.identity_path() }) }
+    }
+
+    /// Writes a key that no server has taken yet, unless there is one. Whether it did.
+    fn write_new(&self, key: &IdentityKey) -> Result<bool, StorageError> {
+        let is_first = self.write_first(&self.identity_path(), key.secret())?;
+        if is_first {
+            self.write(&self.new_path(), key.public().to_string().as_bytes())?;
         }
-        let path = self.identity_path();
-        if self.write_first(&path, key.secret())? { Ok(()) } else { Err(StorageError::OtherKey { path }) }
+        Ok(is_first)
     }
 
     /// The file goes when the keyring gives the key back at a later time: what it was given a moment ago it may not have
@@ -241,8 +253,13 @@ mod tests {
         storage.restore(&known).unwrap();
         assert_eq!(storage.identity().unwrap().public(), known.public());
         assert_eq!(fs::read(storage.folder.join("identity.unused-1")).unwrap(), unknown.secret());
-        let refused = storage.restore(&unknown);
-        assert!(matches!(refused, Err(StorageError::OtherKey { .. })), "that one was restored: {refused:?}");
+        let other = IdentityKey::from_secret(&[8; 32]);
+        storage.restore(&other).unwrap();
+        assert_eq!(storage.identity().unwrap().public(), other.public(), "the one before was of another name");
+        assert_eq!(fs::read(storage.folder.join("identity.unused-2")).unwrap(), known.secret());
+        storage.identity_is_known().unwrap();
+        let refused = storage.restore(&known);
+        assert!(matches!(refused, Err(StorageError::OtherKey { .. })), "a server took that one: {refused:?}");
     }
 
     #[test]
