@@ -144,7 +144,10 @@ fn away(server: &mut Server, calling: &Running, answering: &Running, seconds: us
     calling.wait_for("link_lost");
     answering.wait_for("link_lost");
     // Statistics come each second.
-    calling.wait_for_nth("stats", calling.all("stats").len() + seconds);
+    let so_far = calling.all("stats").len();
+    for second in 1..=seconds {
+        calling.wait_for_nth("stats", so_far + second);
+    }
     assert_eq!(calling.all("signed_in").len(), 1, "there is nothing to sign in to");
     let restarted = monotonic_ns();
     server.restart();
