@@ -282,18 +282,18 @@ impl Connection {
             if received.is_some() {
                 self.heard = Instant::now();
             }
+            let mut unfinished = None;
             match received {
-                Some(Received::Text(text)) => {
-                    if let Some(unfinished) = dialogue.hear(&text) {
-                        self.unread = true;
-                        return (at, Event::Unfinished(unfinished));
-                    }
-                }
-                Some(Received::Binary(length)) => dialogue.hear_binary(length),
+                Some(Received::Text(text)) => unfinished = dialogue.hear(&text),
+                Some(Received::Binary(length)) => unfinished = dialogue.hear_binary(length),
                 Some(Received::Ping(payload)) => self.pong = Some(payload.to_vec()),
                 Some(Received::Pong(payload)) => acknowledge(dialogue.mailbox(), payload),
                 Some(Received::Close(code)) => return (at, Event::Closed(code)),
                 None => {}
+            }
+            if let Some(unfinished) = unfinished {
+                self.unread = true;
+                return (at, Event::Unfinished(unfinished));
             }
             if dialogue.mailbox().ended().is_some() {
                 return (at, Event::Heard);

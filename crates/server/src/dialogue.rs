@@ -8,7 +8,7 @@ mod relay;
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ahoy_protocol::error::{ErrorCode, ErrorMessage};
 use ahoy_protocol::id::{CallId, Username};
@@ -19,6 +19,7 @@ use ahoy_protocol::message::{
 };
 use ahoy_protocol::{CONTACTS_MAX, VERSION};
 use serde_json::Value;
+use tokio::time::sleep;
 
 use crate::ice;
 use crate::limits::{Bucket, Network, Sender, SharedBuckets, Window, retry_s};
@@ -45,6 +46,8 @@ pub(crate) struct Dialogue {
     bad_messages: Window,
     /// What it may ask while it sends too much.
     pings: Bucket,
+    /// How often it may be refused before it is made to wait.
+    refusals: Bucket,
 }
 
 #[derive(Debug)]
@@ -65,11 +68,19 @@ pub(crate) struct Unfinished {
     began: Instant,
 }
 
+impl Unfinished {
+    fn rest(rest: Duration, began: Instant) -> Box<Self> {
+        Box::new(Self { deed: Deed::Rest(rest), call: Named::Nothing, began })
+    }
+}
+
 #[derive(Debug)]
 enum Deed {
     Login(Login),
     /// An opening offer.
     Open(Relay),
+    /// To hear nothing for so long.
+    Rest(Duration),
 }
 
 /// What a message says its call is, to be repeated in an error about it.
@@ -96,8 +107,9 @@ impl Dialogue {
         let (network, bad_messages) = (Network::from(address), Window::new());
         let host = ice::host_without_login(&line.shared().config.hosts, local);
         let network_messages = line.shared().buckets_of(network, Sender::Unsigned);
-        let pings = Bucket::new(line.shared().config.limits.pings, now());
-        Ok(Self { line, network, challenge, host, state, network_messages, bad_messages, pings })
+        let limits = line.shared().config.limits;
+        let (pings, refusals) = (Bucket::new(limits.pings, now()), Bucket::new(limits.refusals, now()));
+        Ok(Self { line, network, challenge, host, state, network_messages, bad_messages, pings, refusals })
     }
 
     /// Since when the server waits for a `login`, or for another after one that was refused.
@@ -147,10 +159,7 @@ impl Dialogue {
             },
             (_, Err(error)) => Err(error.into()),
         };
-        if let Err(refusal) = outcome {
-            self.refuse(refusal, call, now);
-        }
-        None
+        self.refuse(outcome.err()?, call, now).map(|rest| Unfinished::rest(rest, now))
     }
 
     fn may_ping(&mut self, now: Instant) -> bool {
@@ -167,19 +176,22 @@ impl Dialogue {
         let outcome = match deed {
             Deed::Login(login) => self.login(login, began).await,
             Deed::Open(relay) => self.open(relay, began).await,
+            Deed::Rest(rest) => return sleep(rest).await,
         };
-        if let Err(refusal) = outcome {
-            self.refuse(refusal, call, began);
+        if let Err(refusal) = outcome
+            && let Some(rest) = self.refuse(refusal, call, began)
+        {
+            sleep(rest).await;
         }
     }
 
-    /// Takes one binary message, which is never right.
-    pub(crate) fn hear_binary(&mut self, length: usize) {
+    /// Takes one binary message, which is never right. As [`hear`](Self::hear).
+    pub(crate) fn hear_binary(&mut self, length: usize) -> Option<Box<Unfinished>> {
         let now = now();
         let spent = self.spend(length, true, false, now);
         let refusal =
             spent.err().unwrap_or_else(|| Refusal::bad_message("a message is a text frame, not a binary one"));
-        self.refuse(refusal, Named::Nothing, now);
+        self.refuse(refusal, Named::Nothing, now).map(|rest| Unfinished::rest(rest, now))
     }
 
     /// Does what can be done at once, and returns the rest.
@@ -265,7 +277,9 @@ impl Dialogue {
         self.mailbox().push(text_of(message));
     }
 
-    fn refuse(&mut self, refusal: Refusal, call: Named, now: Instant) {
+    /// Says why something is not done, and how long nothing more is to be heard from a client that goes on although it sends
+    /// too much: TCP makes it wait then, and nobody else waits for its refusals.
+    fn refuse(&mut self, refusal: Refusal, call: Named, now: Instant) -> Option<Duration> {
         let Refusal { code, message, wait } = refusal;
         let call = match call {
             Named::Nothing => None,
@@ -282,6 +296,12 @@ impl Dialogue {
                 self.mailbox().end(End::BadMessages);
             }
         }
+        if code != ErrorCode::RateLimited {
+            return None;
+        }
+        let rest = self.refusals.wait(1, now);
+        self.refusals.spend(1);
+        (!rest.is_zero()).then_some(rest)
     }
 }
 

@@ -37,6 +37,9 @@ pub struct Limits {
     pub messages: Rate,
     /// Of `ping` messages of one connection, those that are answered though the session sends too much.
     pub pings: Rate,
+    /// Of one connection's messages that were refused as too many, those after which it is heard on at once. Beyond it the
+    /// connection is read no faster than these come back.
+    pub refusals: Rate,
     /// Bytes of the messages of one session.
     pub bytes: Rate,
     /// Messages from one address, over all sessions of users there, and once more over all those of guests. Not of
@@ -67,6 +70,7 @@ impl Default for Limits {
             bad_messages: Allowance { count: 3, span: MINUTE },
             messages: Rate { per_s: 100, burst: 300 },
             pings: Rate { per_s: 1, burst: 10 },
+            refusals: Rate { per_s: 100, burst: 300 },
             bytes: Rate { per_s: 256 * 1024, burst: 1024 * 1024 },
             // 40 busy sessions: an office behind one address.
             network_messages: Rate { per_s: 4_000, burst: 12_000 },

@@ -144,6 +144,24 @@ async fn a_hundred_messages_a_second_after_three_hundred_at_once() {
 }
 
 #[tokio::test]
+async fn who_goes_on_although_refused_is_read_no_faster_than_a_hundred_a_second() {
+    let server = Server::start().await;
+    let mut guest = server.enter("guest-a", 1).await;
+    let began = tokio::time::Instant::now();
+    for _ in 0..1_000 {
+        guest.send(json!({"type": "ice_servers"})).await;
+    }
+    for _ in 0..1_000 {
+        guest.next().await;
+    }
+    // 299 and then 100 a second are done; 300 and then 100 a second are refused.
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(1_900), "all were read in {took:?}");
+    guest.send(json!({"type": "ping"})).await;
+    assert_eq!(guest.next().await["type"], "pong", "it is still there");
+}
+
+#[tokio::test]
 async fn who_says_too_much_is_answered_some_pings_still() {
     let server = Server::start().await;
     let mut guest = server.enter("guest-a", 1).await;
