@@ -63,7 +63,7 @@ impl Person {
     /// At home, signed in for the first time.
     async fn signed_in(data: &Path, server: &Server, username: &str) -> Self {
         let person = Self::start(options(data));
-        person.does(Command::SignIn { username: username.into(), server: server.url() }).await;
+        person.does(Command::SignIn { username: username.into(), server: server.url(), invite: String::new() }).await;
         person.sees("home", is_home).await;
         person
     }
@@ -241,13 +241,35 @@ async fn a_declined_and_a_missed_call_are_told_to_both() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_name_gets_in_by_its_invitation() {
+    let of_alice = folder();
+    let server = Server::start_with(&["--registration", "invite"]);
+    let sign_in = |invite: String| Command::SignIn { username: "alice".into(), server: server.url(), invite };
+    let alice = Person::start(options(of_alice.path()));
+    alice.does(sign_in(String::new())).await;
+    let problem = alice
+        .sees("what is missing", |view| match &view.screen {
+            Screen::SignIn { problem: Some(problem), .. } => Some(problem.clone()),
+            _ => None,
+        })
+        .await;
+    assert!(problem.contains("need an invitation"), "{problem}");
+    alice.does(sign_in(server.invitation())).await;
+    alice.sees("home", is_home).await;
+    alice.does(Command::SignOut).await;
+    alice.does(sign_in(String::new())).await;
+    alice.sees("home, as the name is theirs now", is_home).await;
+    alice.app.quit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_away_is_said_and_a_person_who_was_in_stays_home() {
     let of_alice = folder();
     let mut server = Server::start();
     let url = server.url();
     server.kill();
     let alice = Person::start(options(of_alice.path()));
-    alice.does(Command::SignIn { username: "alice".into(), server: url }).await;
+    alice.does(Command::SignIn { username: "alice".into(), server: url, invite: String::new() }).await;
     let problem = alice
         .sees("what is wrong", |view| {
             let Screen::SignIn { busy: false, problem, .. } = &view.screen else { return None };
@@ -257,7 +279,7 @@ async fn a_server_that_is_away_is_said_and_a_person_who_was_in_stays_home() {
     assert!(problem.contains("cannot be reached"), "{problem}");
 
     let mut server = Server::start();
-    alice.does(Command::SignIn { username: "alice".into(), server: server.url() }).await;
+    alice.does(Command::SignIn { username: "alice".into(), server: server.url(), invite: String::new() }).await;
     alice.sees("home", is_home).await;
     server.kill();
     alice.sees("that the server is away", |view| matches!(view.link, LinkView::Waiting { .. }).then_some(())).await;
@@ -401,7 +423,7 @@ async fn a_name_is_taken_to_another_app_by_its_phrase_which_is_on_the_screen_onl
     };
     let alice = Person::start(options(new.path()));
     // Too soon: this app makes a key that the server does not take.
-    alice.does(Command::SignIn { username: "alice".into(), server: server.url() }).await;
+    alice.does(Command::SignIn { username: "alice".into(), server: server.url(), invite: String::new() }).await;
     let refused = |view: &AppView| match &view.screen {
         Screen::SignIn { problem: Some(problem), .. } => Some(problem.clone()),
         _ => None,
@@ -410,7 +432,7 @@ async fn a_name_is_taken_to_another_app_by_its_phrase_which_is_on_the_screen_onl
     alice.does(restore(words.join(" "))).await;
     let username = "alice".to_owned();
     assert_eq!(alice.sees("the key restored", restored).await, RestoreView::Done { username });
-    alice.does(Command::SignIn { username: "alice".into(), server: server.url() }).await;
+    alice.does(Command::SignIn { username: "alice".into(), server: server.url(), invite: String::new() }).await;
     alice.sees("home", is_home).await;
     alice.does(Command::SignOut).await;
     // A key that a server knows is not overwritten.

@@ -660,6 +660,16 @@ export const behaviours = {
     },
   ),
 
+  "an invitation goes with the sign-in": on("screen=signIn", async (page) => {
+    await page.getByRole("button", { name: "I have an invitation" }).click();
+    await page.getByLabel("Invitation").fill(" q3ZK ");
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await screen(page, "home");
+    assert.deepEqual(await sent(page), [
+      { kind: "signIn", username: "alice", server: "calls.example.org", invite: "q3ZK" },
+    ]);
+  }),
+
   "from whom the address is hidden is chosen": on("screen=home", async (page) => {
     await page.keyboard.press("Control+,");
     await page.getByRole("radio", { name: "From nobody", checked: true }).waitFor();

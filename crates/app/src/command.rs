@@ -17,6 +17,8 @@ pub enum Command {
         username: String,
         /// As typed: a host, a host with port, or a WebSocket URL.
         server: String,
+        /// As typed: the code of an invitation, for a new name where the operator invites. Mostly empty.
+        invite: String,
     },
     /// Hang up, sign out, and be gone until the next sign-in.
     SignOut,

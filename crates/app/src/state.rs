@@ -316,7 +316,7 @@ impl State {
             // Somebody else signs in by now.
             return;
         };
-        let server = account.server.clone();
+        let (server, invite) = (account.server.clone(), account.invite.clone());
         self.keeps_people = true;
         self.people_of = Some(username.clone());
         self.people = read
@@ -326,7 +326,7 @@ impl State {
                 None
             })
             .unwrap_or_default();
-        self.effects.push_back(Effect::StartClient { username, server });
+        self.effects.push_back(Effect::StartClient { username, server, invite });
     }
 
     /// Signs out, for good until somebody signs in again; `problem` says why, if the person did not do it.

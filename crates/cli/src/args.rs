@@ -50,6 +50,9 @@ pub(crate) struct Options {
     /// Somebody you know: calls from them connect at once. Repeatable.
     #[arg(long = "contact", value_name = "NAME", value_parser = typed_username)]
     contacts: Vec<Username>,
+    /// The code of an invitation, for a new name on a server that takes new names by invitation only.
+    #[arg(long, value_name = "CODE")]
+    invite: Option<String>,
     /// Know somebody by another key from now on, if they show it in this run. The key is told when it is refused. Repeatable.
     #[arg(long = "trust-key", value_name = "NAME=KEY", value_parser = trusted_key)]
     pub(crate) trusted: Vec<(Username, PublicKey)>,
@@ -241,6 +244,7 @@ impl Options {
         devices.set_noise_suppression(self.noise_suppression == Switch::On);
         Ok(Config {
             account: Account::from_typed(self.user.as_deref(), self.guest)?,
+            invite: self.invite,
             data_dir,
             keys,
             server: self.server,
@@ -320,6 +324,7 @@ mod tests {
             "--guest --ice-server stun:127.0.0.1:3478 --relay-only --loopback --codec h264 answer --calls 2 --delay-ms 10",
             "--user bob --camera file:a.y4m --microphone tone --speaker file:b.wav --display none --events - --frame-events echo",
             "--user bob --commands answer",
+            "--user bob --invite q3ZK answer",
             "--user bob --shown 640x480 answer",
             "--user bob --noise-suppression off answer",
             "--user bob --trust-key carol=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA answer",

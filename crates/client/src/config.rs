@@ -17,6 +17,8 @@ pub struct Config {
     pub server: ServerUrl,
     /// Who signs in.
     pub account: Account,
+    /// Lets a new name in where the server's operator invites; whoever has their name needs none.
+    pub invite: Option<String>,
     /// The owner's folder for keys, pins and the device's session id. Made when missing.
     pub data_dir: PathBuf,
     /// Where the account's key is kept.

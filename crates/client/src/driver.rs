@@ -341,7 +341,7 @@ impl Driver {
             signature,
             seq: resume.as_ref().map(|resume| resume.seq),
             resume: resume.map(|resume| resume.token),
-            invite: None,
+            invite: self.config.invite.clone(),
         };
         self.send(&ClientMessage::Login(login));
     }

@@ -101,6 +101,19 @@ impl Server {
         self.process.wait_for("where its relay is", DEADLINE, found)
     }
 
+    /// The code of a new invitation, as the operator gets it.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn invitation(&self) -> String {
+        let mut command = Command::new(program("ahoy-server"));
+        command.args(["accounts", "--data-dir"]).arg(self.accounts.path()).arg("invite");
+        let output = command.output().expect("the server's program runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
     /// Ends it without a goodbye.
     pub fn kill(&mut self) {
         self.process.kill();

@@ -194,6 +194,19 @@ fn a_name_is_taken_to_another_machine_by_its_recovery_phrase() {
 }
 
 #[test]
+fn a_new_name_gets_in_by_its_invitation() {
+    let server = Server::start_with(&["--registration", "invite"]);
+    let bob = Cli::new(&server, "bob");
+    assert!(bob.start("answer").ends_with(3).contains("need an invitation"));
+    assert!(bob.clone().with("--invite", "guessed").start("answer").ends_with(3).contains("wrong, used up or too old"));
+    for bob in [bob.clone().with("--invite", &server.invitation()), bob] {
+        let mut bob = bob.start_signed_in("answer");
+        bob.process().interrupt();
+        bob.ends_with(4);
+    }
+}
+
+#[test]
 fn who_calls_somebody_with_a_new_key_reads_what_to_do_and_so_do_they() {
     let (alice, old) = (knowing("ws://127.0.0.1:1/ws", "alice", "bob"), Cli::at("ws://127.0.0.1:1/ws", "bob"));
     meet(&alice, &old);

@@ -20,6 +20,7 @@ pub(crate) fn config(
     Config {
         server,
         account: Account::Keyed(username),
+        invite: None,
         data_dir: options.data_dir.clone(),
         keys: options.keys,
         contacts: contacts.into_iter().collect(),

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use ahoy_client::alert::{Alert, Tone};
-use ahoy_client::{Client, DeviceProblem, FrameSink, Levels, MediaDevices, Stamped, StartError, View, identity};
+use ahoy_client::{
+    Client, Config, DeviceProblem, FrameSink, Levels, MediaDevices, Stamped, StartError, View, identity,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
@@ -214,7 +216,7 @@ impl Run {
                     Input::KeyRestored(username, kept.map_err(|error| error.to_string()))
                 });
             }
-            Effect::StartClient { username, server } => self.start_client(username, server),
+            Effect::StartClient { username, server, invite } => self.start_client(username, server, invite),
             Effect::StopClient => self.stop_client(),
             Effect::ChooseDevices(chosen) => self.devices.choose(chosen),
             Effect::SuppressNoise(on) => self.devices.set_noise_suppression(on),
@@ -272,12 +274,17 @@ impl Run {
         });
     }
 
-    fn start_client(&mut self, username: ahoy_client::Username, server: ahoy_client::ServerUrl) {
+    fn start_client(
+        &mut self,
+        username: ahoy_client::Username,
+        server: ahoy_client::ServerUrl,
+        invite: Option<String>,
+    ) {
         self.stop_client();
         let (contacts, blocked) = (self.state.people().contacts(), self.state.people().blocked());
         let hide = self.state.settings().hide_address.into();
         let config = account::config(&self.options, self.devices.clone(), username, server, contacts, blocked, hide);
-        self.starting.spawn(Client::start(config));
+        self.starting.spawn(Client::start(Config { invite, ..config }));
     }
 
     async fn client_started(&mut self, started: Result<Client, StartError>) {

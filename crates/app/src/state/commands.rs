@@ -27,7 +27,7 @@ impl State {
 
     fn carry_out(&mut self, command: Command) -> Done {
         match command {
-            Command::SignIn { username, server } => self.sign_in_typed(&username, &server),
+            Command::SignIn { username, server, invite } => self.sign_in_typed(&username, &server, &invite),
             Command::SignOut => self.sign_out(),
             Command::Dial { username, video } => self.dial(&username, video),
             Command::Accept { from, video } => self.accept(&from, video),
@@ -106,15 +106,15 @@ impl State {
         }
     }
 
-    fn sign_in_typed(&mut self, username: &str, server: &str) -> Done {
+    fn sign_in_typed(&mut self, username: &str, server: &str, invite: &str) -> Done {
         if self.session.is_in() || self.call.is_some() {
             return Err(out_of_place("You are signed in already; sign out first."));
         }
         if self.is_keeping_key() {
             return Err(out_of_place("The key is still being kept; wait a moment."));
         }
-        let account = SignInAs::from_typed(username, server).map_err(|error| invalid(error.to_string()))?;
-        self.sign_in(account);
+        let account = SignInAs::from_typed(username, server).and_then(|account| account.invited(invite));
+        self.sign_in(account.map_err(|error| invalid(error.to_string()))?);
         Ok(())
     }
 

@@ -22,6 +22,8 @@ pub(crate) enum Effect {
         username: Username,
         /// Where.
         server: ServerUrl,
+        /// For a new name where the operator invites.
+        invite: Option<String>,
     },
     /// Hang up and sign out.
     StopClient,

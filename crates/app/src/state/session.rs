@@ -41,6 +41,8 @@ pub(super) struct SignInAs {
     pub(super) server: ServerUrl,
     /// The server as it was typed.
     pub(super) typed: String,
+    /// The code of an invitation. For one sign-in: a name that is taken needs none.
+    pub(super) invite: Option<String>,
 }
 
 /// Why nobody can sign in like that.
@@ -54,6 +56,8 @@ pub(super) enum SignInError {
     GuestName,
     #[error("This cannot be your name: {0}.")]
     Name(String),
+    #[error("That is too long for an invitation.")]
+    Invite,
     #[error(transparent)]
     Server(#[from] ServerAddressError),
 }
@@ -79,7 +83,16 @@ impl SignInAs {
     pub(super) fn from_typed(username: &str, server: &str) -> Result<Self, SignInError> {
         let username = own_name(username)?;
         let url = server_from_typed(server)?;
-        Ok(Self { username, server: url, typed: server.trim().to_owned() })
+        Ok(Self { username, server: url, typed: server.trim().to_owned(), invite: None })
+    }
+
+    /// With what somebody typed as the code of an invitation, if anything.
+    pub(super) fn invited(self, typed: &str) -> Result<Self, SignInError> {
+        let code = typed.trim();
+        if code.len() > TYPED_MAX {
+            return Err(SignInError::Invite);
+        }
+        Ok(Self { invite: (!code.is_empty()).then(|| code.to_owned()), ..self })
     }
 
     /// To be kept for the next start.

@@ -192,7 +192,7 @@ fn client_view(contacts: Vec<ContactView>, call: Option<view::CallView>) -> View
 }
 
 fn sign_in(username: &str, server: &str) -> Command {
-    Command::SignIn { username: username.into(), server: server.into() }
+    Command::SignIn { username: username.into(), server: server.into(), invite: String::new() }
 }
 
 fn link_lost() -> Event {

@@ -25,7 +25,7 @@ fn who_is_remembered_is_home_at_once_and_signs_in() {
     );
     window.read_people();
     let server = "ws://localhost:4280/ws".parse().unwrap();
-    assert_eq!(window.effects(), [Effect::StartClient { username: name("alice"), server }]);
+    assert_eq!(window.effects(), [Effect::StartClient { username: name("alice"), server, invite: None }]);
     window.event(Event::SignedIn { username: name("alice"), session: session() });
     assert_eq!(window.view().link, LinkView::SignedIn);
     assert_eq!(window.effects(), [], "it is remembered already");
@@ -69,6 +69,26 @@ fn a_first_sign_in_stays_on_its_screen_until_the_server_says_yes() {
 }
 
 #[test]
+fn an_invitation_goes_with_the_sign_in_that_it_was_typed_for_and_is_not_kept() {
+    let typed = |invite: &str| Command::SignIn {
+        username: "alice".into(),
+        server: "localhost:4280".into(),
+        invite: invite.into(),
+    };
+    let mut window = Window::nobody();
+    let refused = window.state.command(window.now, typed(&"x".repeat(300))).unwrap_err();
+    assert!(refused.message.contains("too long for an invitation"));
+    window.command(typed(" q3ZK "));
+    window.effects();
+    window.read_people();
+    let server = "ws://localhost:4280/ws".parse().unwrap();
+    let invite = Some("q3ZK".to_owned());
+    assert_eq!(window.effects(), [Effect::StartClient { username: name("alice"), server, invite }]);
+    window.event(Event::SignedIn { username: name("alice"), session: session() });
+    assert_eq!(window.state.settings().account, remembered().account);
+}
+
+#[test]
 fn a_server_that_does_not_answer_is_told_of_and_still_tried() {
     let mut window = Window::nobody();
     window.command(sign_in("alice", "localhost:4280"));
@@ -93,7 +113,7 @@ fn an_edited_sign_in_takes_the_place_of_the_one_before() {
     assert_eq!(window.effects(), [], "alice's people are read too late");
     window.input(Input::PeopleRead(name("carol"), Ok(None)));
     let server = "ws://localhost:2/ws".parse().unwrap();
-    assert_eq!(window.effects(), [Effect::StartClient { username: name("carol"), server }]);
+    assert_eq!(window.effects(), [Effect::StartClient { username: name("carol"), server, invite: None }]);
     window.command(Command::SignOut);
     assert_eq!(window.sign_in_problem(), (false, None));
     assert!(window.effects().contains(&Effect::StopClient));
