@@ -35,7 +35,7 @@ usage: cargo xtask TASK
   page                         build the page, ui/dist
   package [--dev]              make the .deb and the .rpm; --dev: of the quickly built program, for tests
   bench [NAME …] [--against chromium] [--minutes N] [--trace UP DOWN] [--smoke]
-                               measure, print tables, and write docs/benchmarks; --help says more
+                               measure, print tables, and write docs/benchmarks; --help, once it is built, says more
   endure [--times N] [--at-once N] [ROW …]
                                run the tests of docs/reliability.md at full length, and write there which rows passed
   screens                      picture every screen into docs/screens
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let (arguments, extra) = split_extra(&arguments);
     let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => {
+        [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;
         }

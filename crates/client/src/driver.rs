@@ -29,7 +29,7 @@ use crate::event::Stamped;
 use crate::kept::Kept;
 use crate::known_rates::KnownRates;
 use crate::network::{Addresses, LinkAddress};
-use crate::signaling::{Link, LinkEvent};
+use crate::signaling::{Link, LinkEvent, Unsent};
 use crate::storage::Storage;
 
 /// What comes from the link and waits for the driver; full, the link waits, and so in the end does the server.
@@ -267,7 +267,10 @@ impl Driver {
             },
             LinkEvent::Closed { code, reason } => {
                 debug!(reason, "link closed");
-                self.link_lost_because = Some(reason);
+                // The end of one before says nothing of the one that there is.
+                if self.link.as_ref().is_some_and(|(open, _)| *open == serial) {
+                    self.link_lost_because = Some(reason);
+                }
                 LinkInput::Closed { code }
             }
         };
@@ -348,10 +351,14 @@ impl Driver {
 
     fn send(&mut self, message: &ClientMessage) {
         let Some((serial, link)) = &self.link else { return };
-        if !link.send(message.to_text()) {
-            self.link_lost_because = Some("the network takes nothing any more".into());
-            self.broken_link = Some(*serial);
-            self.link = None;
+        match link.send(message.to_text()) {
+            // Of one that has ended the reason is on its way, and what it did not take is said again on the next.
+            Ok(()) | Err(Unsent::Ended) => {}
+            Err(Unsent::Slow) => {
+                self.link_lost_because = Some("the network takes nothing any more".into());
+                self.broken_link = Some(*serial);
+                self.link = None;
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use ahoy_call::Serial;
 use ahoy_protocol::SERVER_FRAME_MAX;
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -46,6 +47,15 @@ pub(crate) enum LinkEvent {
     },
 }
 
+/// Why a frame is not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unsent {
+    /// So many wait that the link counts as dead.
+    Slow,
+    /// The link has ended; its [`LinkEvent::Closed`] says why.
+    Ended,
+}
+
 /// One connection, or the attempt at one. Dropped, it is gone at once; [`Link::close`] signs out first.
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -71,10 +81,15 @@ impl Link {
         Self { outbox, task }
     }
 
-    /// Queues a text frame. `false` when the link is gone or so slow that it counts as gone.
-    #[must_use]
-    pub(crate) fn send(&self, text: String) -> bool {
-        self.outbox.try_send(Message::text(text)).is_ok()
+    /// Queues a text frame.
+    ///
+    /// # Errors
+    /// When it is not taken.
+    pub(crate) fn send(&self, text: String) -> Result<(), Unsent> {
+        self.outbox.try_send(Message::text(text)).map_err(|error| match error {
+            TrySendError::Full(_) => Unsent::Slow,
+            TrySendError::Closed(_) => Unsent::Ended,
+        })
     }
 
     /// Sends what is queued, says that everything up to number `seen` came, as a pong does (section 3), and closes with code
@@ -189,4 +204,20 @@ fn closed_by_server(frame: Option<CloseFrame>) -> LinkEvent {
         format!("the server closed the connection: {}", frame.reason)
     };
     LinkEvent::Closed { code: Some(frame.code.into()), reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_link_that_ended_says_so_and_is_not_taken_for_a_slow_one() {
+        // Nobody can listen there.
+        let server: ServerUrl = "ws://127.0.0.1:0/ws".parse().unwrap();
+        let (events, mut heard) = mpsc::channel(8);
+        let link = Link::open(&server, Serial::default(), events);
+        let (_, event) = heard.recv().await.unwrap();
+        assert!(matches!(event, LinkEvent::Closed { code: None, .. }), "{event:?}");
+        assert_eq!(link.send("{}".into()), Err(Unsent::Ended));
+    }
 }

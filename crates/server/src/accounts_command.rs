@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
-/// See and change who owns which name. A server that runs on the same folder takes changes up within seconds
+/// See and change who owns which name. A server that runs on the same folder takes changes up within a second or so
 #[derive(Debug, Args)]
 pub(crate) struct AccountsCommand {
     /// The server's folder

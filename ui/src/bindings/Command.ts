@@ -14,7 +14,11 @@ username: string,
 /**
  * As typed: a host, a host with port, or a WebSocket URL.
  */
-server: string, } | { "kind": "signOut" } | { "kind": "dial", 
+server: string, 
+/**
+ * As typed: the code of an invitation, for a new name where the operator invites. Mostly empty.
+ */
+invite: string, } | { "kind": "signOut" } | { "kind": "dial", 
 /**
  * As typed.
  */

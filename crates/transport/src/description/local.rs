@@ -122,8 +122,9 @@ fn publish_section(
     for line in block {
         if let Some(attribute) = line.strip_prefix("a=candidate:") {
             // The peer connection repeats each candidate for component 2, and names addresses where no one is.
-            if candidate::check(attribute, loopback).is_ok() {
-                push(out, line);
+            // It tells a relay's related address, too, which is this machine's own.
+            if let Ok(checked) = candidate::check(attribute, loopback) {
+                push(out, &format!("a={}", checked.attribute));
             }
             continue;
         }

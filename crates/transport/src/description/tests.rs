@@ -303,6 +303,14 @@ fn our_own_description_is_completed_and_refused_sections_are_closed() {
 }
 
 #[test]
+fn our_own_description_tells_a_relay_and_not_what_lies_behind_it() {
+    let sdp = "v=0\r\ns=-\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\n\
+        a=candidate:1 1 udp 1 203.0.113.9 49152 typ relay raddr 192.168.1.4 rport 5000\r\n";
+    let published = publish(sdp, false, None, |_| None).sdp;
+    assert!(published.contains("a=candidate:1 1 udp 1 203.0.113.9 49152 typ relay raddr 0.0.0.0 rport 0\r\n"));
+}
+
+#[test]
 fn mangled_descriptions_never_panic_and_what_passes_can_be_written_anew() {
     let seed: u64 = rand::random();
     println!("seed {seed}");
