@@ -15,6 +15,7 @@ use crate::gate::Consent;
 use crate::input::PathState;
 use crate::negotiation::Role;
 use crate::output::Event;
+use crate::view::LinkView;
 
 impl Call {
     /// A call that the local user dials now. It does nothing before [`Self::start`].
@@ -24,17 +25,40 @@ impl Call {
         Self::new(id, to, Role::Caller, people, video, timers)
     }
 
-    /// Begins to dial: the opening offer is made, and leaves when the peer connection has it.
+    /// Begins to dial.
     pub(crate) fn start(&mut self, device: &mut Device) -> Flow {
         device.event(Event::Dialling { call: self.id, to: self.user.clone() });
-        self.open_peer(device);
-        self.negotiation.open(device.now);
-        self.run_steps(device)
+        self.begin(device)
+    }
+
+    /// The opening offer is made as soon as the link is up, and leaves when the peer connection has it. Not before: a
+    /// sign-in brings the ICE servers that its candidates come from, and the credentials of earlier ones may have expired
+    /// while the link was away.
+    pub(crate) fn begin(&mut self, device: &mut Device) -> Flow {
+        if !self.is_yet_to_begin() {
+            return GOES_ON;
+        }
+        match device.link.view() {
+            LinkView::SigningIn | LinkView::Waiting => GOES_ON,
+            LinkView::SignedIn => {
+                self.open_peer(device);
+                self.negotiation.open(device.now);
+                self.run_steps(device)
+            }
+            // The server refused the sign-in for good.
+            LinkView::SignedOut => ControlFlow::Break(Ending::silent(EndReason::NotSignedIn)),
+        }
+    }
+
+    /// Whether the link is awaited before anything else is done; the server and the others know nothing of the call.
+    pub(super) fn is_yet_to_begin(&self) -> bool {
+        matches!(self.people, People::Dialling { .. }) && !self.peer_open
     }
 
     /// Whether the opening offer reached that device, or may have.
     pub(crate) fn may_have_reached(&self, device: &DeviceAddress) -> bool {
         match &self.people {
+            People::Dialling { .. } if self.is_yet_to_begin() => false,
             People::Dialling { legs, .. } => legs.as_ref().is_none_or(|legs| legs.reached(device.session)),
             People::GivingWay { .. } | People::Ringing { .. } | People::Accepted { .. } => false,
         }
@@ -42,6 +66,10 @@ impl Call {
 
     /// The server says whom the opening offer reached.
     pub(crate) fn relayed(&mut self, device: &mut Device, reached: Vec<DeviceAddress>) -> Flow {
+        if self.is_yet_to_begin() {
+            device.counters.out_of_place += 1;
+            return GOES_ON;
+        }
         let People::Dialling { legs: legs @ None, .. } = &mut self.people else {
             device.counters.passed += 1;
             return GOES_ON;
@@ -54,6 +82,10 @@ impl Call {
     /// The server could not do something for this call.
     pub(crate) fn server_error(&mut self, device: &mut Device, error: ErrorMessage) -> Flow {
         match &self.people {
+            People::Dialling { .. } if self.is_yet_to_begin() => {
+                device.counters.out_of_place += 1;
+                GOES_ON
+            }
             People::Dialling { legs: None, .. } => ControlFlow::Break(Ending::silent(opening_refused(error))),
             // The last device went offline, or the caller that rings here did.
             People::Dialling { legs: Some(_), .. } if error.code == ErrorCode::Offline => {

@@ -95,8 +95,14 @@ fn a_call_dialled_and_given_up_while_the_server_was_away_rings_nowhere() {
     let mut bench = Bench::new();
     bench.link(LinkInput::Closed { code: None });
     bench.command(Command::Dial { call: id(1), to: name("bob"), video: true });
-    bench.made(id(1), "ours");
     bench.command(Command::HangUp { call: id(1) });
+    bench.sign_in_again(false);
+    assert_eq!(said(&bench), [] as [String; 0]);
+    // Nor does one whose offer was made just before.
+    bench.command(Command::Dial { call: id(2), to: name("bob"), video: true });
+    bench.link(LinkInput::Closed { code: None });
+    bench.made(id(2), "ours");
+    bench.command(Command::HangUp { call: id(2) });
     bench.sign_in_again(false);
     assert_eq!(said(&bench), [] as [String; 0]);
 }
