@@ -70,12 +70,31 @@ impl Call {
             device.counters.out_of_place += 1;
             return GOES_ON;
         }
-        let People::Dialling { legs: legs @ None, .. } = &mut self.people else {
+        let People::Dialling { legs, .. } = &mut self.people else {
             device.counters.passed += 1;
             return GOES_ON;
         };
-        let reached = legs.insert(Legs::of(&self.user, reached));
-        device.event(Event::Relayed { call: self.id, devices: reached.len() });
+        let legs = match legs {
+            None => legs.insert(Legs::of(&self.user, reached)),
+            // A server that was started anew was told the offer again, and other devices may be there by now.
+            Some(legs) => {
+                let news = legs.news(&self.user, reached);
+                if news.is_empty() {
+                    device.counters.passed += 1;
+                    return GOES_ON;
+                }
+                if self.negotiation.is_answered() {
+                    // The path is being built to the only device that there was, and leads to no other.
+                    for late in news {
+                        device.send_close(late.into(), self.id, CloseReason::Cancelled);
+                    }
+                    return GOES_ON;
+                }
+                legs.add(&news);
+                legs
+            }
+        };
+        device.event(Event::Relayed { call: self.id, devices: legs.len() });
         self.legs_changed()
     }
 
@@ -131,8 +150,18 @@ impl Call {
         let close = Signal::Close(Close { call, reason, by: Some(by.clone()) });
         device.send(Address::User(self.user.clone()), close);
         device.event(Event::Accepted { call, by: by.clone(), video });
-        self.people = People::Accepted { other: by, consent, standing: Standing::Awaited { since: device.now } };
-        self.accepted(device)
+        let early = match &mut self.people {
+            People::Dialling { legs: Some(legs), .. } => legs.take_early(by.session),
+            People::Dialling { legs: None, .. }
+            | People::GivingWay { .. }
+            | People::Ringing { .. }
+            | People::Accepted { .. } => None,
+        };
+        let standing = Standing::Awaited { since: device.now };
+        self.people = People::Accepted { other: by.clone(), consent, standing };
+        self.accepted(device)?;
+        // It makes no other.
+        early.map_or(GOES_ON, |answer| self.handle_answer(device, &by, answer))
     }
 
     /// What either side does once somebody accepted.
@@ -208,18 +237,13 @@ impl Call {
     }
 
     fn leg_answer(&mut self, device: &mut Device, from: &DeviceAddress, answer: Answer) -> Flow {
-        let is_only = match &self.people {
-            People::Dialling { legs: Some(legs), .. } => legs.only() == Some(from.session),
-            People::Dialling { legs: None, .. }
-            | People::GivingWay { .. }
-            | People::Ringing { .. }
-            | People::Accepted { .. } => false,
-        };
-        if answer.early && !is_only {
-            device.counters.refused += 1;
+        let People::Dialling { legs: Some(legs), .. } = &mut self.people else { return GOES_ON };
+        let early = answer.early;
+        if early && legs.only() != Some(from.session) {
+            // It was the only one by what the server knew at that time, and another may accept yet.
+            legs.keep_early(from.session, answer);
             return GOES_ON;
         }
-        let early = answer.early;
         let Some(proven) = self.prove_answer(device, from, answer)? else { return GOES_ON };
         self.negotiation.handle_answer(device.now, proven);
         if early {
