@@ -237,6 +237,11 @@ impl World {
             Event::Accepted { call, .. } => {
                 let now = self.now;
                 self.with_record(device, *call, |record| record.since = now);
+                if !self.devices[device].record.has_dialled(*call) {
+                    // Who is accepted may ring again.
+                    let caller = &self.users[1 - self.devices[device].user].name;
+                    self.devices[device].record.rings.retain(|(_, earlier)| earlier != caller);
+                }
             }
             Event::Ended { call, reason } => self.ended(device, *call, reason),
             Event::Relayed { call, .. } | Event::Ringing { call, .. } | Event::RemoteSending { call, .. } => {
