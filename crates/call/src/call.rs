@@ -186,6 +186,8 @@ impl Call {
                 self.path_is_lost(device);
                 return self.recover(device);
             }
+            // Nobody was asked.
+            People::Dialling { .. } if self.is_yet_to_begin() => Ending::silent(EndReason::NotSignedIn),
             People::Dialling { .. } => Ending::telling(EndReason::NoAnswer(Side::Remote), CloseReason::Cancelled),
             People::GivingWay { .. } => Ending::silent(EndReason::CallingYouElsewhere),
             People::Ringing { .. } => Ending::telling(EndReason::NoAnswer(Side::Local), CloseReason::Timeout),

@@ -195,6 +195,8 @@ impl Core {
     }
 
     fn handle_link_news(&mut self, news: LinkNews) {
+        // Before anything is said again, and whatever the news are: the link may be up, or be given up for good.
+        self.begin_what_was_dialled();
         match news {
             LinkNews::SignedIn { resumed } => {
                 self.server_heard(true);
@@ -236,6 +238,14 @@ impl Core {
             }
             LinkNews::Nothing => {}
             LinkNews::Stale => self.device.counters.stale += 1,
+        }
+    }
+
+    /// A call that was dialled while the link was not up begins when it is.
+    fn begin_what_was_dialled(&mut self) {
+        if let Some(call) = &mut self.call {
+            let flow = call.begin(&mut self.device);
+            self.go_on_or_end(flow);
         }
     }
 

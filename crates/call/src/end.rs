@@ -46,7 +46,7 @@ pub enum EndReason {
     AlreadyInCall,
     /// Nobody calls himself.
     Yourself,
-    /// This device is signed out.
+    /// This device is signed out, or could not sign in for as long as it dialled.
     NotSignedIn,
     /// The server lets this user dial no more for now.
     RateLimited {

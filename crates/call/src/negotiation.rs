@@ -123,6 +123,11 @@ impl Negotiation {
         self.settled
     }
 
+    /// Whether an answer came that is applied, or will be.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.answered_n.is_some()
+    }
+
     /// Whether the opening offer has left.
     pub(crate) fn has_offered(&self) -> bool {
         self.next_n > 0

@@ -1,4 +1,5 @@
-//! How often one caller may make this device ring (section 7): three times a minute, once for one that is no contact.
+//! How often one caller may make this device ring (section 7): three times a minute, once for one that is no contact. Calls
+//! that were accepted, and those before them, do not count.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -36,6 +37,11 @@ impl Rings {
         }
         self.recent.push_back((now, caller));
     }
+
+    /// The user accepted a call of this caller's, who is therefore no nuisance.
+    pub(crate) fn forget(&mut self, caller: &Username) {
+        self.recent.retain(|(_, earlier)| earlier != caller);
+    }
 }
 
 #[cfg(test)]
@@ -57,5 +63,9 @@ mod tests {
         rings.insert(at(60), carol.clone());
         assert!(!rings.allows(at(119), &carol, false));
         assert!(rings.allows(at(120), &carol, false));
+        rings.insert(at(120), carol.clone());
+        rings.insert(at(121), bob.clone());
+        rings.forget(&carol);
+        assert!(rings.allows(at(122), &carol, false) && !rings.allows(at(122), &bob, false));
     }
 }

@@ -90,6 +90,8 @@ impl Call {
             return GOES_ON;
         };
         let other = caller.clone();
+        // Whose call breaks off after that may call again.
+        device.rings.forget(&other.username);
         let preparation = std::mem::replace(preparation, Preparation::Early { held: None });
         let standing = Standing::Awaited { since: device.now };
         self.people = People::Accepted { other: other.clone(), consent: Consent::Given, standing };

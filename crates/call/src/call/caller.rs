@@ -15,6 +15,7 @@ use crate::gate::Consent;
 use crate::input::PathState;
 use crate::negotiation::Role;
 use crate::output::Event;
+use crate::view::LinkView;
 
 impl Call {
     /// A call that the local user dials now. It does nothing before [`Self::start`].
@@ -24,17 +25,40 @@ impl Call {
         Self::new(id, to, Role::Caller, people, video, timers)
     }
 
-    /// Begins to dial: the opening offer is made, and leaves when the peer connection has it.
+    /// Begins to dial.
     pub(crate) fn start(&mut self, device: &mut Device) -> Flow {
         device.event(Event::Dialling { call: self.id, to: self.user.clone() });
-        self.open_peer(device);
-        self.negotiation.open(device.now);
-        self.run_steps(device)
+        self.begin(device)
+    }
+
+    /// The opening offer is made as soon as the link is up, and leaves when the peer connection has it. Not before: a
+    /// sign-in brings the ICE servers that its candidates come from, and the credentials of earlier ones may have expired
+    /// while the link was away.
+    pub(crate) fn begin(&mut self, device: &mut Device) -> Flow {
+        if !self.is_yet_to_begin() {
+            return GOES_ON;
+        }
+        match device.link.view() {
+            LinkView::SigningIn | LinkView::Waiting => GOES_ON,
+            LinkView::SignedIn => {
+                self.open_peer(device);
+                self.negotiation.open(device.now);
+                self.run_steps(device)
+            }
+            // The server refused the sign-in for good.
+            LinkView::SignedOut => ControlFlow::Break(Ending::silent(EndReason::NotSignedIn)),
+        }
+    }
+
+    /// Whether the link is awaited before anything else is done; the server and the others know nothing of the call.
+    pub(super) fn is_yet_to_begin(&self) -> bool {
+        matches!(self.people, People::Dialling { .. }) && !self.peer_open
     }
 
     /// Whether the opening offer reached that device, or may have.
     pub(crate) fn may_have_reached(&self, device: &DeviceAddress) -> bool {
         match &self.people {
+            People::Dialling { .. } if self.is_yet_to_begin() => false,
             People::Dialling { legs, .. } => legs.as_ref().is_none_or(|legs| legs.reached(device.session)),
             People::GivingWay { .. } | People::Ringing { .. } | People::Accepted { .. } => false,
         }
@@ -42,18 +66,45 @@ impl Call {
 
     /// The server says whom the opening offer reached.
     pub(crate) fn relayed(&mut self, device: &mut Device, reached: Vec<DeviceAddress>) -> Flow {
-        let People::Dialling { legs: legs @ None, .. } = &mut self.people else {
+        if self.is_yet_to_begin() {
+            device.counters.out_of_place += 1;
+            return GOES_ON;
+        }
+        let People::Dialling { legs, .. } = &mut self.people else {
             device.counters.passed += 1;
             return GOES_ON;
         };
-        let reached = legs.insert(Legs::of(&self.user, reached));
-        device.event(Event::Relayed { call: self.id, devices: reached.len() });
+        let legs = match legs {
+            None => legs.insert(Legs::of(&self.user, reached)),
+            // A server that was started anew was told the offer again, and other devices may be there by now.
+            Some(legs) => {
+                let news = legs.news(&self.user, reached);
+                if news.is_empty() {
+                    device.counters.passed += 1;
+                    return GOES_ON;
+                }
+                if self.negotiation.is_answered() {
+                    // The path is being built to the only device that there was, and leads to no other.
+                    for late in news {
+                        device.send_close(late.into(), self.id, CloseReason::Cancelled);
+                    }
+                    return GOES_ON;
+                }
+                legs.add(&news);
+                legs
+            }
+        };
+        device.event(Event::Relayed { call: self.id, devices: legs.len() });
         self.legs_changed()
     }
 
     /// The server could not do something for this call.
     pub(crate) fn server_error(&mut self, device: &mut Device, error: ErrorMessage) -> Flow {
         match &self.people {
+            People::Dialling { .. } if self.is_yet_to_begin() => {
+                device.counters.out_of_place += 1;
+                GOES_ON
+            }
             People::Dialling { legs: None, .. } => ControlFlow::Break(Ending::silent(opening_refused(error))),
             // The last device went offline, or the caller that rings here did.
             People::Dialling { legs: Some(_), .. } if error.code == ErrorCode::Offline => {
@@ -99,8 +150,18 @@ impl Call {
         let close = Signal::Close(Close { call, reason, by: Some(by.clone()) });
         device.send(Address::User(self.user.clone()), close);
         device.event(Event::Accepted { call, by: by.clone(), video });
-        self.people = People::Accepted { other: by, consent, standing: Standing::Awaited { since: device.now } };
-        self.accepted(device)
+        let early = match &mut self.people {
+            People::Dialling { legs: Some(legs), .. } => legs.take_early(by.session),
+            People::Dialling { legs: None, .. }
+            | People::GivingWay { .. }
+            | People::Ringing { .. }
+            | People::Accepted { .. } => None,
+        };
+        let standing = Standing::Awaited { since: device.now };
+        self.people = People::Accepted { other: by.clone(), consent, standing };
+        self.accepted(device)?;
+        // It makes no other.
+        early.map_or(GOES_ON, |answer| self.handle_answer(device, &by, answer))
     }
 
     /// What either side does once somebody accepted.
@@ -176,18 +237,13 @@ impl Call {
     }
 
     fn leg_answer(&mut self, device: &mut Device, from: &DeviceAddress, answer: Answer) -> Flow {
-        let is_only = match &self.people {
-            People::Dialling { legs: Some(legs), .. } => legs.only() == Some(from.session),
-            People::Dialling { legs: None, .. }
-            | People::GivingWay { .. }
-            | People::Ringing { .. }
-            | People::Accepted { .. } => false,
-        };
-        if answer.early && !is_only {
-            device.counters.refused += 1;
+        let People::Dialling { legs: Some(legs), .. } = &mut self.people else { return GOES_ON };
+        let early = answer.early;
+        if early && legs.only() != Some(from.session) {
+            // It was the only one by what the server knew at that time, and another may accept yet.
+            legs.keep_early(from.session, answer);
             return GOES_ON;
         }
-        let early = answer.early;
         let Some(proven) = self.prove_answer(device, from, answer)? else { return GOES_ON };
         self.negotiation.handle_answer(device.now, proven);
         if early {

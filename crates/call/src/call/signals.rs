@@ -80,7 +80,7 @@ impl Call {
         }
     }
 
-    fn handle_answer(&mut self, device: &mut Device, from: &DeviceAddress, answer: Answer) -> Flow {
+    pub(super) fn handle_answer(&mut self, device: &mut Device, from: &DeviceAddress, answer: Answer) -> Flow {
         let gives_consent = !answer.early && !self.negotiation.is_settled();
         let Some(proven) = self.prove_answer(device, from, answer)? else { return GOES_ON };
         if let People::Accepted { consent, .. } = &mut self.people

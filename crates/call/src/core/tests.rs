@@ -9,5 +9,6 @@ mod calling;
 mod connected;
 mod early_path;
 mod knowing;
+mod link_not_up;
 mod recovering;
 mod trusting;

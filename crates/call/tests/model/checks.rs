@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ahoy_call::{
-    Command, EndReason, Event, Failure, Gate, Output, PeerCommand, PeopleView, Time, Trust, UnsignedDescription,
+    Command, EndReason, Event, Failure, Gate, LinkView, Output, PeerCommand, PeopleView, Time, Trust,
+    UnsignedDescription,
 };
 use ahoy_protocol::description::DescriptionKind;
 use ahoy_protocol::id::{CallId, Username};
@@ -142,6 +143,9 @@ impl World {
                 if !is_close && !self.may_speak_freely(device, *call) {
                     self.break_rule("the transport hears of a stranger's call before the user accepted");
                 }
+                if matches!(command, PeerCommand::Open) {
+                    self.check_has_servers(device, *call);
+                }
                 self.check_not_over(device, *call);
             }
             Output::SendDescription { description, .. } => self.check_description(device, description),
@@ -233,6 +237,11 @@ impl World {
             Event::Accepted { call, .. } => {
                 let now = self.now;
                 self.with_record(device, *call, |record| record.since = now);
+                if !self.devices[device].record.has_dialled(*call) {
+                    // Who is accepted may ring again.
+                    let caller = &self.users[1 - self.devices[device].user].name;
+                    self.devices[device].record.rings.retain(|(_, earlier)| earlier != caller);
+                }
             }
             Event::Ended { call, reason } => self.ended(device, *call, reason),
             Event::Relayed { call, .. } | Event::Ringing { call, .. } | Event::RemoteSending { call, .. } => {
@@ -288,7 +297,8 @@ impl World {
     fn ended(&mut self, device: usize, call: CallId, reason: &EndReason) {
         *self.tally.ended.entry(reason.code()).or_default() += 1;
         self.note(&format!("{reason}"));
-        if matches!(reason, EndReason::AlreadyInCall | EndReason::NotSignedIn | EndReason::Yourself) {
+        let is_not_begun = self.devices[device].record.live != Some(call);
+        if is_not_begun && matches!(reason, EndReason::AlreadyInCall | EndReason::NotSignedIn | EndReason::Yourself) {
             return;
         }
         self.check_not_over(device, call);
@@ -408,6 +418,14 @@ impl World {
                     self.break_rule("something leaves for a stranger before the user accepted");
                 }
             }
+        }
+    }
+
+    /// Who dials waits for the servers that a sign-in brings; those of an earlier one may have expired.
+    fn check_has_servers(&mut self, device: usize, call: CallId) {
+        let is_signed_in = self.devices[device].core.view().link == LinkView::SignedIn;
+        if self.devices[device].record.has_dialled(call) && !is_signed_in {
+            self.break_rule("a dialled call opens its peer connection before the link is up");
         }
     }
 

@@ -1,13 +1,14 @@
 //! The server is away while calls ring and go on, and what is said when it is back (section 3, "Coming back").
 
-use ahoy_protocol::description::DescriptionKind;
+use ahoy_protocol::control::{Accepted, ControlMessage};
+use ahoy_protocol::description::{DescriptionKind, hash};
 use ahoy_protocol::error::ErrorCode;
 use ahoy_protocol::id::Address;
 use ahoy_protocol::message::{ClientMessage, MissedCall, MissedCalls, Received, ServerMessage};
 use ahoy_protocol::signal::{CloseReason, ProgressState, Signal};
 
-use super::bench::{Bench, CONNECTED, close, device, id, name, opening, progress};
-use crate::{Command, EndReason, Event, Input, LinkInput, Output, PeerInput, Serial, Side, Via};
+use super::bench::{Bench, CONNECTED, close, device, id, name, opening, progress, sdp, signed};
+use crate::{Command, EndReason, Event, Input, LinkInput, Output, PeerCommand, PeerInput, Serial, Side, Via};
 
 /// What leaves through the server of a call: the words of the contract, candidates left out.
 fn said(bench: &Bench) -> Vec<String> {
@@ -23,6 +24,11 @@ fn said(bench: &Bench) -> Vec<String> {
         _ => None,
     });
     words.collect()
+}
+
+/// Bob's answer to Alice's opening offer.
+fn answer(kind: DescriptionKind) -> Signal {
+    signed("bob", id(1), kind, 0, sdp("theirs"), Some(hash(&sdp("ours"))))
 }
 
 fn waited(from: &str, signal: Signal) -> ServerMessage {
@@ -73,6 +79,94 @@ fn a_caller_dials_again_through_a_server_that_knows_nothing_and_waits_a_while_fo
     assert_eq!(bench.ended(), Some(&EndReason::Offline), "nobody is back within 10 s");
 }
 
+/// Alice has dialled Bob's device 1, and the server that she dials through again has reached these.
+fn dialled_again(devices: &[u64]) -> Bench {
+    let mut bench = Bench::dialling(id(1), &[1]);
+    bench.sign_in_again(false);
+    bench.relayed(id(1), devices);
+    bench
+}
+
+#[test]
+fn a_device_that_a_restarted_server_reaches_too_may_ring_accept_and_be_heard() {
+    for devices in [&[1, 2][..], &[2]] {
+        let mut bench = dialled_again(devices);
+        assert_eq!(bench.events(), [&Event::Relayed { call: id(1), devices: 2 }]);
+        bench.relayed(id(1), devices);
+        assert_eq!(bench.out, [], "that is known");
+        let second = device("bob", 2);
+        bench.signal(&second, progress(id(1), ProgressState::Ringing));
+        assert_eq!(bench.events(), [&Event::Ringing { call: id(1), device: Some("phone".into()) }]);
+        bench.signal(&second, progress(id(1), ProgressState::Accepted));
+        let by = second.clone();
+        assert!(bench.events().contains(&&Event::Accepted { call: id(1), by, video: None }), "{:?}", bench.out);
+        assert_eq!(said(&bench), ["AnsweredElsewhere to bob"]);
+        bench.signal(&second, answer(DescriptionKind::Answer));
+        bench.applied(id(1));
+        bench.peer(id(1), PeerInput::Path(CONNECTED));
+        assert!(bench.sends());
+    }
+}
+
+#[test]
+fn a_device_whose_leg_has_ended_stays_out_when_a_restarted_server_names_it_again() {
+    let mut bench = Bench::dialling(id(1), &[1, 2]);
+    bench.signal(&device("bob", 1), close(id(1), CloseReason::Busy));
+    bench.sign_in_again(false);
+    bench.relayed(id(1), &[1, 2, 3]);
+    bench.signal(&device("bob", 1), progress(id(1), ProgressState::Accepted));
+    assert_eq!(bench.out, []);
+    bench.signal(&device("bob", 2), close(id(1), CloseReason::Timeout));
+    assert_eq!(bench.ended(), None, "device 3 is there");
+    bench.signal(&device("bob", 3), close(id(1), CloseReason::Busy));
+    assert_eq!(bench.ended(), Some(&EndReason::NoAnswer(Side::Remote)));
+}
+
+#[test]
+fn an_early_answer_of_who_was_the_only_device_holds_until_its_user_accepts() {
+    let mut bench = dialled_again(&[1, 2]);
+    let first = device("bob", 1);
+    bench.signal(&first, answer(DescriptionKind::Early));
+    assert_eq!(bench.out, [], "the other may accept yet");
+    bench.signal(&first, progress(id(1), ProgressState::Accepted));
+    assert!(matches!(bench.commands()[..], [PeerCommand::ApplyAnswer { .. }]));
+    bench.applied(id(1));
+    bench.peer(id(1), PeerInput::Path(CONNECTED));
+    bench.peer(id(1), PeerInput::ControlOpened);
+    assert!(!bench.sends(), "only the server says that he accepted");
+    let accepted = ControlMessage::Accepted(Accepted { call: id(1), video: true });
+    bench.peer(id(1), PeerInput::Control(accepted));
+    assert!(bench.sends());
+}
+
+#[test]
+fn an_early_answer_that_is_kept_does_not_stand_in_the_way_of_another_device() {
+    let mut bench = dialled_again(&[1, 2]);
+    bench.signal(&device("bob", 1), answer(DescriptionKind::Early));
+    bench.signal(&device("bob", 2), progress(id(1), ProgressState::Accepted));
+    assert_eq!(bench.commands(), [] as [&PeerCommand; 0]);
+    bench.signal(&device("bob", 2), answer(DescriptionKind::Answer));
+    assert!(matches!(bench.commands()[..], [PeerCommand::ApplyAnswer { .. }]));
+}
+
+#[test]
+fn where_the_path_is_built_to_one_device_already_another_rings_no_longer() {
+    let mut bench = Bench::dialling(id(1), &[1]);
+    bench.answered("bob", id(1), DescriptionKind::Early);
+    bench.applied(id(1));
+    bench.peer(id(1), PeerInput::Path(CONNECTED));
+    bench.peer(id(1), PeerInput::ControlOpened);
+    bench.sign_in_again(false);
+    bench.relayed(id(1), &[1, 2]);
+    assert_eq!(bench.closes(), [(device("bob", 2).to_string(), CloseReason::Cancelled)]);
+    assert_eq!(bench.ended(), None);
+    bench.signal(&device("bob", 2), progress(id(1), ProgressState::Accepted));
+    assert_eq!(bench.out, [], "it is nobody in this call");
+    let accepted = ControlMessage::Accepted(Accepted { call: id(1), video: true });
+    bench.peer(id(1), PeerInput::Control(accepted));
+    assert!(bench.sends());
+}
+
 #[test]
 fn an_accepted_call_is_not_opened_again() {
     let mut bench = Bench::in_own_call(id(1));
@@ -95,8 +189,14 @@ fn a_call_dialled_and_given_up_while_the_server_was_away_rings_nowhere() {
     let mut bench = Bench::new();
     bench.link(LinkInput::Closed { code: None });
     bench.command(Command::Dial { call: id(1), to: name("bob"), video: true });
-    bench.made(id(1), "ours");
     bench.command(Command::HangUp { call: id(1) });
+    bench.sign_in_again(false);
+    assert_eq!(said(&bench), [] as [String; 0]);
+    // Nor does one whose offer was made just before.
+    bench.command(Command::Dial { call: id(2), to: name("bob"), video: true });
+    bench.link(LinkInput::Closed { code: None });
+    bench.made(id(2), "ours");
+    bench.command(Command::HangUp { call: id(2) });
     bench.sign_in_again(false);
     assert_eq!(said(&bench), [] as [String; 0]);
 }

@@ -99,6 +99,13 @@ pub(super) fn opening(maker: &str, call: CallId) -> Signal {
 impl Bench {
     /// Alice, whose contact is Bob, signed in.
     pub(super) fn new() -> Self {
+        let mut bench = Self::signing_in();
+        bench.welcomed(false);
+        bench
+    }
+
+    /// Alice before the server has said that she is welcome.
+    pub(super) fn signing_in() -> Self {
         let config = Config {
             me: name("alice"),
             session: SessionId::from_u64(0xA),
@@ -117,7 +124,6 @@ impl Bench {
         let challenge = Binary([7; 32]);
         bench.greeted();
         assert_eq!(bench.out, [Output::Login { serial: Serial(1), challenge, resume: None }]);
-        bench.welcomed(false);
         bench
     }
 
@@ -143,7 +149,7 @@ impl Bench {
         self.receive(ServerMessage::Hello(Hello { protocols: vec![1], server, challenge, guests: true }));
     }
 
-    fn welcomed(&mut self, resumed: bool) {
+    pub(super) fn welcomed(&mut self, resumed: bool) {
         self.receive(ServerMessage::Welcome(Welcome {
             username: name("alice"),
             session: SessionId::from_u64(0xA),
@@ -284,6 +290,11 @@ impl Bench {
         }
         self.now = end;
         self.out = out;
+    }
+
+    /// How much time has passed since the beginning, in whole seconds.
+    pub(super) fn seconds(&self) -> u64 {
+        self.now.since_start().as_secs()
     }
 
     pub(super) fn last_serial(&self) -> Serial {

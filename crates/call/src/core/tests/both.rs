@@ -2,8 +2,8 @@
 
 use ahoy_protocol::signal::CloseReason;
 
-use super::bench::{Bench, close, device, id, name, opening};
-use crate::{Command, EndReason, Event, PeerCommand, PeerInput, PeopleView};
+use super::bench::{Bench, CONNECTED, close, device, id, name, opening};
+use crate::{Command, EndReason, Event, PeerCommand, PeerInput, PeopleView, RefusedReason};
 
 #[test]
 fn dialling_a_user_whose_call_is_ringing_here_accepts_that_call() {
@@ -89,6 +89,25 @@ fn a_person_who_calls_again_from_the_same_device_rings_anew() {
     assert_eq!(bench.ended(), Some(&EndReason::CalledAgain));
     assert_eq!(bench.closes(), [(device("bob", 1).to_string(), CloseReason::Failed)]);
     assert_eq!(bench.core.view().call.unwrap().people, PeopleView::RingingHere);
+}
+
+#[test]
+fn a_stranger_who_was_accepted_and_calls_again_rings_anew() {
+    let mut bench = Bench::new();
+    bench.offered("carol", id(1), 1);
+    bench.command(Command::Accept { call: id(1), video: true });
+    bench.made(id(1), "ours");
+    bench.peer(id(1), PeerInput::Path(CONNECTED));
+    bench.pass(20);
+    assert_eq!(bench.ended(), None);
+    bench.offered("carol", id(2), 1);
+    let events = bench.events();
+    assert_eq!(events[0], &Event::Ended { call: id(1), reason: EndReason::CalledAgain });
+    assert!(matches!(events[1..], [Event::Incoming { call, .. }] if *call == id(2)), "{events:?}");
+    bench.command(Command::Decline { call: id(2) });
+    bench.offered("carol", id(3), 1);
+    let reason = RefusedReason::TooOften;
+    assert_eq!(bench.events(), [&Event::Refused { call: id(3), from: name("carol"), reason }], "that one was declined");
 }
 
 #[test]
