@@ -64,6 +64,15 @@ async fn behind_a_trusted_proxy_it_is_the_clients_address_that_counts() {
         ("2001:db8::1", "bad_signature"),
         ("2001:db8::2", "rate_limited"),
         ("2001:db8:0:1::2", "bad_signature"),
+        // With a port, as some proxies write it.
+        ("198.51.100.2:51234", "rate_limited"),
+        ("203.0.113.5:51234", "bad_signature"),
+        ("203.0.113.5:51235", "rate_limited"),
+        ("203.0.113.6:443", "bad_signature"),
+        ("[2001:db8::1]:443", "rate_limited"),
+        ("[2001:db8::1]", "rate_limited"),
+        ("[2001:db8:0:2::1]", "bad_signature"),
+        ("2001:db8:0:2::2", "rate_limited"),
     ] {
         let request = upgrade_request("/ws", &format!("X-Forwarded-For: {forwarded}\r\n"));
         let (head, mut raw) = Raw::request(server.address, &request).await;
