@@ -240,16 +240,16 @@ impl Mailbox {
         self.lock().history.heard_of(call);
     }
 
-    /// Takes a message of `bytes` off what the client may send now, or says how long it is to wait. If it `counts`, it is
-    /// one that was taken after the sign-in, whatever becomes of it.
-    pub(crate) fn spend(&self, bytes: u32, counts: bool, now: Instant) -> Result<(), Duration> {
+    /// Takes a message of `bytes`, which costs as much as so many `messages`, off what the client may send now, or says how
+    /// long it is to wait. If it `counts`, it is one that was taken after the sign-in, whatever becomes of it.
+    pub(crate) fn spend(&self, (messages, bytes): (u32, u32), counts: bool, now: Instant) -> Result<(), Duration> {
         let mut state = self.lock();
         state.received += u64::from(counts);
-        let wait = state.messages.wait(1, now).max(state.bytes.wait(bytes, now));
+        let wait = state.messages.wait(messages, now).max(state.bytes.wait(bytes, now));
         if !wait.is_zero() {
             return Err(wait);
         }
-        state.messages.spend(1);
+        state.messages.spend(messages);
         state.bytes.spend(bytes);
         Ok(())
     }

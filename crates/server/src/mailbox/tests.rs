@@ -101,7 +101,7 @@ async fn who_returns_before_the_old_connection_is_gone_waits_for_its_end() {
     mailbox.start_numbering();
     let Resumption::Busy(gone) = mailbox.resume(0) else { panic!("it is busy") };
     assert_eq!(mailbox.ended(), Some(End::Replaced));
-    mailbox.spend(1, true, now()).unwrap();
+    mailbox.spend((1, 1), true, now()).unwrap();
     mailbox.detach();
     assert!(gone.await.is_err());
     assert!(matches!(mailbox.resume(0), Resumption::Resumed { received: 1 }));

@@ -153,6 +153,19 @@ async fn a_hundred_messages_a_second_after_three_hundred_at_once() {
 }
 
 #[tokio::test]
+async fn a_long_contact_list_costs_as_much_as_many_messages() {
+    let server = Server::with(|config| (config.limits.messages.per_s, config.limits.messages.burst) = (0, 60)).await;
+    let mut alice = server.enter("alice", 1).await;
+    let names: Vec<String> = (0..1_000).map(|number| format!("friend-{number}")).collect();
+    let contacts = |count: usize| json!({"type": "contacts", "usernames": names[..count]});
+    alice.send(contacts(1_000)).await;
+    alice.nothing_came().await;
+    assert_limited(&alice.ask(contacts(1_000)).await, 86_400);
+    alice.send(contacts(5)).await;
+    alice.nothing_came().await;
+}
+
+#[tokio::test]
 async fn who_goes_on_although_refused_is_read_no_faster_than_a_hundred_a_second() {
     let server = Server::start().await;
     let mut guest = server.enter("guest-a", 1).await;
