@@ -66,7 +66,7 @@ pub struct TurnLimits {
     pub guest_allocations: usize,
     /// Allocations of one address (IPv6: one /64).
     pub address_allocations: usize,
-    /// Allocations in all.
+    /// Allocations in all; of these a quarter for one IPv6 /48, and half for all guests together.
     pub allocations: usize,
     /// Permissions of one allocation.
     pub permissions: usize,

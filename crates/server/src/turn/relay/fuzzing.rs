@@ -182,7 +182,8 @@ impl Bench {
     fn check(&self) {
         let count = self.relay.allocations.len();
         assert_eq!((self.relay.clients.len(), self.relay.relayed.len(), self.ports.open.len()), (count, count, count));
-        assert_eq!(self.relay.networks.values().sum::<usize>(), count);
+        let counted = self.relay.allocations.values().map(|allocation| allocation.network.with_site().count());
+        assert_eq!(self.relay.networks.values().sum::<usize>(), counted.sum::<usize>());
         assert!(count <= self.relay.limits.allocations);
     }
 }
