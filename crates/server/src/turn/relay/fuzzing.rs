@@ -161,7 +161,7 @@ impl Bench {
     }
 
     fn ask(&mut self, client: Client, mut message: MessageWriteVec) {
-        let name = username(UNIX + 3_600, if client.address.port() % 2 == 0 { "alice" } else { "guest-a" });
+        let name = username(UNIX + 3_600, if client.address.port().is_multiple_of(2) { "alice" } else { "guest-a" });
         let password = self.secret.credential(&name);
         let nonce = self.relay.nonces.make(self.now.unix, client.address);
         put(&mut message, attribute::USERNAME, name.as_bytes());
