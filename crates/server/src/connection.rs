@@ -24,6 +24,11 @@ use crate::websocket::{Broken, Kind, Reader, Received, write};
 
 /// What is read at once; small messages are gathered up to this size into one write.
 const BUFFER: usize = 16 * 1024;
+/// The longest message before the sign-in, in bytes: some ten of the longest logins. Anybody can leave half of one here.
+const UNSIGNED_FRAME_MAX: usize = 16 * 1024;
+/// A client that was sent so many messages, or bytes of them, since its last ping is pinged at once: what it acknowledges
+/// no longer counts as waiting for it, for which one sender has only so much room.
+const ASK_AFTER: (usize, usize) = (64, 32 * 1024);
 /// For what is read away.
 const SCRATCH: usize = 1024;
 
@@ -83,6 +88,8 @@ struct Connection {
     /// The answer to the client's last ping.
     pong: Option<Vec<u8>>,
     ping_due: bool,
+    /// How many messages were written since the last ping, and how many bytes.
+    unasked: (usize, usize),
     next_ping: Instant,
     /// When the last whole message or control frame came: half of one says nothing.
     heard: Instant,
@@ -128,12 +135,13 @@ impl Connection {
         Self {
             stream,
             timing,
-            reader: Reader::new(CLIENT_FRAME_MAX),
+            reader: Reader::new(UNSIGNED_FRAME_MAX),
             unread: !incoming.is_empty(),
             incoming,
             outgoing: Vec::new(),
             pong: None,
             ping_due: false,
+            unasked: (0, 0),
             next_ping: now + timing.ping,
             heard: now,
             deaf: false,
@@ -225,11 +233,15 @@ impl Connection {
             write(out, Kind::Pong, &pong);
         }
         while out.len() < BUFFER {
+            let before = out.len();
             if mailbox.pop(|text| write(out, Kind::Text, text.as_bytes())).is_some() {
+                self.unasked = (self.unasked.0 + 1, self.unasked.1 + out.len() - before);
                 continue;
             }
+            let is_asked_for = self.unasked.0 >= ASK_AFTER.0 || self.unasked.1 >= ASK_AFTER.1;
             // With nothing before it, so that its number is that of the last message sent.
-            if std::mem::take(&mut self.ping_due) {
+            if std::mem::take(&mut self.ping_due) || is_asked_for {
+                self.unasked = (0, 0);
                 write(out, Kind::Ping, mailbox.last_sent().to_string().as_bytes());
             }
             return;
@@ -273,6 +285,9 @@ impl Connection {
         self.unread = false;
         let mut at = 0;
         loop {
+            if dialogue.is_signed_in() {
+                self.reader.set_message_max(CLIENT_FRAME_MAX);
+            }
             let (length, received) = match self.reader.read(came.get_mut(at..).unwrap_or_default()) {
                 Ok(Some(read)) => read,
                 Ok(None) => return (at, Event::Heard),
@@ -380,7 +395,7 @@ fn farewell_at(end: End) -> Farewell {
 
 fn farewell_after(broken: Broken) -> Farewell {
     match broken {
-        Broken::TooLong => Farewell::Close(code::SIZE, "a message has at most 64 KiB"),
+        Broken::TooLong => Farewell::Close(code::SIZE, "a message has at most 64 KiB, and 16 KiB before the sign-in"),
         Broken::NotUtf8 => Farewell::Close(code::NOT_UTF8, "not UTF-8"),
         Broken::Protocol => Farewell::Close(code::PROTOCOL, "not as RFC 6455 wants it"),
     }

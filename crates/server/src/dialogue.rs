@@ -23,7 +23,7 @@ use tokio::time::sleep;
 
 use crate::ice;
 use crate::limits::{Bucket, Network, Sender, SharedBuckets, Window, retry_s};
-use crate::mailbox::{End, Mailbox};
+use crate::mailbox::{End, Mailbox, SenderKey};
 use crate::registry::SignedIn;
 use crate::shared::{Caller, Line, Shared, deliver, now, text_of};
 use crate::turn::unix_now;
@@ -31,6 +31,8 @@ use refusal::Refusal;
 
 /// A `call` no longer than this is repeated in an error about it; a UUID has 36 characters.
 const CALL_MAX: usize = 64;
+/// So many names of a contact list count as one more message.
+const NAMES_A_MESSAGE: usize = 20;
 
 /// One connection's talk. When dropped, its session lingers.
 #[derive(Debug)]
@@ -41,6 +43,8 @@ pub(crate) struct Dialogue {
     /// Under which host the client reached this server, as far as is known.
     host: String,
     state: State,
+    /// Whose its messages are in others' mailboxes.
+    sender: SenderKey,
     /// What all from its address that are signed in as it is, or are not, may send together.
     network_messages: SharedBuckets,
     bad_messages: Window,
@@ -107,9 +111,14 @@ impl Dialogue {
         let (network, bad_messages) = (Network::from(address), Window::new());
         let host = ice::host_without_login(&line.shared().config.hosts, local);
         let network_messages = line.shared().buckets_of(network, Sender::Unsigned);
+        let sender = line.shared().sender_key(&Caller::GuestsOf(network));
         let limits = line.shared().config.limits;
         let (pings, refusals) = (Bucket::new(limits.pings, now()), Bucket::new(limits.refusals, now()));
-        Ok(Self { line, network, challenge, host, state, network_messages, bad_messages, pings, refusals })
+        Ok(Self { line, network, challenge, host, state, sender, network_messages, bad_messages, pings, refusals })
+    }
+
+    pub(crate) fn is_signed_in(&self) -> bool {
+        matches!(self.state, State::SignedIn(_))
     }
 
     /// Since when the server waits for a `login`, or for another after one that was refused.
@@ -148,17 +157,18 @@ impl Dialogue {
         // flood of connections is the gate's to end.
         let is_first_login = matches!(understood, Ok(ClientMessage::Login(_)))
             && matches!(self.state, State::WaitingForLogin { tried: false, .. });
-        let outcome: Result<(), Refusal> = match (self.spend(text.len(), !is_ping, is_first_login, now), understood) {
-            // Clients count the answers to their pings, to know whether the server is there. It is, however much else they
-            // say.
-            (Err(refusal), _) if !(is_ping && self.may_ping(now)) => Err(refusal),
-            (_, Ok(message)) => match self.act(message) {
-                Ok(None) => return None,
-                Ok(Some(deed)) => return Some(Box::new(Unfinished { deed, call, began: now })),
-                Err(refusal) => Err(refusal),
-            },
-            (_, Err(error)) => Err(error.into()),
-        };
+        let outcome: Result<(), Refusal> =
+            match (self.spend((cost_of(&understood), text.len()), !is_ping, is_first_login, now), understood) {
+                // Clients count the answers to their pings, to know whether the server is there. It is, however much else they
+                // say.
+                (Err(refusal), _) if !(is_ping && self.may_ping(now)) => Err(refusal),
+                (_, Ok(message)) => match self.act(message) {
+                    Ok(None) => return None,
+                    Ok(Some(deed)) => return Some(Box::new(Unfinished { deed, call, began: now })),
+                    Err(refusal) => Err(refusal),
+                },
+                (_, Err(error)) => Err(error.into()),
+            };
         self.refuse(outcome.err()?, call, now).map(|rest| Unfinished::rest(rest, now))
     }
 
@@ -188,7 +198,7 @@ impl Dialogue {
     /// Takes one binary message, which is never right. As [`hear`](Self::hear).
     pub(crate) fn hear_binary(&mut self, length: usize) -> Option<Box<Unfinished>> {
         let now = now();
-        let spent = self.spend(length, true, false, now);
+        let spent = self.spend((1, length), true, false, now);
         let refusal =
             spent.err().unwrap_or_else(|| Refusal::bad_message("a message is a text frame, not a binary one"));
         self.refuse(refusal, Named::Nothing, now).map(|rest| Unfinished::rest(rest, now))
@@ -237,12 +247,18 @@ impl Dialogue {
 
     /// Takes a message off what may be sent now. What this session may not send costs its neighbours nothing. A client that
     /// comes back is told how many of those that count were taken (section 3).
-    fn spend(&self, bytes: usize, counts: bool, whatever_others_send: bool, now: Instant) -> Result<(), Refusal> {
+    fn spend(
+        &self,
+        (messages, bytes): (u32, usize),
+        counts: bool,
+        whatever_others_send: bool,
+        now: Instant,
+    ) -> Result<(), Refusal> {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let counts = counts && matches!(self.state, State::SignedIn(_));
-        let spent = self.mailbox().spend(bytes, counts, now);
+        let spent = self.mailbox().spend((messages, bytes), counts, now);
         spent.map_err(|wait| Refusal::rate_limited("too many messages at once", wait))?;
-        match self.network_messages.spend(1, now) {
+        match self.network_messages.spend(messages, now) {
             Err(wait) if !whatever_others_send => {
                 Err(Refusal::rate_limited("too many messages from your address", wait))
             }
@@ -254,6 +270,11 @@ impl Dialogue {
     fn is_now(&mut self, who: SignedIn) {
         let sender = if who.address.username.is_guest() { Sender::Guest } else { Sender::User };
         self.network_messages = self.shared().buckets_of(self.network, sender);
+        // The networks of one site are as easily had as guests' names.
+        self.sender = self.shared().sender_key(&match self.caller_of(&who.address.username) {
+            Caller::GuestsOf(network) => Caller::GuestsOf(network.site().unwrap_or(network)),
+            named @ Caller::Named(_) => named,
+        });
         self.state = State::SignedIn(who);
     }
 
@@ -264,9 +285,12 @@ impl Dialogue {
 
     /// With whom this client's calls are counted.
     fn caller(&self) -> Result<Caller, Refusal> {
-        let username = &self.who()?.address.username;
+        Ok(self.caller_of(&self.who()?.address.username))
+    }
+
+    fn caller_of(&self, username: &Username) -> Caller {
         let guest = self.network_of_guest(username).map(Caller::GuestsOf);
-        Ok(guest.unwrap_or_else(|| Caller::Named(username.clone())))
+        guest.unwrap_or_else(|| Caller::Named(username.clone()))
     }
 
     fn shared(&self) -> &Arc<Shared> {
@@ -325,6 +349,14 @@ fn understand(text: &str) -> (Named, Result<ClientMessage, MessageError>) {
         Ok(object) => (call_of(&object), ClientMessage::from_object(object)),
         Err(error) => (Named::Nothing, Err(error.into())),
     }
+}
+
+/// How many messages one counts as: what it makes the server do while everybody else waits.
+fn cost_of(understood: &Result<ClientMessage, MessageError>) -> u32 {
+    let Ok(ClientMessage::Contacts(contacts)) = understood else { return 1 };
+    // Of a longer list nothing is done.
+    let names = contacts.usernames.len().min(CONTACTS_MAX);
+    1 + u32::try_from(names / NAMES_A_MESSAGE).unwrap_or(u32::MAX)
 }
 
 fn call_of(object: &Object) -> Named {

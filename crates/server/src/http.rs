@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::future::{poll_fn, ready};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::OnceLock;
 
 use base64::Engine as _;
@@ -152,5 +152,12 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, config: &Config) -> IpAddr 
     }
     let last_line = headers.get_all(X_FORWARDED_FOR).iter().next_back().and_then(|line| line.to_str().ok());
     let last = last_line.and_then(|line| line.rsplit(',').next());
-    last.and_then(|address| address.trim().parse().ok()).unwrap_or(peer)
+    last.and_then(|address| forwarded(address.trim())).unwrap_or(peer)
+}
+
+/// An address as proxies write it: some with the port, in brackets or not. An IPv6 address without brackets has none.
+fn forwarded(text: &str) -> Option<IpAddr> {
+    let bare = || text.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok();
+    let with_port = || text.parse::<SocketAddr>().ok();
+    text.parse().ok().or_else(|| with_port().map(|address| address.ip())).or_else(|| bare().map(IpAddr::V6))
 }

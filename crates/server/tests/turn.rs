@@ -298,6 +298,34 @@ async fn a_stream_without_an_allocation_or_without_turn_is_closed() {
 }
 
 #[tokio::test]
+async fn connections_that_only_stand_there_make_room_for_who_has_a_password() {
+    let (turn, secret) = start(|config| {
+        config.limits.idle = Duration::from_secs(600);
+        (config.limits.address_connections, config.limits.connections) = (2, 3);
+    });
+    let relay = turn.addresses()[0];
+    tokio::task::spawn_blocking(move || {
+        let (mut first, mut second) = (tcp(relay), tcp(relay));
+        let mut alice = Client::of(Stream(tcp(relay)), &secret, "alice");
+        alice.allocate().unwrap();
+        assert_eq!(first.read(&mut [0; 10]).unwrap(), 0, "the oldest");
+        // The next is younger than alice's.
+        let mut bob = Client::of(Stream(tcp(relay)), &secret, "bob");
+        assert_eq!(second.read(&mut [0; 10]).unwrap(), 0);
+        bob.allocate().unwrap();
+        // Nobody is left who could go.
+        let mut third = tcp(relay);
+        assert!(matches!(third.read(&mut [0; 10]), Ok(0) | Err(_)));
+        for client in [&mut alice, &mut bob] {
+            assert_eq!(client.allocate(), Err(437), "it has one");
+        }
+    })
+    .await
+    .unwrap();
+    turn.stop().await;
+}
+
+#[tokio::test]
 async fn a_taken_port_is_said_with_what_to_do() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap();

@@ -2,34 +2,35 @@
 
 use std::time::Instant;
 
-use ahoy_protocol::id::{Address, CallId, DeviceAddress, Username};
+use ahoy_protocol::id::{Address, CallId, DeviceAddress, SessionId, Username};
 use ahoy_protocol::signal::{CloseReason, ProgressState, Signal};
 
 use super::opening::{Leg, Opening};
 use super::{News, Notice, Registry, SignedIn};
 
 impl<L: Clone> Registry<L> {
-    /// Whom an opening offer to `callee` reaches, remembered until one of them answers.
+    /// Gives an opening offer to each device of `callee` by `hand`, which says whether it took it. Returned are those that
+    /// did, remembered until one of them answers; `None` where there is no device.
     pub(crate) fn open(
         &mut self,
         who: &SignedIn,
         callee: &Username,
         call: CallId,
         now: Instant,
-    ) -> Vec<(DeviceAddress, L)> {
+        mut hand: impl FnMut(&L) -> bool,
+    ) -> Option<Vec<DeviceAddress>> {
         if !self.is_current(who) {
-            return Vec::new();
+            return None;
         }
-        let Some(user) = self.users.get_mut(callee) else { return Vec::new() };
-        let waiting = user.sessions.iter().map(|session| session.id).collect();
-        user.openings.remember(Opening::new(who.clone(), call, waiting, now));
-        let reached = user.sessions.iter();
-        reached
-            .map(|session| {
-                let address = DeviceAddress { username: callee.clone(), session: session.id };
-                (address, session.link.clone())
-            })
-            .collect()
+        let user = self.users.get_mut(callee)?;
+        let took = user.sessions.iter().filter(|session| hand(&session.link));
+        let took: Vec<SessionId> = took.map(|session| session.id).collect();
+        let addresses = took.iter().map(|session| DeviceAddress { username: callee.clone(), session: *session });
+        let addresses = addresses.collect();
+        if !took.is_empty() {
+            user.openings.remember(Opening::new(who.clone(), call, took, now));
+        }
+        Some(addresses)
     }
 
     /// Whom a message to `to` reaches.

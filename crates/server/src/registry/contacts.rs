@@ -20,10 +20,10 @@ impl<L: Clone> Registry<L> {
         let Some(link) = self.session(who).map(|session| session.link.clone()) else { return Vec::new() };
         let me = &who.address.username;
         usernames.remove(me);
-        let here = usernames.clone();
         let Changes { lost, for_others: mut notices } = self.list(who, usernames);
         let gone = lost.into_iter().map(|username| News::Presence { username, online: false });
-        let here = here.into_iter().filter(|username| self.listings.mutual(me, username));
+        let listed = self.session(who).into_iter().flat_map(|session| &session.contacts);
+        let here = listed.filter(|username| self.listings.mutual(me, username)).cloned();
         let here = here.map(|username| News::Presence { username, online: true });
         notices.extend(gone.chain(here).map(|news| Notice { to: link.clone(), news }));
         notices
@@ -35,7 +35,7 @@ impl<L: Clone> Registry<L> {
         let mut changes = Changes { lost: Vec::new(), for_others: Vec::new() };
         let me = &who.address.username;
         let Some(session) = self.session_mut(who) else { return changes };
-        let old = std::mem::replace(&mut session.contacts, new.clone());
+        let old = std::mem::take(&mut session.contacts);
 
         for username in old.difference(&new) {
             let was_mutual = self.listings.mutual(me, username);
@@ -53,6 +53,10 @@ impl<L: Clone> Registry<L> {
             if !was_mutual && self.listings.mutual(me, username) {
                 changes.for_others.extend(self.tell_of(me, username, true));
             }
+        }
+        // Not earlier, so that nothing is copied while everybody waits: nobody lists himself, and is told of himself.
+        if let Some(session) = self.session_mut(who) {
+            session.contacts = new;
         }
         changes
     }

@@ -66,7 +66,7 @@ pub struct TurnLimits {
     pub guest_allocations: usize,
     /// Allocations of one address (IPv6: one /64).
     pub address_allocations: usize,
-    /// Allocations in all.
+    /// Allocations in all; of these a quarter for one IPv6 /48, and half for all guests together.
     pub allocations: usize,
     /// Permissions of one allocation.
     pub permissions: usize,
@@ -80,9 +80,9 @@ pub struct TurnLimits {
     pub unproven_per_s: u32,
     /// Requests with wrong integrity that one address may send a minute before it gets no answer.
     pub forged_per_minute: u32,
-    /// TCP and TLS connections of one address.
+    /// TCP and TLS connections of one address, and a sixteenth of those of one IPv6 /48.
     pub address_connections: usize,
-    /// TCP and TLS connections in all.
+    /// TCP and TLS connections in all. Where there are so many, the oldest without an allocation makes room.
     pub connections: usize,
     /// How long a connection may be without an allocation, and how long TLS may take to begin.
     pub idle: Duration,

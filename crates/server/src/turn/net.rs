@@ -1,5 +1,6 @@
 //! The sockets around the relay. All run on one thread, so the relay needs no lock; nothing is borrowed across an await.
 
+mod door;
 pub(super) mod listen;
 mod ports;
 mod stream;
@@ -7,14 +8,16 @@ mod udp;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use socket2::{SockAddr, SockRef};
 use tokio::net::UdpSocket;
 
+use self::door::{Door, Place};
 use self::ports::SocketPorts;
 use self::stream::Outgoing;
 use super::config::{TurnConfig, TurnLimits};
@@ -23,7 +26,6 @@ use super::message::Head;
 use super::metrics::{Dropped, TurnMetrics};
 use super::relay::{Action, Client, Now, Relay, RelayId, Transport};
 use super::unix_now;
-use crate::limits::Network;
 
 /// Between two looks for what has expired.
 const TICK: Duration = Duration::from_secs(1);
@@ -36,7 +38,7 @@ pub(super) struct Net {
     ports: RefCell<SocketPorts>,
     listeners: Vec<Rc<UdpSocket>>,
     streams: RefCell<HashMap<u64, Rc<Outgoing>>>,
-    connections: RefCell<HashMap<Network, usize>>,
+    door: RefCell<Door>,
     pub(super) limits: TurnLimits,
     pub(super) metrics: Arc<TurnMetrics>,
     /// For what is read, and for what is written.
@@ -58,7 +60,7 @@ impl Net {
             ports: RefCell::new(SocketPorts::new(config, local)),
             listeners: listeners.into_iter().map(Rc::new).collect(),
             streams: RefCell::default(),
-            connections: RefCell::default(),
+            door: RefCell::new(Door::new(config.limits.connections, config.limits.address_connections)),
             limits: config.limits,
             metrics,
             received: RefCell::new(vec![0; DATAGRAM_MAX]),
@@ -139,30 +141,18 @@ impl Net {
         }
     }
 
-    /// A connection begins, unless there are too many.
-    fn enter(&self, address: IpAddr) -> bool {
-        let network = address.into();
-        let mut connections = self.connections.borrow_mut();
-        let all: usize = connections.values().sum();
-        let own = connections.get(&network).copied().unwrap_or(0);
-        if all >= self.limits.connections || own >= self.limits.address_connections {
-            return false;
-        }
-        connections.insert(network, own + 1);
-        self.metrics.connections.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        true
+    /// A connection begins, for which the oldest without an allocation makes room where there are too many. `None`: all of
+    /// them have one.
+    fn enter(&self, client: Client) -> Option<Place> {
+        let relay = self.relay.borrow();
+        let place = self.door.borrow_mut().enter(client, |other| relay.serves(other))?;
+        self.metrics.connections.fetch_add(1, Relaxed);
+        Some(place)
     }
 
-    fn leave(&self, address: IpAddr) {
-        let network = address.into();
-        let mut connections = self.connections.borrow_mut();
-        if let Some(own) = connections.get_mut(&network) {
-            *own -= 1;
-            if *own == 0 {
-                connections.remove(&network);
-            }
-        }
-        self.metrics.connections.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+    fn leave(&self, place: &Place) {
+        self.door.borrow_mut().leave(place);
+        self.metrics.connections.fetch_sub(1, Relaxed);
     }
 }
 

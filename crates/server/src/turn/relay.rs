@@ -124,7 +124,10 @@ pub(crate) struct Relay {
     /// By the address that is told.
     relayed: HashMap<SocketAddr, RelayId>,
     users: Users,
+    /// How many allocations each address has, and each site.
     networks: HashMap<Network, usize>,
+    /// How many guests have.
+    guests: usize,
     next: u64,
 }
 
@@ -147,6 +150,7 @@ impl Relay {
             relayed: HashMap::new(),
             users: Users::default(),
             networks: HashMap::new(),
+            guests: 0,
             next: 0,
         }
     }
@@ -212,7 +216,10 @@ impl Relay {
         self.clients.remove(&allocation.client);
         self.relayed.remove(&allocation.relayed);
         self.users.end(&allocation.name);
-        give_back(&mut self.networks, &allocation.network);
+        for (network, _) in allocation.network.with_site() {
+            give_back(&mut self.networks, &network);
+        }
+        self.guests -= usize::from(is_guest(&allocation.name));
         self.gauge(&allocation.client).fetch_sub(1, Relaxed);
         ports.close(relay);
         tracing::debug!(relay = relay.0, "a relay ended");
@@ -229,6 +236,10 @@ impl Relay {
         self.metrics.refuse(Refused::Malformed);
         Action::Nothing
     }
+}
+
+fn is_guest(name: &str) -> bool {
+    name.starts_with("guest-")
 }
 
 fn give_back<K: std::hash::Hash + Eq + Clone>(counts: &mut HashMap<K, usize>, key: &K) {

@@ -64,6 +64,15 @@ async fn behind_a_trusted_proxy_it_is_the_clients_address_that_counts() {
         ("2001:db8::1", "bad_signature"),
         ("2001:db8::2", "rate_limited"),
         ("2001:db8:0:1::2", "bad_signature"),
+        // With a port, as some proxies write it.
+        ("198.51.100.2:51234", "rate_limited"),
+        ("203.0.113.5:51234", "bad_signature"),
+        ("203.0.113.5:51235", "rate_limited"),
+        ("203.0.113.6:443", "bad_signature"),
+        ("[2001:db8::1]:443", "rate_limited"),
+        ("[2001:db8::1]", "rate_limited"),
+        ("[2001:db8:0:2::1]", "bad_signature"),
+        ("2001:db8:0:2::2", "rate_limited"),
     ] {
         let request = upgrade_request("/ws", &format!("X-Forwarded-For: {forwarded}\r\n"));
         let (head, mut raw) = Raw::request(server.address, &request).await;
@@ -141,6 +150,19 @@ async fn a_hundred_messages_a_second_after_three_hundred_at_once() {
         "{answered} answered in {:?}",
         began.elapsed()
     );
+}
+
+#[tokio::test]
+async fn a_long_contact_list_costs_as_much_as_many_messages() {
+    let server = Server::with(|config| (config.limits.messages.per_s, config.limits.messages.burst) = (0, 60)).await;
+    let mut alice = server.enter("alice", 1).await;
+    let names: Vec<String> = (0..1_000).map(|number| format!("friend-{number}")).collect();
+    let contacts = |count: usize| json!({"type": "contacts", "usernames": names[..count]});
+    alice.send(contacts(1_000)).await;
+    alice.nothing_came().await;
+    assert_limited(&alice.ask(contacts(1_000)).await, 86_400);
+    alice.send(contacts(5)).await;
+    alice.nothing_came().await;
 }
 
 #[tokio::test]

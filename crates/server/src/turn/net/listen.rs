@@ -15,6 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use super::{Net, stream};
 use crate::turn::TurnError;
 use crate::turn::config::{TurnConfig, TurnTls};
+use crate::turn::relay::{Client, Transport};
 
 /// What the system may hold for all clients, each way, in bytes.
 const BUFFER: usize = 1024 * 1024;
@@ -115,15 +116,19 @@ pub(crate) async fn serve(net: Rc<Net>, listener: tokio::net::TcpListener, which
     let mut number = which << 48;
     loop {
         match listener.accept().await {
-            Ok((stream, address)) if net.enter(address.ip()) => {
+            Ok((stream, address)) => {
                 number += 1;
+                let client = Client { transport: Transport::Stream(number), address };
+                let Some(place) = net.enter(client) else {
+                    tracing::debug!("too many connections");
+                    continue;
+                };
                 let (net, tls) = (Rc::clone(&net), tls.clone());
                 tokio::task::spawn_local(async move {
-                    stream::serve(Rc::clone(&net), stream, address, number, tls).await;
-                    net.leave(address.ip());
+                    stream::serve(&net, stream, (client, number), tls, &place.make_room).await;
+                    net.leave(&place);
                 });
             }
-            Ok((_, _)) => tracing::debug!("too many connections"),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;

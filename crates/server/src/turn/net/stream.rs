@@ -1,7 +1,6 @@
 //! Clients over TCP and TLS: one task each, which reads and writes.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::Net;
 use crate::turn::frames::Splitter;
-use crate::turn::relay::{Client, Transport};
+use crate::turn::relay::Client;
 
 /// What may wait for a client that reads slowly, in bytes: a quarter of a second at 2 Mb/s.
 const WAITING_MAX: usize = 64 * 1024;
@@ -51,30 +50,46 @@ impl Outgoing {
     }
 }
 
-/// Serves one connection to its end. `number` is not used twice.
-pub(super) async fn serve(net: Rc<Net>, stream: TcpStream, address: SocketAddr, number: u64, tls: Option<TlsAcceptor>) {
+/// Serves one connection to its end, or until it is to make room for another. `number` is not used twice.
+pub(super) async fn serve(
+    net: &Rc<Net>,
+    stream: TcpStream,
+    (client, number): (Client, u64),
+    tls: Option<TlsAcceptor>,
+    make_room: &Notify,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
     let Ok(local) = stream.local_addr() else { return };
     net.ports.borrow_mut().streams.insert(number, local.ip());
-    let client = Client { transport: Transport::Stream(number), address };
     match tls {
-        None => talk(&net, stream, client, number).await,
-        Some(tls) => match timeout(net.limits.idle, tls.accept(stream)).await {
-            Ok(Ok(stream)) => talk(&net, stream, client, number).await,
-            Ok(Err(error)) => tracing::debug!(%error, "TLS did not begin"),
-            Err(_) => tracing::debug!("TLS took too long to begin"),
-        },
+        None => talk(net, stream, client, number, make_room).await,
+        Some(tls) => {
+            let begun = tokio::select! {
+                biased;
+                () = make_room.notified() => None,
+                begun = timeout(net.limits.idle, tls.accept(stream)) => Some(begun),
+            };
+            match begun {
+                Some(Ok(Ok(stream))) => talk(net, stream, client, number, make_room).await,
+                Some(Ok(Err(error))) => tracing::debug!(%error, "TLS did not begin"),
+                Some(Err(_)) => tracing::debug!("TLS took too long to begin"),
+                None => {}
+            }
+        }
     }
     net.ports.borrow_mut().streams.remove(&number);
 }
 
-async fn talk(net: &Rc<Net>, stream: impl AsyncRead + AsyncWrite, client: Client, number: u64) {
+async fn talk(net: &Rc<Net>, stream: impl AsyncRead + AsyncWrite, client: Client, number: u64, make_room: &Notify) {
     let outgoing = Rc::new(Outgoing::default());
     net.streams.borrow_mut().insert(number, Rc::clone(&outgoing));
     let (reader, writer) = split(stream);
     tokio::select! {
+        // Before anything else is read: one that was sent away gets no allocation any more.
+        biased;
+        () = make_room.notified() => {}
         () = read(net, reader, client) => {}
         () = write(&outgoing, writer) => {}
     }

@@ -161,7 +161,7 @@ impl Bench {
     }
 
     fn ask(&mut self, client: Client, mut message: MessageWriteVec) {
-        let name = username(UNIX + 3_600, if client.address.port() % 2 == 0 { "alice" } else { "guest-a" });
+        let name = username(UNIX + 3_600, if client.address.port().is_multiple_of(2) { "alice" } else { "guest-a" });
         let password = self.secret.credential(&name);
         let nonce = self.relay.nonces.make(self.now.unix, client.address);
         put(&mut message, attribute::USERNAME, name.as_bytes());
@@ -182,7 +182,8 @@ impl Bench {
     fn check(&self) {
         let count = self.relay.allocations.len();
         assert_eq!((self.relay.clients.len(), self.relay.relayed.len(), self.ports.open.len()), (count, count, count));
-        assert_eq!(self.relay.networks.values().sum::<usize>(), count);
+        let counted = self.relay.allocations.values().map(|allocation| allocation.network.with_site().count());
+        assert_eq!(self.relay.networks.values().sum::<usize>(), counted.sum::<usize>());
         assert!(count <= self.relay.limits.allocations);
     }
 }

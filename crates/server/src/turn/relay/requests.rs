@@ -7,7 +7,8 @@ use std::time::Duration;
 use stun_types::message::Message;
 
 use super::allocation::{Allocation, NotGiven};
-use super::{Client, Family, NoPort, Now, Ports, Relay, RelayId, Transport};
+use super::{Client, Family, NoPort, Now, Ports, Relay, RelayId, Transport, is_guest};
+use crate::limits::Network;
 use crate::turn::credentials::{Account, account};
 use crate::turn::message::{Answer, Attributes, attribute, method};
 use crate::turn::metrics::Refused;
@@ -15,6 +16,9 @@ use crate::turn::metrics::Refused;
 /// RFC 8656 §7.2, in seconds: what is given unasked, and the most that is given.
 const LIFETIME_S: u32 = 600;
 const LIFETIME_MAX_S: u32 = 3_600;
+/// Of all allocations an IPv6 site (/48) may have one part of so many, and all guests together, whom anybody can be.
+const SITE_PART: usize = 4;
+const GUESTS_PART: usize = 2;
 /// UDP, the only transport to peers.
 const UDP: u8 = 17;
 
@@ -187,7 +191,7 @@ impl Relay {
         if asked.reserves {
             return Err((508, Refused::Capacity));
         }
-        let is_guest = account.name.starts_with("guest-");
+        let is_guest = is_guest(&account.name);
         self.check_quota(client, account, is_guest)?;
         self.next += 1;
         let relay = RelayId(self.next);
@@ -206,7 +210,10 @@ impl Relay {
         let time = (now.instant, Duration::from_secs(lifetime_s.into()));
         let allocation = Allocation::new(client, account.name.clone(), relayed, made_by, time);
         self.users.begin(&account.name, bytes_per_s, now.instant);
-        *self.networks.entry(allocation.network).or_default() += 1;
+        for (network, _) in allocation.network.with_site() {
+            *self.networks.entry(network).or_default() += 1;
+        }
+        self.guests += usize::from(is_guest);
         self.allocations.insert(relay, allocation);
         self.clients.insert(client, relay);
         self.relayed.insert(relayed, relay);
@@ -220,11 +227,20 @@ impl Relay {
         let limits = &self.limits;
         let user_max = if is_guest { limits.guest_allocations } else { limits.user_allocations };
         let users = self.users.allocations(&account.name);
-        let networks = self.networks.get(&client.address.ip().into()).copied().unwrap_or(0);
-        if users >= user_max || networks >= limits.address_allocations {
+        let network = Network::from(client.address.ip());
+        let is_full = network.with_site().any(|(network, many)| {
+            let most = limits.address_allocations.saturating_mul(many);
+            let most = if many > 1 { most.min(limits.allocations.div_ceil(SITE_PART)) } else { most };
+            self.networks.get(&network).is_some_and(|count| *count >= most)
+        });
+        if users >= user_max || is_full {
             return Err((486, Refused::Quota));
         }
-        if self.allocations.len() >= limits.allocations { Err((508, Refused::Capacity)) } else { Ok(()) }
+        let is_full_of_guests = is_guest && self.guests >= limits.allocations.div_ceil(GUESTS_PART);
+        if self.allocations.len() >= limits.allocations || is_full_of_guests {
+            return Err((508, Refused::Capacity));
+        }
+        Ok(())
     }
 
     fn refresh(&mut self, genuine: &Genuine<'_>, ports: &mut dyn Ports) -> Result<Vec<u8>, No> {

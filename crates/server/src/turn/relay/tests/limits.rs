@@ -34,6 +34,41 @@ fn a_user_an_address_and_all_together_have_so_many_allocations() {
 }
 
 #[test]
+fn a_site_has_a_quarter_of_all_allocations_and_all_guests_have_half() {
+    let asked = [attribute_of_transport(17)];
+    let mut bench = Bench::with(|config| config.limits.allocations = 16);
+    let ask = |bench: &mut Bench, name: &str, address: &str| {
+        let mut asker = bench.asker(name, address);
+        bench.ask(&mut asker, method::ALLOCATE, &asked)
+    };
+    let close = |bench: &mut Bench, address: &str| {
+        let client = Client { transport: Transport::Udp(0), address: address.parse().unwrap() };
+        bench.relay.closed(client, &mut bench.ports);
+    };
+    let of_site = |subnet: u16| format!("[2001:db8:7:{subnet}::1]:5");
+    for subnet in 0..4 {
+        assert_eq!(ask(&mut bench, &format!("user-{subnet}"), &of_site(subnet)), Said::Success);
+    }
+    assert_eq!(ask(&mut bench, "user-4", &of_site(4)), Said::Error(486), "another network of the same site");
+    assert_eq!(ask(&mut bench, "user-4", "[2001:db8:8::1]:5"), Said::Success);
+    for guest in 0..8 {
+        assert_eq!(ask(&mut bench, &format!("guest-{guest}"), &format!("1.1.1.{guest}:5")), Said::Success);
+    }
+    assert_eq!(ask(&mut bench, "guest-8", "1.1.2.1:5"), Said::Error(508), "guests have eight");
+    assert_eq!(ask(&mut bench, "alice", "1.1.2.1:5"), Said::Success);
+    // What ended makes room.
+    close(&mut bench, "1.1.1.0:5");
+    assert_eq!(ask(&mut bench, "guest-8", "1.1.2.1:6"), Said::Success);
+    close(&mut bench, &of_site(2));
+    assert_eq!(ask(&mut bench, "user-5", &of_site(4)), Said::Success);
+    let clients: Vec<_> = bench.relay.clients.keys().copied().collect();
+    for client in clients {
+        bench.relay.closed(client, &mut bench.ports);
+    }
+    assert!(bench.relay.networks.is_empty() && bench.relay.guests == 0);
+}
+
+#[test]
 fn an_allocation_has_so_many_permissions_and_channels() {
     let mut bench = Bench::with(|config| {
         config.limits.permissions = 4;
