@@ -24,8 +24,6 @@ use crate::websocket::{Broken, Kind, Reader, Received, write};
 
 /// What is read at once; small messages are gathered up to this size into one write.
 const BUFFER: usize = 16 * 1024;
-/// The longest message before the sign-in, in bytes: some ten of the longest logins. Anybody can leave half of one here.
-const UNSIGNED_FRAME_MAX: usize = 16 * 1024;
 /// A client that was sent so many messages, or bytes of them, since its last ping is pinged at once: what it acknowledges
 /// no longer counts as waiting for it, for which one sender has only so much room.
 const ASK_AFTER: (usize, usize) = (64, 32 * 1024);
@@ -135,7 +133,7 @@ impl Connection {
         Self {
             stream,
             timing,
-            reader: Reader::new(UNSIGNED_FRAME_MAX),
+            reader: Reader::new(CLIENT_FRAME_MAX),
             unread: !incoming.is_empty(),
             incoming,
             outgoing: Vec::new(),
@@ -285,9 +283,6 @@ impl Connection {
         self.unread = false;
         let mut at = 0;
         loop {
-            if dialogue.is_signed_in() {
-                self.reader.set_message_max(CLIENT_FRAME_MAX);
-            }
             let (length, received) = match self.reader.read(came.get_mut(at..).unwrap_or_default()) {
                 Ok(Some(read)) => read,
                 Ok(None) => return (at, Event::Heard),
@@ -395,7 +390,7 @@ fn farewell_at(end: End) -> Farewell {
 
 fn farewell_after(broken: Broken) -> Farewell {
     match broken {
-        Broken::TooLong => Farewell::Close(code::SIZE, "a message has at most 64 KiB, and 16 KiB before the sign-in"),
+        Broken::TooLong => Farewell::Close(code::SIZE, "a message has at most 64 KiB"),
         Broken::NotUtf8 => Farewell::Close(code::NOT_UTF8, "not UTF-8"),
         Broken::Protocol => Farewell::Close(code::PROTOCOL, "not as RFC 6455 wants it"),
     }

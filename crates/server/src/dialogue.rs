@@ -117,10 +117,6 @@ impl Dialogue {
         Ok(Self { line, network, challenge, host, state, sender, network_messages, bad_messages, pings, refusals })
     }
 
-    pub(crate) fn is_signed_in(&self) -> bool {
-        matches!(self.state, State::SignedIn(_))
-    }
-
     /// Since when the server waits for a `login`, or for another after one that was refused.
     pub(crate) fn waits_for_login_since(&self) -> Option<Instant> {
         match &self.state {

@@ -89,11 +89,6 @@ impl Reader {
         Self { message_max, parts: None }
     }
 
-    /// From the next frame on.
-    pub(crate) fn set_message_max(&mut self, message_max: usize) {
-        self.message_max = message_max;
-    }
-
     /// Reads the first frame of `bytes`: how long it is, and what it says, if that is all of a message. `None`: not all of it
     /// has come.
     pub(crate) fn read<'a>(&mut self, bytes: &'a mut [u8]) -> Result<Option<(usize, Option<Received<'a>>)>, Broken> {
