@@ -24,9 +24,6 @@ use crate::websocket::{Broken, Kind, Reader, Received, write};
 
 /// What is read at once; small messages are gathered up to this size into one write.
 const BUFFER: usize = 16 * 1024;
-/// A client that was sent so many messages, or bytes of them, since its last ping is pinged at once: what it acknowledges
-/// no longer counts as waiting for it, for which one sender has only so much room.
-const ASK_AFTER: (usize, usize) = (64, 32 * 1024);
 /// For what is read away.
 const SCRATCH: usize = 1024;
 
@@ -86,8 +83,6 @@ struct Connection {
     /// The answer to the client's last ping.
     pong: Option<Vec<u8>>,
     ping_due: bool,
-    /// How many messages were written since the last ping, and how many bytes.
-    unasked: (usize, usize),
     next_ping: Instant,
     /// When the last whole message or control frame came: half of one says nothing.
     heard: Instant,
@@ -139,7 +134,6 @@ impl Connection {
             outgoing: Vec::new(),
             pong: None,
             ping_due: false,
-            unasked: (0, 0),
             next_ping: now + timing.ping,
             heard: now,
             deaf: false,
@@ -231,15 +225,11 @@ impl Connection {
             write(out, Kind::Pong, &pong);
         }
         while out.len() < BUFFER {
-            let before = out.len();
             if mailbox.pop(|text| write(out, Kind::Text, text.as_bytes())).is_some() {
-                self.unasked = (self.unasked.0 + 1, self.unasked.1 + out.len() - before);
                 continue;
             }
-            let is_asked_for = self.unasked.0 >= ASK_AFTER.0 || self.unasked.1 >= ASK_AFTER.1;
             // With nothing before it, so that its number is that of the last message sent.
-            if std::mem::take(&mut self.ping_due) || is_asked_for {
-                self.unasked = (0, 0);
+            if std::mem::take(&mut self.ping_due) {
                 write(out, Kind::Ping, mailbox.last_sent().to_string().as_bytes());
             }
             return;

@@ -23,7 +23,7 @@ use tokio::time::sleep;
 
 use crate::ice;
 use crate::limits::{Bucket, Network, Sender, SharedBuckets, Window, retry_s};
-use crate::mailbox::{End, Mailbox, SenderKey};
+use crate::mailbox::{End, Mailbox};
 use crate::registry::SignedIn;
 use crate::shared::{Caller, Line, Shared, deliver, now, text_of};
 use crate::turn::unix_now;
@@ -43,8 +43,6 @@ pub(crate) struct Dialogue {
     /// Under which host the client reached this server, as far as is known.
     host: String,
     state: State,
-    /// Whose its messages are in others' mailboxes.
-    sender: SenderKey,
     /// What all from its address that are signed in as it is, or are not, may send together.
     network_messages: SharedBuckets,
     bad_messages: Window,
@@ -111,10 +109,9 @@ impl Dialogue {
         let (network, bad_messages) = (Network::from(address), Window::new());
         let host = ice::host_without_login(&line.shared().config.hosts, local);
         let network_messages = line.shared().buckets_of(network, Sender::Unsigned);
-        let sender = line.shared().sender_key(&Caller::GuestsOf(network));
         let limits = line.shared().config.limits;
         let (pings, refusals) = (Bucket::new(limits.pings, now()), Bucket::new(limits.refusals, now()));
-        Ok(Self { line, network, challenge, host, state, sender, network_messages, bad_messages, pings, refusals })
+        Ok(Self { line, network, challenge, host, state, network_messages, bad_messages, pings, refusals })
     }
 
     /// Since when the server waits for a `login`, or for another after one that was refused.
@@ -266,11 +263,6 @@ impl Dialogue {
     fn is_now(&mut self, who: SignedIn) {
         let sender = if who.address.username.is_guest() { Sender::Guest } else { Sender::User };
         self.network_messages = self.shared().buckets_of(self.network, sender);
-        // The networks of one site are as easily had as guests' names.
-        self.sender = self.shared().sender_key(&match self.caller_of(&who.address.username) {
-            Caller::GuestsOf(network) => Caller::GuestsOf(network.site().unwrap_or(network)),
-            named @ Caller::Named(_) => named,
-        });
         self.state = State::SignedIn(who);
     }
 
@@ -281,12 +273,9 @@ impl Dialogue {
 
     /// With whom this client's calls are counted.
     fn caller(&self) -> Result<Caller, Refusal> {
-        Ok(self.caller_of(&self.who()?.address.username))
-    }
-
-    fn caller_of(&self, username: &Username) -> Caller {
+        let username = &self.who()?.address.username;
         let guest = self.network_of_guest(username).map(Caller::GuestsOf);
-        guest.unwrap_or_else(|| Caller::Named(username.clone()))
+        Ok(guest.unwrap_or_else(|| Caller::Named(username.clone())))
     }
 
     fn shared(&self) -> &Arc<Shared> {

@@ -6,7 +6,6 @@
 mod history;
 
 use std::collections::VecDeque;
-use std::num::NonZeroU64;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -39,17 +38,6 @@ pub(crate) enum End {
     TooSlow,
     /// The operator took the name away.
     Unbound,
-}
-
-/// Whose messages are counted together in a mailbox: a hash that nobody outside can foretell, so that it costs nothing to
-/// note with each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SenderKey(NonZeroU64);
-
-impl From<u64> for SenderKey {
-    fn from(hash: u64) -> Self {
-        Self(NonZeroU64::new(hash).unwrap_or(NonZeroU64::MAX))
-    }
 }
 
 #[derive(Debug)]
@@ -122,31 +110,13 @@ impl Mailbox {
 
     /// The same; `receipt` learns when the client acknowledges it. A reader too slow is the end.
     pub(crate) fn push_with(&self, object: impl Into<String>, receipt: Option<Receipt>) {
-        self.put(self.lock(), object.into(), (None, receipt));
-    }
-
-    /// The same for a message that another client wrote, unless that one has as much in here as one may: then nothing changes,
-    /// and it is not taken. What nobody will read is taken and dropped.
-    pub(crate) fn relay(
-        &self,
-        from: SenderKey,
-        object: impl Into<String> + AsRef<str>,
-        receipt: Option<&Receipt>,
-    ) -> bool {
-        let state = self.lock();
-        let takes = state.takes_nothing() || state.history.has_room_from(from, object.as_ref().len(), self.waiting_max);
-        if takes {
-            self.put(state, object.into(), (Some(from), receipt.cloned()));
-        }
-        takes
-    }
-
-    fn put(&self, mut state: Locked<'_>, object: String, about: (Option<SenderKey>, Option<Receipt>)) {
-        if state.takes_nothing() {
+        let object = object.into();
+        let mut state = self.lock();
+        if state.closed || (state.end.is_some() && !state.numbering) {
             return;
         }
         if state.numbering {
-            state.history.push(object, about, self.waiting_max, now());
+            state.history.push(object, receipt, self.waiting_max, now());
         } else {
             state.plain_bytes += object.len();
             state.plain.push_back(object);
@@ -367,11 +337,6 @@ impl State {
     /// Bytes that are not yet written.
     fn waiting(&self) -> usize {
         self.plain_bytes + self.history.waiting()
-    }
-
-    /// Whether what is put in is dropped.
-    fn takes_nothing(&self) -> bool {
-        self.closed || (self.end.is_some() && !self.numbering)
     }
 
     /// Nobody will ever read what is in it.

@@ -7,7 +7,6 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -23,7 +22,7 @@ use crate::accounts::AccountsError;
 use crate::config::Config;
 use crate::gate::Gate;
 use crate::limits::{Buckets, Counter, Network, SITE_NETWORKS, Sender, SharedBuckets};
-use crate::mailbox::{End, Mailbox, SenderKey};
+use crate::mailbox::{End, Mailbox};
 use crate::metrics::Metrics;
 use crate::registry::{News, Notice, Registry};
 
@@ -37,7 +36,6 @@ pub(crate) struct Shared {
     counters: Mutex<Counters>,
     gate: Mutex<Gate>,
     buckets: Mutex<Buckets>,
-    senders: RandomState,
     /// Bytes in all mailboxes.
     held: Arc<AtomicUsize>,
 }
@@ -106,13 +104,7 @@ impl Shared {
         let buckets = Mutex::new(Buckets::new(limits.network_messages, limits.unsigned_messages));
         let registry = Mutex::new(Registry::new(limits.guests));
         let (open, counters, held) = (Mutex::default(), Mutex::new(counters), Arc::default());
-        let senders = RandomState::new();
-        Self { open, registry, config, metrics: Metrics::default(), counters, gate, buckets, senders, held }
-    }
-
-    /// The same for all that are counted as one.
-    pub(crate) fn sender_key(&self, caller: &Caller) -> SenderKey {
-        self.senders.hash_one(caller).into()
+        Self { open, registry, config, metrics: Metrics::default(), counters, gate, buckets, held }
     }
 
     pub(crate) fn gate(&self) -> MutexGuard<'_, Gate> {

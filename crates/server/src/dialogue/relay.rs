@@ -16,9 +16,6 @@ use crate::mailbox::{ADDED_MAX, Mailbox};
 use crate::receipt::Receipt;
 use crate::shared::deliver;
 
-/// After which a receiver that reads has acknowledged what waited.
-const WAIT_FOR_RECEIVER: Duration = Duration::from_secs(1);
-
 impl Dialogue {
     /// Passes a message on; an opening offer is returned, to be [opened](Self::open).
     pub(super) fn relay(&self, relay: Relay) -> Result<Option<Relay>, Refusal> {
@@ -75,13 +72,16 @@ impl Dialogue {
         let mut registry = self.shared().registry();
         let devices = u32::try_from(registry.reach(&relay.to).len()).unwrap_or(u32::MAX);
         let text = stamped(relay.body, &who.address, Some(devices))?;
-        let hand = |mailbox: &Arc<Mailbox>| mailbox.relay(self.sender, text.as_str(), receipt);
-        let Some(to) = registry.open(who, callee, call, now, hand) else { return Ok(false) };
-        if to.is_empty() {
-            return Err(has_enough_of_you());
+        let reached: Vec<(DeviceAddress, Arc<Mailbox>)> = registry.open(who, callee, call, now);
+        if reached.is_empty() {
+            return Ok(false);
         }
-        // Under the same lock: no answer can overtake this.
+        // Told before they are: no answer can overtake this.
+        let to = reached.iter().map(|(address, _)| address.clone()).collect();
         self.say(&ServerMessage::Relayed(Relayed { call, to }));
+        for (_, mailbox) in &reached {
+            mailbox.push_with(text.as_str(), receipt.cloned());
+        }
         Ok(true)
     }
 
@@ -99,11 +99,12 @@ impl Dialogue {
         let mut reached = registry.reach(&to);
         let is_gone = matches!(to, Address::Device(_)) && reached.is_empty();
         // All but one get a copy.
-        if let Some(last) = reached.pop() {
-            let others = reached.iter().filter(|mailbox| mailbox.relay(self.sender, text.as_str(), None)).count();
-            if !last.relay(self.sender, text, None) && others == 0 {
-                return Err(has_enough_of_you());
-            }
+        let last = reached.pop();
+        for mailbox in reached {
+            mailbox.push(text.as_str());
+        }
+        if let Some(mailbox) = last {
+            mailbox.push(text);
         }
         deliver(registry.relayed(who, &to, &signal));
         if is_gone {
@@ -141,11 +142,6 @@ impl Dialogue {
         me.with_site().for_each(|(me, _)| unanswerable.note(me, (), now));
         Ok(())
     }
-}
-
-/// As much of this sender's waits for the receiver as one sender's may.
-fn has_enough_of_you() -> Refusal {
-    Refusal::rate_limited("too many of your messages wait for this receiver", WAIT_FOR_RECEIVER)
 }
 
 /// A message as its receivers get it, but for its number and how long it waited.

@@ -5,15 +5,11 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::time::Instant;
 
-use super::SenderKey;
 use crate::receipt::Receipt;
 use ahoy_protocol::id::CallId;
 
 /// So many unacknowledged messages end the right to resume.
 pub(super) const UNACKNOWLEDGED_MAX: usize = 256;
-/// Of what may be kept, messages and bytes, one sender gets one part of so many: nobody alone ends another's connection, or
-/// its right to resume.
-const SENDER_PART: usize = 2;
 
 /// So many receipts outlive their messages. Of a client that acknowledges nothing for longer, the oldest go: what they
 /// stand for counts as unheard.
@@ -43,40 +39,19 @@ pub(super) struct History {
 struct Kept {
     text: Box<str>,
     at: Instant,
-    /// Who wrote it; nobody, where it is the server's own.
-    from: Option<SenderKey>,
     receipt: Option<Receipt>,
 }
 
 impl History {
-    /// Whether one more message of a sender, so many bytes long without its number, is within what one sender may have here,
-    /// where what is kept may take `bytes_max` bytes.
-    pub(super) fn has_room_from(&self, from: SenderKey, length: usize, bytes_max: usize) -> bool {
-        let (count_max, bytes_max) = (UNACKNOWLEDGED_MAX / SENDER_PART, bytes_max / SENDER_PART);
-        let is_within = |count, bytes| count < count_max && bytes + length + ADDED_MAX <= bytes_max;
-        // Counted only where all of them together are beyond it.
-        is_within(self.kept.len(), self.bytes) || {
-            let own = self.kept.iter().filter(|kept| kept.from == Some(from));
-            let (count, bytes) = own.fold((0, 0), |(count, bytes), kept| (count + 1, bytes + kept.text.len()));
-            is_within(count, bytes)
-        }
-    }
-
     /// Numbers the text of a JSON object and puts it in. What is kept may take `bytes_max` bytes.
-    pub(super) fn push(
-        &mut self,
-        mut object: String,
-        (from, receipt): (Option<SenderKey>, Option<Receipt>),
-        bytes_max: usize,
-        now: Instant,
-    ) {
+    pub(super) fn push(&mut self, mut object: String, receipt: Option<Receipt>, bytes_max: usize, now: Instant) {
         self.seq += 1;
         add_member(&mut object, "seq", self.seq);
         // It may be kept for long, so without any room to spare.
         let text = object.into_boxed_str();
         self.bytes += text.len();
         self.waiting += text.len();
-        self.kept.push_back(Kept { text, at: now, from, receipt });
+        self.kept.push_back(Kept { text, at: now, receipt });
         if self.kept.len() >= UNACKNOWLEDGED_MAX || self.bytes >= bytes_max {
             self.let_go();
         }
@@ -232,7 +207,7 @@ mod tests {
     fn with(count: u64, now: Instant) -> History {
         let mut history = History::default();
         for n in 1..=count {
-            history.push(format!(r#"{{"n":{n}}}"#), (None, None), BYTES, now);
+            history.push(format!(r#"{{"n":{n}}}"#), None, BYTES, now);
         }
         history
     }
@@ -247,13 +222,13 @@ mod tests {
         let mut history = with(3, now);
         assert_eq!(drain(&mut history, now), [r#"{"n":1,"seq":1}"#, r#"{"n":2,"seq":2}"#, r#"{"n":3,"seq":3}"#]);
         assert!(!history.can_resume(4));
-        history.push(r#"{"n":4}"#.into(), (None, None), BYTES, now + Duration::from_secs(2));
+        history.push(r#"{"n":4}"#.into(), None, BYTES, now + Duration::from_secs(2));
         assert!(history.can_resume(0) && history.can_resume(2));
         history.resume(2);
         let later = now + Duration::from_secs(5);
         let again = drain(&mut history, later);
         assert_eq!(again, [r#"{"n":3,"seq":3,"age_ms":5000}"#, r#"{"n":4,"seq":4,"age_ms":3000}"#]);
-        history.push(r#"{"n":5}"#.into(), (None, None), BYTES, later);
+        history.push(r#"{"n":5}"#.into(), None, BYTES, later);
         assert_eq!(drain(&mut history, later), [r#"{"n":5,"seq":5}"#], "it did not wait");
         assert!(!history.can_resume(1) && history.can_resume(2), "what was seen is forgotten");
     }
@@ -280,8 +255,8 @@ mod tests {
         let mut history = with(255, now);
         drain(&mut history, now);
         assert!(history.can_resume(0) && history.can_resume(255));
-        history.push("{}".into(), (None, None), BYTES, now);
-        history.push("{}".into(), (None, None), BYTES, now);
+        history.push("{}".into(), None, BYTES, now);
+        history.push("{}".into(), None, BYTES, now);
         assert!(!history.can_resume(0) && !history.can_resume(256) && history.has_gap());
         assert_eq!(drain(&mut history, now).len(), 2, "it is still sent");
         history.acknowledge(255);
@@ -295,9 +270,9 @@ mod tests {
         let now = start();
         let mut history = History::default();
         let object = format!(r#"{{"pad":"{}"}}"#, "x".repeat(BYTES / 2));
-        history.push(object.clone(), (None, None), BYTES, now);
+        history.push(object.clone(), None, BYTES, now);
         assert!(history.can_resume(0));
-        history.push(object.clone(), (None, None), BYTES, now);
+        history.push(object.clone(), None, BYTES, now);
         assert!(history.has_gap());
         assert_eq!(drain(&mut history, now).len(), 2);
         assert_eq!(history.bytes, 0);

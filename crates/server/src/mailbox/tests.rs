@@ -69,32 +69,6 @@ fn a_connection_that_ends_says_what_waits_and_the_session_keeps_what_comes_then(
     assert!(all[2].starts_with("{\"a\":2,\"seq\":2,\"age_ms\":"), "{all:?}");
 }
 
-#[test]
-fn one_sender_alone_takes_neither_the_connection_nor_the_right_to_resume() {
-    let (noisy, other) = (SenderKey::from(1), SenderKey::from(2));
-    let mailbox = mailbox(100_000);
-    mailbox.start_numbering();
-    let taken = (0..256).filter(|_| mailbox.relay(noisy, "{}", None)).count();
-    assert_eq!((taken, drain(&mailbox).len()), (128, 128));
-    assert!(!mailbox.relay(noisy, "{}", None), "read, and not acknowledged");
-    assert!(mailbox.relay(other, "{}", None));
-    mailbox.push("{}");
-    mailbox.detach();
-    assert!(!mailbox.relay(noisy, "{}", None));
-    assert!(matches!(mailbox.resume(0), Resumption::Resumed { .. }));
-    assert_eq!(drain(&mailbox).len(), 130);
-    mailbox.acknowledge(10);
-    assert_eq!((0..20).filter(|_| mailbox.relay(noisy, "{}", None)).count(), 10);
-    // Bytes as well.
-    mailbox.acknowledge(130);
-    drain(&mailbox);
-    mailbox.acknowledge(140);
-    let long = format!("{{\"a\":\"{}\"}}", "x".repeat(20_000));
-    assert_eq!((0..10).filter(|_| mailbox.relay(noisy, long.as_str(), None)).count(), 2);
-    assert!(mailbox.relay(other, long.as_str(), None));
-    assert_eq!((mailbox.ended(), drain(&mailbox).len()), (None, 3));
-}
-
 #[tokio::test]
 async fn who_returns_before_the_old_connection_is_gone_waits_for_its_end() {
     let mailbox = mailbox(1_000);

@@ -2,35 +2,34 @@
 
 use std::time::Instant;
 
-use ahoy_protocol::id::{Address, CallId, DeviceAddress, SessionId, Username};
+use ahoy_protocol::id::{Address, CallId, DeviceAddress, Username};
 use ahoy_protocol::signal::{CloseReason, ProgressState, Signal};
 
 use super::opening::{Leg, Opening};
 use super::{News, Notice, Registry, SignedIn};
 
 impl<L: Clone> Registry<L> {
-    /// Gives an opening offer to each device of `callee` by `hand`, which says whether it took it. Returned are those that
-    /// did, remembered until one of them answers; `None` where there is no device.
+    /// Whom an opening offer to `callee` reaches, remembered until one of them answers.
     pub(crate) fn open(
         &mut self,
         who: &SignedIn,
         callee: &Username,
         call: CallId,
         now: Instant,
-        mut hand: impl FnMut(&L) -> bool,
-    ) -> Option<Vec<DeviceAddress>> {
+    ) -> Vec<(DeviceAddress, L)> {
         if !self.is_current(who) {
-            return None;
+            return Vec::new();
         }
-        let user = self.users.get_mut(callee)?;
-        let took = user.sessions.iter().filter(|session| hand(&session.link));
-        let took: Vec<SessionId> = took.map(|session| session.id).collect();
-        let addresses = took.iter().map(|session| DeviceAddress { username: callee.clone(), session: *session });
-        let addresses = addresses.collect();
-        if !took.is_empty() {
-            user.openings.remember(Opening::new(who.clone(), call, took, now));
-        }
-        Some(addresses)
+        let Some(user) = self.users.get_mut(callee) else { return Vec::new() };
+        let waiting = user.sessions.iter().map(|session| session.id).collect();
+        user.openings.remember(Opening::new(who.clone(), call, waiting, now));
+        let reached = user.sessions.iter();
+        reached
+            .map(|session| {
+                let address = DeviceAddress { username: callee.clone(), session: session.id };
+                (address, session.link.clone())
+            })
+            .collect()
     }
 
     /// Whom a message to `to` reaches.
