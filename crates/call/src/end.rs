@@ -149,7 +149,7 @@ impl fmt::Display for EndReason {
             Self::CalledAgain => "They called again; the new call replaces this one.",
             Self::AlreadyInCall => "You are in a call already; hang up first.",
             Self::Yourself => "You cannot call yourself; choose another name.",
-            Self::NotSignedIn => "You are not signed in, so nobody was called. Call again once you are.",
+            Self::NotSignedIn => "You are not signed in, so nobody was called; call again once you are.",
             Self::RateLimited { retry_s: Some(seconds) } => {
                 return write!(f, "Too many calls in a short time; try again in {seconds} s.");
             }

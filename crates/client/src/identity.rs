@@ -222,6 +222,8 @@ mod tests {
         restore(new.path(), &alice, words.as_str(), KeyPlace::File).unwrap();
         restore(new.path(), &alice, words.as_str(), KeyPlace::File).unwrap();
         assert_eq!(key_in(&new), key);
+        // A server takes it; until then it may be the phrase of another name.
+        Storage::open(new.path(), &alice, KeyPlace::File).unwrap().identity_is_known().unwrap();
         let another = Phrase::of(&IdentityKey::from_secret(&[7; 32])).0;
         let refused = restore(new.path(), &alice, &another, KeyPlace::File);
         assert!(matches!(refused, Err(IdentityError::Storage(StorageError::OtherKey { .. }))));

@@ -79,7 +79,7 @@ fn shown(call: OverCall<'_>, reason: &EndReason, message: &str) -> Shown {
         EndReason::AlreadyInCall => pointless("You are in another call already; hang up first.".into()),
         EndReason::Yourself => pointless("You cannot call yourself; choose another name.".into()),
         EndReason::NotSignedIn => {
-            pointless("You are not signed in, so nobody was called. Call again once you are.".into())
+            pointless("You are not signed in, so nobody was called; call again once you are.".into())
         }
         EndReason::RateLimited { retry_s } => {
             let when = retry_s.map_or_else(|| "in a minute".to_owned(), |seconds| format!("in {seconds} s"));
