@@ -127,6 +127,7 @@ export const words = {
 
   outgoing: {
     reaching: "Reaching…",
+    waiting: (why: string): string => `No connection: ${why} The call goes out as soon as it is back.`,
     ringing: "Ringing",
     ringingOn: (device: string): string => `Ringing on ${device}`,
     hangUp: "Stop calling",

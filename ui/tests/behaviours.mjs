@@ -68,6 +68,10 @@ export const behaviours = {
     }),
   ),
 
+  "who dials while the server is away is told so": on("screen=outgoing&with=offline", async (page) => {
+    await page.getByText("calls.example.org does not answer. The call goes out as soon as it is back.").waitFor();
+  }),
+
   "an empty field calls nobody": on("screen=home", async (page) => {
     await page.keyboard.press("Enter");
     assert.deepEqual(await sent(page), []);

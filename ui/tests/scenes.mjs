@@ -65,6 +65,7 @@ export const scenes = [
   { name: "incoming-long", query: "screen=incoming&with=long,first" },
   { name: "outgoing", query: "screen=outgoing" },
   { name: "outgoing-ringing", kept: true, query: "screen=outgoing&with=ringing,voice" },
+  { name: "outgoing-offline", query: "screen=outgoing&with=offline" },
   { name: "outgoing-long", query: "screen=outgoing&with=ringing,long" },
   { name: "call", kept: true, query: "screen=call" },
   { name: "call-connecting", query: "screen=call&with=connecting" },

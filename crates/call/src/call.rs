@@ -135,6 +135,10 @@ impl Call {
     }
 
     /// Whether the local user dialled and nobody has accepted.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.negotiation.is_answered()
+    }
+
     pub(crate) fn is_unaccepted_outgoing(&self) -> bool {
         matches!(self.people, People::Dialling { .. } | People::GivingWay { .. })
     }

@@ -31,6 +31,8 @@ pub struct Core {
     device: Device,
     call: Option<Call>,
     again: Option<again::Again>,
+    /// The link was lost while this machine was awake: the others may have lost theirs, too.
+    server_may_be_new: bool,
     held: held::Held,
 }
 
@@ -38,7 +40,13 @@ impl Core {
     /// Signed out, without a call.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { device: Device::new(config), call: None, again: None, held: held::Held::default() }
+        Self {
+            device: Device::new(config),
+            call: None,
+            again: None,
+            server_may_be_new: false,
+            held: held::Held::default(),
+        }
     }
 
     /// Takes in what happened at `now`. Deadlines that have come by then are acted on first.
@@ -51,6 +59,7 @@ impl Core {
             Input::Woke | Input::NetworkChanged => {
                 let news = self.device.link.open_again(self.device.now, &mut self.device.outputs);
                 self.handle_link_news(news);
+                self.server_may_be_new = false;
             }
             Input::Link { serial, input } => {
                 let now = self.device.now;
@@ -210,10 +219,12 @@ impl Core {
                     self.miss_held();
                     self.begin_to_say_again();
                 }
+                self.server_may_be_new = false;
                 // A sign-in brings them, too.
                 self.take_ice_servers();
             }
             LinkNews::Lost => {
+                self.server_may_be_new = true;
                 self.device.contacts.forget_presence();
                 if let Some(call) = &mut self.call {
                     call.server_lost();

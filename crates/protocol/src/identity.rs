@@ -47,6 +47,15 @@ impl<'de, const N: usize> Deserialize<'de> for Binary<N> {
     }
 }
 
+/// Reads the `key` or the `signature` of a message: a text that is none is read as one that proves nothing, all zeros, so
+/// that it fails where it is checked. Who only passes it on need not know what it is.
+pub(crate) fn to_be_checked<'de, D: Deserializer<'de>, const N: usize>(
+    deserializer: D,
+) -> Result<Option<Binary<N>>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text.map(|text| text.parse().unwrap_or(Binary([0; N]))))
+}
+
 impl<const N: usize> std::str::FromStr for Binary<N> {
     type Err = WrongBinary;
 
@@ -141,6 +150,15 @@ mod tests {
         expected.extend([7; 32]);
         expected.extend(b"\0alice\09f0c51d2a7e34b18");
         assert_eq!(statement, expected);
+    }
+
+    #[test]
+    fn what_is_read_for_a_text_that_is_no_key_or_no_signature_proves_nothing() {
+        let key = IdentityKey::from_secret(&[1; 32]);
+        let nothing = Binary([0; 64]);
+        assert!(!key.public().verifies(b"statement", &nothing));
+        assert!(!Binary([0; 32]).verifies(b"statement", &nothing));
+        assert!(!Binary([0; 32]).verifies(b"statement", &key.sign(b"statement")));
     }
 
     #[test]

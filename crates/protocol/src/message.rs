@@ -4,8 +4,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::error::ErrorMessage;
-use crate::id::{DeviceAddress, SessionId, Username};
-use crate::identity::{Challenge, PublicKey, Signature};
+use crate::id::{DeviceAddress, IdError, SessionId, Username};
+use crate::identity::{Challenge, PublicKey, Signature, to_be_checked};
 use crate::json::{JsonError, Object, parse_object};
 pub use crate::relay::Relay;
 use crate::signal::Signal;
@@ -19,6 +19,12 @@ pub enum MessageError {
     /// No string `type`, or a listed member missing or of the wrong type.
     #[error("{0}")]
     Member(String),
+    /// A message for somebody who can have no such name.
+    #[error("{0}")]
+    Name(IdError),
+    /// A `login` of another version of the protocol, whatever else it says.
+    #[error("this program speaks version {} of the protocol", crate::VERSION)]
+    Version,
     /// A `type` that is not listed here.
     #[error("unknown type {0:?}")]
     UnknownType(String),
@@ -65,10 +71,10 @@ pub struct Login {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// The account's key; absent for guests.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "to_be_checked", skip_serializing_if = "Option::is_none")]
     pub key: Option<PublicKey>,
     /// Over [`crate::identity::login_statement`]; absent for guests.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "to_be_checked", skip_serializing_if = "Option::is_none")]
     pub signature: Option<Signature>,
     /// The token of the last `welcome`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,11 +99,18 @@ impl ClientMessage {
     /// Reads one text frame of a client, already split into its members.
     ///
     /// # Errors
-    /// [`MessageError::UnknownType`] for a type not listed, [`MessageError::Member`] for the rest.
+    /// [`MessageError`], of which it is never [`MessageError::Json`].
     pub fn from_object(object: Object) -> Result<Self, MessageError> {
         let kind = message_type(&object)?;
         Ok(match kind.as_str() {
-            "login" => Self::Login(typed(object)?),
+            "login" => {
+                let is_other =
+                    |protocol: &Value| !protocol.is_f64() && protocol.is_number() && *protocol != crate::VERSION;
+                if object.get("protocol").is_some_and(is_other) {
+                    return Err(MessageError::Version);
+                }
+                Self::Login(typed(object)?)
+            }
             "contacts" => Self::Contacts(typed(object)?),
             "ice_servers" => Self::IceServers,
             "ping" => Self::Ping,
@@ -397,6 +410,7 @@ fn text_of<T: Serialize>(message: &T) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::Binary;
 
     const CALL: &str = "0b2c9b1e-3b1a-4c57-8a2f-0d6e7f8a9b0c";
 
@@ -433,15 +447,35 @@ mod tests {
             r#"{"type":"offer","call":"CALL","to":"bob","n":-1,"sdp":"v=0","video":true}"#,
             r#"{"type":"offer","call":"no","to":"bob","n":0,"sdp":"v=0","video":true}"#,
             r#"{"type":"offer","call":"CALL","n":0,"sdp":"v=0","video":true}"#,
-            r#"{"type":"offer","call":"CALL","to":"Bob","n":0,"sdp":"v=0","video":true}"#,
+            r#"{"type":"offer","call":"CALL","to":"bob/Den","n":0,"sdp":"v=0","video":true}"#,
             r#"{"type":"candidate","call":"CALL","to":"bob","candidate":"x"}"#,
             r#"{"type":"close","call":"CALL","to":"bob"}"#,
         ] {
             assert!(matches!(from_client(text), Err(MessageError::Member(_))), "{text}");
         }
         assert!(matches!(from_client(r#"{"type":"dance"}"#), Err(MessageError::UnknownType(_))));
+        for to in ["Bob", "", "admin", "Bob/19ce44d05b7a1c02"] {
+            let offer = format!(r#"{{"type":"offer","call":"CALL","to":"{to}","n":0,"sdp":"v=0","video":true}}"#);
+            assert!(matches!(from_client(&offer), Err(MessageError::Name(_))), "{to}");
+        }
+        for login in [r#"{"type":"login","protocol":2}"#, r#"{"type":"login","protocol":-1,"who":"a"}"#] {
+            assert!(matches!(from_client(login), Err(MessageError::Version)), "{login}");
+        }
         let renegotiation = r#"{"type":"offer","call":"CALL","to":"bob/19ce44d05b7a1c02","n":1,"sdp":"v=0"}"#;
         assert!(from_client(renegotiation).is_ok(), "only an opening offer needs `video`");
+    }
+
+    #[test]
+    fn a_text_that_is_no_key_or_no_signature_is_passed_on_and_proves_nothing() {
+        let text =
+            r#"{"type":"offer","call":"CALL","to":"bob","n":0,"sdp":"v=0","video":true,"key":"AAAA","signature":"?"}"#;
+        let ClientMessage::Relay(relay) = from_client(text).unwrap() else { panic!("a relay") };
+        let Signal::Offer(offer) = &relay.signal else { panic!("an offer") };
+        assert_eq!((offer.key, offer.signature), (Some(Binary([0; 32])), Some(Binary([0; 64]))));
+        let sender = "alice/9f0c51d2a7e34b18".parse().unwrap();
+        let passed_on = relay.body.stamped(&sender, None);
+        assert!(passed_on.contains(r#""key":"AAAA""#) && passed_on.contains(r#""signature":"?""#), "as it was written");
+        assert!(from_client(&text.replace(r#""?""#, "7")).is_err(), "not even a text");
     }
 
     #[test]

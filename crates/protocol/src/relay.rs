@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::id::{Address, DeviceAddress};
+use crate::id::{Address, DeviceAddress, IdError};
 use crate::json::Object;
 use crate::json::plain::{bare_string, members_of};
 use crate::message::MessageError;
@@ -73,10 +73,14 @@ impl Relay {
     /// Reads any message of a call, already split into its members.
     ///
     /// # Errors
-    /// [`MessageError::Member`].
+    /// [`MessageError::Member`] or [`MessageError::Name`].
     pub fn from_object(mut object: Object) -> Result<Self, MessageError> {
         let to = object.get("to").ok_or_else(|| MessageError::Member("missing member `to`".into()))?;
-        let to = Address::deserialize(to)?;
+        let to = match to.as_str().map(str::parse::<Address>) {
+            Some(Err(error @ (IdError::Username | IdError::Reserved))) => return Err(MessageError::Name(error)),
+            Some(Ok(to)) => to,
+            Some(Err(_)) | None => Address::deserialize(to)?,
+        };
         STAMPED.iter().for_each(|name| {
             object.remove(*name);
         });

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::id::{CallId, DeviceAddress};
-use crate::identity::{PublicKey, Signature};
+use crate::identity::{PublicKey, Signature, to_be_checked};
 
 /// A message about a call, without its addresses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,10 +54,10 @@ pub struct Offer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The maker's key; absent for guests.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "to_be_checked", skip_serializing_if = "Option::is_none")]
     pub key: Option<PublicKey>,
     /// The maker's signature; absent for guests.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "to_be_checked", skip_serializing_if = "Option::is_none")]
     pub signature: Option<Signature>,
 }
 
@@ -107,10 +107,10 @@ pub struct Answer {
     #[serde(default, deserialize_with = "absent_or_null")]
     pub early: bool,
     /// The maker's key; absent for guests.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "to_be_checked", skip_serializing_if = "Option::is_none")]
     pub key: Option<PublicKey>,
     /// The maker's signature; absent for guests.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "to_be_checked", skip_serializing_if = "Option::is_none")]
     pub signature: Option<Signature>,
 }
 

@@ -7,6 +7,7 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
@@ -24,6 +25,9 @@ use crate::websocket::{Broken, Kind, Reader, Received, write};
 
 /// What is read at once; small messages are gathered up to this size into one write.
 const BUFFER: usize = 16 * 1024;
+/// So long more may wait for a client than it may leave waiting: one that reads gets less within that time, as those who
+/// send to it are not read meanwhile.
+const SLOW: Duration = Duration::from_millis(500);
 /// For what is read away.
 const SCRATCH: usize = 1024;
 
@@ -88,6 +92,8 @@ struct Connection {
     heard: Instant,
     /// Nothing can be written any more. What the client said before it hung up may still be there to be heard.
     deaf: bool,
+    /// Since when more waits for the client than it may leave waiting.
+    crowded_since: Option<Instant>,
     /// Fires at the next deadline, or earlier.
     alarm: Pin<Box<Sleep>>,
 }
@@ -137,6 +143,7 @@ impl Connection {
             next_ping: now + timing.ping,
             heard: now,
             deaf: false,
+            crowded_since: None,
             alarm: Box::pin(sleep_until(now)),
         }
     }
@@ -168,14 +175,44 @@ impl Connection {
                 if self.poll_write(mailbox, cx).is_err() {
                     (self.deaf, self.outgoing) = (true, Vec::new());
                 }
+                self.look_at_what_waits(mailbox);
             }
             Ok(_) => {}
+        }
+        if let Some(until) = dialogue.rests_until() {
+            self.come_back_by(Instant::from_std(until));
+            return self.poll_alarm(cx);
         }
         match self.poll_read(dialogue, cx) {
             Poll::Ready(event) => Poll::Ready(event),
             Poll::Pending if self.deaf => Poll::Ready(Event::Gone),
             // A client that never stops sending uses up the task's share of its turn, and the deadlines hold for it too.
-            Poll::Pending => pin!(unconstrained(self.alarm.as_mut())).poll(cx).map(|()| Event::Alarm),
+            Poll::Pending => self.poll_alarm(cx),
+        }
+    }
+
+    fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        pin!(unconstrained(self.alarm.as_mut())).poll(cx).map(|()| Event::Alarm)
+    }
+
+    fn come_back_by(&mut self, then: Instant) {
+        if then < self.alarm.deadline() {
+            self.alarm.as_mut().reset(then);
+        }
+    }
+
+    /// After the system was given what it takes: ends it with a client that has left too much waiting for too long.
+    fn look_at_what_waits(&mut self, mailbox: &Mailbox) {
+        if self.outgoing.is_empty() || !mailbox.is_crowded() {
+            self.crowded_since = None;
+            return;
+        }
+        let now = Instant::now();
+        let slow_at = *self.crowded_since.get_or_insert(now) + SLOW;
+        if slow_at <= now {
+            mailbox.is_too_slow();
+        } else {
+            self.come_back_by(slow_at);
         }
     }
 
@@ -285,7 +322,7 @@ impl Connection {
             let mut unfinished = None;
             match received {
                 Some(Received::Text(text)) => unfinished = dialogue.hear(&text),
-                Some(Received::Binary(length)) => unfinished = dialogue.hear_binary(length),
+                Some(Received::Binary(length)) => dialogue.hear_binary(length),
                 Some(Received::Ping(payload)) => self.pong = Some(payload.to_vec()),
                 Some(Received::Pong(payload)) => acknowledge(dialogue.mailbox(), payload),
                 Some(Received::Close(code)) => return (at, Event::Closed(code)),
@@ -296,6 +333,10 @@ impl Connection {
                 return (at, Event::Unfinished(unfinished));
             }
             if dialogue.mailbox().ended().is_some() {
+                return (at, Event::Heard);
+            }
+            if dialogue.rests_until().is_some() {
+                self.unread = true;
                 return (at, Event::Heard);
             }
         }

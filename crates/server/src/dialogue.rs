@@ -19,7 +19,6 @@ use ahoy_protocol::message::{
 };
 use ahoy_protocol::{CONTACTS_MAX, VERSION};
 use serde_json::Value;
-use tokio::time::sleep;
 
 use crate::ice;
 use crate::limits::{Bucket, Network, Sender, SharedBuckets, Window, retry_s};
@@ -50,6 +49,10 @@ pub(crate) struct Dialogue {
     pings: Bucket,
     /// How often it may be refused before it is made to wait.
     refusals: Bucket,
+    /// Until when nothing more is to be heard.
+    rest: Option<Instant>,
+    /// To whom it sent more than they may leave waiting.
+    crowded: Vec<Arc<Mailbox>>,
 }
 
 #[derive(Debug)]
@@ -70,20 +73,15 @@ pub(crate) struct Unfinished {
     began: Instant,
 }
 
-impl Unfinished {
-    fn rest(rest: Duration, began: Instant) -> Box<Self> {
-        Box::new(Self { deed: Deed::Rest(rest), call: Named::Nothing, began })
-    }
-}
-
 #[derive(Debug)]
 enum Deed {
     Login(Login),
     /// An opening offer.
     Open(Relay),
-    /// To hear nothing for so long.
-    Rest(Duration),
 }
+
+/// How soon it is looked again whether those read whom a client sends too much to.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// What a message says its call is, to be repeated in an error about it.
 #[derive(Debug)]
@@ -111,7 +109,19 @@ impl Dialogue {
         let network_messages = line.shared().buckets_of(network, Sender::Unsigned);
         let limits = line.shared().config.limits;
         let (pings, refusals) = (Bucket::new(limits.pings, now()), Bucket::new(limits.refusals, now()));
-        Ok(Self { line, network, challenge, host, state, network_messages, bad_messages, pings, refusals })
+        Ok(Self {
+            line,
+            network,
+            challenge,
+            host,
+            state,
+            network_messages,
+            bad_messages,
+            pings,
+            refusals,
+            rest: None,
+            crowded: Vec::new(),
+        })
     }
 
     /// Since when the server waits for a `login`, or for another after one that was refused.
@@ -135,6 +145,19 @@ impl Dialogue {
             self.mailbox().sign_out();
             deliver(registry.sign_out(&who));
         }
+    }
+
+    /// Until when nothing more is to be heard from the client, so that TCP makes it wait: it goes on although it is refused, or
+    /// more waits for those whom it sends to than they may leave waiting.
+    pub(crate) fn rests_until(&mut self) -> Option<Instant> {
+        if self.rest.is_none() && self.crowded.is_empty() {
+            return None;
+        }
+        let now = now();
+        self.rest = self.rest.filter(|until| *until > now);
+        self.crowded.retain(|mailbox| mailbox.is_crowded());
+        let looks_again = (!self.crowded.is_empty()).then(|| now + LOOK_AGAIN);
+        self.rest.max(looks_again)
     }
 
     /// Takes one text message and answers it, unless that may take long: then that is still to be done by
@@ -162,7 +185,8 @@ impl Dialogue {
                 },
                 (_, Err(error)) => Err(error.into()),
             };
-        self.refuse(outcome.err()?, call, now).map(|rest| Unfinished::rest(rest, now))
+        self.refuse(outcome.err()?, call, now);
+        None
     }
 
     fn may_ping(&mut self, now: Instant) -> bool {
@@ -179,22 +203,19 @@ impl Dialogue {
         let outcome = match deed {
             Deed::Login(login) => self.login(login, began).await,
             Deed::Open(relay) => self.open(relay, began).await,
-            Deed::Rest(rest) => return sleep(rest).await,
         };
-        if let Err(refusal) = outcome
-            && let Some(rest) = self.refuse(refusal, call, began)
-        {
-            sleep(rest).await;
+        if let Err(refusal) = outcome {
+            self.refuse(refusal, call, began);
         }
     }
 
-    /// Takes one binary message, which is never right. As [`hear`](Self::hear).
-    pub(crate) fn hear_binary(&mut self, length: usize) -> Option<Box<Unfinished>> {
+    /// Takes one binary message, which is never right.
+    pub(crate) fn hear_binary(&mut self, length: usize) {
         let now = now();
         let spent = self.spend((1, length), true, false, now);
         let refusal =
             spent.err().unwrap_or_else(|| Refusal::bad_message("a message is a text frame, not a binary one"));
-        self.refuse(refusal, Named::Nothing, now).map(|rest| Unfinished::rest(rest, now))
+        self.refuse(refusal, Named::Nothing, now);
     }
 
     /// Does what can be done at once, and returns the rest.
@@ -239,7 +260,8 @@ impl Dialogue {
     }
 
     /// Takes a message off what may be sent now. What this session may not send costs its neighbours nothing. A client that
-    /// comes back is told how many of those that count were taken (section 3).
+    /// comes back is told how many of those that count were taken (section 3). A first `login` takes nothing off what the
+    /// session may send that it begins.
     fn spend(
         &self,
         (messages, bytes): (u32, usize),
@@ -249,7 +271,8 @@ impl Dialogue {
     ) -> Result<(), Refusal> {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let counts = counts && matches!(self.state, State::SignedIn(_));
-        let spent = self.mailbox().spend((messages, bytes), counts, now);
+        let of_session = if whatever_others_send { (0, 0) } else { (messages, bytes) };
+        let spent = self.mailbox().spend(of_session, counts, now);
         spent.map_err(|wait| Refusal::rate_limited("too many messages at once", wait))?;
         match self.network_messages.spend(messages, now) {
             Err(wait) if !whatever_others_send => {
@@ -286,9 +309,9 @@ impl Dialogue {
         self.mailbox().push(text_of(message));
     }
 
-    /// Says why something is not done, and how long nothing more is to be heard from a client that goes on although it sends
-    /// too much: TCP makes it wait then, and nobody else waits for its refusals.
-    fn refuse(&mut self, refusal: Refusal, call: Named, now: Instant) -> Option<Duration> {
+    /// Says why something is not done. Who goes on although it sends too much [rests](Self::rests_until) then, so that nobody
+    /// else waits for its refusals.
+    fn refuse(&mut self, refusal: Refusal, call: Named, now: Instant) {
         let Refusal { code, message, wait } = refusal;
         let call = match call {
             Named::Nothing => None,
@@ -305,12 +328,11 @@ impl Dialogue {
                 self.mailbox().end(End::BadMessages);
             }
         }
-        if code != ErrorCode::RateLimited {
-            return None;
+        if code == ErrorCode::RateLimited {
+            let rest = self.refusals.wait(1, now);
+            self.refusals.spend(1);
+            self.rest = (!rest.is_zero()).then(|| now + rest);
         }
-        let rest = self.refusals.wait(1, now);
-        self.refusals.spend(1);
-        (!rest.is_zero()).then_some(rest)
     }
 }
 
@@ -339,7 +361,7 @@ fn understand(text: &str) -> (Named, Result<ClientMessage, MessageError>) {
 /// How many messages one counts as: what it makes the server do while everybody else waits.
 fn cost_of(understood: &Result<ClientMessage, MessageError>) -> u32 {
     let Ok(ClientMessage::Contacts(contacts)) = understood else { return 1 };
-    // Of a longer list nothing is done.
+    // Of a longer list nothing is done, nor of a guest's or of one before the sign-in: they cost no less for it.
     let names = contacts.usernames.len().min(CONTACTS_MAX);
     1 + u32::try_from(names / NAMES_A_MESSAGE).unwrap_or(u32::MAX)
 }

@@ -25,6 +25,10 @@ use history::History;
 /// Where room must be made, a reader is too slow for whom more than this part of what may wait does.
 const SHED_PART: usize = 8;
 
+/// Who sends to a client for which too much waits is not read for the moment. So this many times as much can wait only if
+/// many send to it at once, or what the server itself has to say.
+const OVERFLOW: usize = 4;
+
 /// Why the server ends a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
@@ -103,17 +107,17 @@ impl Mailbox {
         Self { waiting_max: limits.waiting_bytes, held, state: Mutex::new(state) }
     }
 
-    /// Puts in the text of a JSON object.
-    pub(crate) fn push(&self, object: impl Into<String>) {
-        self.push_with(object, None);
+    /// Puts in the text of a JSON object, and says whether this [is crowded](Self::is_crowded) now.
+    pub(crate) fn push(&self, object: impl Into<String>) -> bool {
+        self.push_with(object, None)
     }
 
-    /// The same; `receipt` learns when the client acknowledges it. A reader too slow is the end.
-    pub(crate) fn push_with(&self, object: impl Into<String>, receipt: Option<Receipt>) {
+    /// The same; `receipt` learns when the client acknowledges it.
+    pub(crate) fn push_with(&self, object: impl Into<String>, receipt: Option<Receipt>) -> bool {
         let object = object.into();
         let mut state = self.lock();
         if state.closed || (state.end.is_some() && !state.numbering) {
-            return;
+            return false;
         }
         if state.numbering {
             state.history.push(object, receipt, self.waiting_max, now());
@@ -125,10 +129,29 @@ impl Mailbox {
             if state.history.has_gap() {
                 state.close();
             }
-        } else if state.waiting() > self.waiting_max {
+        } else if state.waiting() > self.waiting_max.saturating_mul(OVERFLOW) {
             state.end.get_or_insert(End::TooSlow);
             state.close();
         }
+        let is_crowded = self.crowds(&state);
+        wake(state);
+        is_crowded
+    }
+
+    /// Whether more waits for the client than a client may leave waiting for long, and it may still read it.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.crowds(&self.lock())
+    }
+
+    fn crowds(&self, state: &State) -> bool {
+        state.attached && state.end.is_none() && state.waiting() > self.waiting_max
+    }
+
+    /// The client does not read.
+    pub(crate) fn is_too_slow(&self) {
+        let mut state = self.lock();
+        state.end.get_or_insert(End::TooSlow);
+        state.close();
         wake(state);
     }
 

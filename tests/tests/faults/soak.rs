@@ -58,7 +58,11 @@ impl Held {
     fn by(callee: &mut Running, server: &Server) -> Self {
         // The last call's threads end.
         std::thread::sleep(Duration::from_millis(500));
-        let memory = |id| members(id).first().map_or(0, Member::anonymous_kb);
+        let memory = |id| {
+            let kb = members(id).first().map_or(0, Member::anonymous_kb);
+            assert!(kb > 0, "the memory of process {id} is not to be read");
+            kb
+        };
         let process = callee.process();
         Self {
             callee_kb: memory(process.id()),

@@ -79,7 +79,8 @@ fn shown(call: OverCall<'_>, reason: &EndReason, message: &str) -> Shown {
         EndReason::AlreadyInCall => pointless("You are in another call already; hang up first.".into()),
         EndReason::Yourself => pointless("You cannot call yourself; choose another name.".into()),
         EndReason::NotSignedIn => {
-            pointless("You are not signed in, so nobody was called; call again once you are.".into())
+            let sentence = "You are not signed in, so nobody was called; call again once you are.".to_owned();
+            Shown::Screen { sentence, tone: Tone::Warning, call_again: true }
         }
         EndReason::RateLimited { retry_s } => {
             let when = retry_s.map_or_else(|| "in a minute".to_owned(), |seconds| format!("in {seconds} s"));

@@ -18,8 +18,9 @@ use crate::time::Time;
 const GRACE: Duration = Duration::from_secs(10);
 /// How soon it is tried again within that time.
 const AGAIN: Duration = Duration::from_secs(2);
-/// The same for an opening offer: the server lets one user ring another six times a minute.
-const OPENING_AGAIN: Duration = Duration::from_secs(3);
+/// The same for an opening offer: the server lets one user ring another six times a minute, and notes each that reaches
+/// nobody as a missed call.
+const OPENING_AGAIN: Duration = Duration::from_secs(5);
 /// As many local candidates as the other side takes in of one call.
 const CANDIDATES_MAX: usize = 256;
 
@@ -78,11 +79,14 @@ impl Said {
 }
 
 impl Core {
-    /// Says the call that goes on again, and again for a while where the other side is not back yet.
+    /// Says the call that goes on again, and again for a while where the other side is not back yet. Of a call that was
+    /// dialled while the link was not up nothing was said before: it is said again only where the server may have been
+    /// started anew, and not after a start or a sleep of this machine, when `offline` is simply true.
     pub(super) fn begin_to_say_again(&mut self) {
-        let now = self.device.now;
-        let again = self.call.as_ref().map(|call| Again { call: call.id(), until: now + GRACE, at: None });
-        self.again = again;
+        let until = self.device.now + GRACE;
+        let said = self.device.said.call;
+        let call = self.call.as_ref().map(Call::id).filter(|call| self.server_may_be_new || said == Some(*call));
+        self.again = call.map(|call| Again { call, until, at: None });
         self.say_again();
     }
 
@@ -112,7 +116,7 @@ impl Core {
         let is_dialling = self.call.as_ref().is_some_and(Call::is_unaccepted_outgoing);
         let pause = if is_dialling { OPENING_AGAIN } else { AGAIN };
         match &mut self.again {
-            Some(again) if again.call == call && error.code == ErrorCode::Offline && now < again.until => {
+            Some(again) if again.call == call && error.code == ErrorCode::Offline && now + pause <= again.until => {
                 again.at.get_or_insert(now + pause);
                 true
             }
@@ -126,11 +130,12 @@ impl Core {
         if self.device.said.call != Some(id) || call.is_giving_way() {
             return;
         }
-        let is_dialling = call.is_unaccepted_outgoing();
+        let is_dialling = call.is_unaccepted_outgoing() && !call.is_answered();
         let Said { call: _, progress, description, candidates } = &self.device.said;
         let progress = progress.iter().map(|(to, progress)| send(to, Signal::Progress(progress.clone())));
         let description = description.iter().filter(|(to, _)| match to {
-            // To a bare name it would ring anew at other devices once somebody accepted.
+            // To a bare name it would ring anew at other devices once somebody accepted, or while the path is being built
+            // to the only device that there was.
             Address::User(_) => is_dialling,
             Address::Device(_) => true,
         });

@@ -18,6 +18,7 @@ impl Driver {
             CoreEvent::SignedIn { ice_servers } => {
                 self.set_ice_servers(ice_servers);
                 self.identity_is_known();
+                self.config.invite = None;
                 Event::SignedIn { username: self.config.account.username().clone(), session: self.session }
             }
             CoreEvent::IceServers(ice_servers) => return self.set_ice_servers(ice_servers),

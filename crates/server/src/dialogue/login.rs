@@ -5,7 +5,6 @@ mod account;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ahoy_protocol::VERSION;
 use ahoy_protocol::error::ErrorCode;
 use ahoy_protocol::id::{DeviceAddress, Username};
 use ahoy_protocol::identity::{Binary, PublicKey};
@@ -31,10 +30,6 @@ impl Dialogue {
         match &mut self.state {
             State::WaitingForLogin { since, tried } => (*since, *tried) = (now, true),
             State::SignedIn(_) => return Err(Refusal::bad_message("already signed in on this connection")),
-        }
-        if login.protocol != VERSION {
-            let message = format!("this server speaks version {VERSION} of the protocol");
-            return Err(Refusal::new(ErrorCode::UnsupportedProtocol, message));
         }
         let bad_name = |error: ahoy_protocol::id::IdError| Refusal::new(ErrorCode::BadUsername, error.to_string());
         let username: Username = login.username.parse().map_err(bad_name)?;

@@ -34,6 +34,8 @@ impl From<MessageError> for Refusal {
     fn from(error: MessageError) -> Self {
         let code = match &error {
             MessageError::UnknownType(_) => ErrorCode::UnknownType,
+            MessageError::Name(_) => ErrorCode::BadUsername,
+            MessageError::Version => ErrorCode::UnsupportedProtocol,
             MessageError::Json(_) | MessageError::Member(_) => ErrorCode::BadMessage,
         };
         Self::new(code, error.to_string().chars().take(ECHO_MAX).collect::<String>())

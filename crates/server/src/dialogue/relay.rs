@@ -18,7 +18,7 @@ use crate::shared::deliver;
 
 impl Dialogue {
     /// Passes a message on; an opening offer is returned, to be [opened](Self::open).
-    pub(super) fn relay(&self, relay: Relay) -> Result<Option<Relay>, Refusal> {
+    pub(super) fn relay(&mut self, relay: Relay) -> Result<Option<Relay>, Refusal> {
         if *relay.to.username() == self.who()?.address.username {
             return Err(Refusal::bad_message("nobody calls himself"));
         }
@@ -29,7 +29,7 @@ impl Dialogue {
     }
 
     /// An opening offer: to every device of a user, with how many they are; the caller is told which.
-    pub(super) async fn open(&self, relay: Relay, now: Instant) -> Result<(), Refusal> {
+    pub(super) async fn open(&mut self, relay: Relay, now: Instant) -> Result<(), Refusal> {
         let (callee, call) = (relay.to.username().clone(), relay.signal.call());
         let callee = &callee;
         let video = matches!(&relay.signal, Signal::Offer(offer) if offer.video == Some(true));
@@ -61,7 +61,7 @@ impl Dialogue {
 
     /// Whether anybody was there to take the offer.
     fn hand_over(
-        &self,
+        &mut self,
         callee: &Username,
         call: CallId,
         relay: Relay,
@@ -79,13 +79,14 @@ impl Dialogue {
         // Told before they are: no answer can overtake this.
         let to = reached.iter().map(|(address, _)| address.clone()).collect();
         self.say(&ServerMessage::Relayed(Relayed { call, to }));
-        for (_, mailbox) in &reached {
-            mailbox.push_with(text.as_str(), receipt.cloned());
-        }
+        let mut crowded = reached;
+        crowded.retain(|(_, mailbox)| mailbox.push_with(text.as_str(), receipt.cloned()));
+        drop(registry);
+        self.crowded.extend(crowded.into_iter().map(|(_, mailbox)| mailbox));
         Ok(true)
     }
 
-    fn pass_on(&self, relay: Relay) -> Result<(), Refusal> {
+    fn pass_on(&mut self, relay: Relay) -> Result<(), Refusal> {
         let who = self.who()?;
         let Relay { to, signal, body } = relay;
         let text = stamped(body, &who.address, None)?;
@@ -100,13 +101,11 @@ impl Dialogue {
         let is_gone = matches!(to, Address::Device(_)) && reached.is_empty();
         // All but one get a copy.
         let last = reached.pop();
-        for mailbox in reached {
-            mailbox.push(text.as_str());
-        }
-        if let Some(mailbox) = last {
-            mailbox.push(text);
-        }
+        reached.retain(|mailbox| mailbox.push(text.as_str()));
+        reached.extend(last.filter(|mailbox| mailbox.push(text)));
         deliver(registry.relayed(who, &to, &signal));
+        drop(registry);
+        self.crowded.extend(reached);
         if is_gone {
             let message = format!("{} is no longer signed in with that device", to.username());
             return Err(Refusal::new(ErrorCode::Offline, message));

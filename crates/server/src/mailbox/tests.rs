@@ -21,15 +21,21 @@ fn messages_come_out_in_order_and_numbered_once_told_to() {
 
 #[test]
 fn a_reader_too_slow_is_the_end_and_nothing_waits_any_more() {
-    for numbering in [false, true] {
-        let mailbox = mailbox(40);
+    for (numbering, is_told) in [(false, true), (true, true), (false, false), (true, false)] {
+        let mailbox = mailbox(45);
         if numbering {
             mailbox.start_numbering();
         }
         mailbox.push("{\"a\":\"12345678901\"}");
-        assert_eq!(mailbox.ended(), None);
+        assert!(!mailbox.is_crowded());
         mailbox.push("{\"a\":\"12345678901\"}");
-        mailbox.push("{\"a\":\"12345678901\"}");
+        assert!(mailbox.push("{\"a\":\"12345678901\"}") && mailbox.is_crowded());
+        assert_eq!(mailbox.ended(), None, "it may be about to read it");
+        if is_told {
+            mailbox.is_too_slow();
+        } else {
+            (0..7).for_each(|_| _ = mailbox.push("{\"a\":\"12345678901\"}"));
+        }
         assert_eq!(mailbox.ended(), Some(End::TooSlow));
         mailbox.push("{\"a\":1}");
         mailbox.end(End::GoingAway);

@@ -54,7 +54,7 @@ impl<L: Clone> Registry<L> {
                 changes.for_others.extend(self.tell_of(me, username, true));
             }
         }
-        // Not earlier, so that nothing is copied while everybody waits: nobody lists himself, and is told of himself.
+        // Not earlier, so that nothing is copied while everybody waits: nobody lists himself, nor is told of himself.
         if let Some(session) = self.session_mut(who) {
             session.contacts = new;
         }

@@ -140,15 +140,14 @@ async fn each_listed_member_is_checked() {
         ("call", json!("0B2C9B1E-3B1A-4C57-8A2F-0D6E7F8A9B0C")),
         ("call", json!("0b2c9b1e3b1a4c578a2f0d6e7f8a9b0c")),
         ("call", json!("")),
-        ("to", json!("Bob")),
         ("to", json!("bob/")),
         ("to", json!("bob/19CE44D05B7A1C02")),
-        ("to", json!("")),
         ("n", json!(-1)),
         ("n", json!(0.5)),
         ("n", json!(1_u64 << 32)),
-        ("key", json!("short")),
-        ("signature", json!("short")),
+        ("to", json!(["bob"])),
+        ("key", json!(7)),
+        ("signature", json!(7)),
         ("name", json!(7)),
         ("video", json!("yes")),
     ] {
@@ -159,6 +158,18 @@ async fn each_listed_member_is_checked() {
         assert_eq!(answer["code"], "bad_message", "{member} {value}");
         assert_eq!(answer["call"], if member == "call" { value } else { json!(CALL) });
     }
+    let mut alice = server.enter("alice", 1).await;
+    for to in ["Bob", "", "admin", "Bob/19ce44d05b7a1c02"] {
+        let answer = alice.ask(offer(to)).await;
+        assert_eq!((&answer["code"], &answer["call"]), (&json!("bad_username"), &json!(CALL)), "{to}");
+    }
+    // Whether it proves anything is for who gets it to check.
+    let mut bob = server.enter("bob", 1).await;
+    let mut unproven = offer("bob");
+    (unproven["key"], unproven["signature"]) = (json!("AAAA"), json!("?"));
+    alice.send(unproven).await;
+    let received = bob.next().await;
+    assert_eq!((&received["key"], &received["signature"]), (&json!("AAAA"), &json!("?")));
 }
 
 #[tokio::test]

@@ -215,7 +215,7 @@ async fn one_who_lingers_is_online_until_the_session_ends() {
 async fn limits_outlive_a_reconnection() {
     let server = Server::with(|config| config.limits.messages.per_s = 0).await;
     let (mut guest, welcome) = server.welcomed("guest-a", 1).await;
-    for _ in 0..299 {
+    for _ in 0..300 {
         assert_eq!(guest.ask(json!({"type": "ice_servers"})).await["type"], "ice_servers");
     }
     assert_eq!(guest.refused(json!({"type": "ice_servers"})).await, "rate_limited");
@@ -232,7 +232,7 @@ async fn limits_outlive_a_reconnection() {
     }
     drop(bob);
     let (mut bob, _) = server.resumed(&welcome, 200).await;
-    for _ in 0..99 {
+    for _ in 0..100 {
         assert_eq!(bob.ask(json!({"type": "ice_servers"})).await["type"], "ice_servers");
     }
     assert_eq!(bob.refused(json!({"type": "ice_servers"})).await, "rate_limited");

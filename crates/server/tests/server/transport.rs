@@ -131,6 +131,15 @@ async fn a_client_that_never_signs_in_is_sent_away() {
         }
         every.tick().await;
     }
+    let mut flooding = Raw::connect(server.address).await;
+    for _ in 0..2_000 {
+        flooding.send_text(r#"{"type":"ping"}"#).await;
+    }
+    let mut answered = 0;
+    while flooding.frame().await.unwrap().0 != CLOSE {
+        answered += 1;
+    }
+    assert!(answered < 1_500, "it is sent away before all it said was read: {answered}");
     let mut signed_in = server.enter("guest-a", 1).await;
     tokio::time::sleep(400 * MS).await;
     signed_in.nothing_came().await;
@@ -432,6 +441,27 @@ async fn a_client_that_vanishes_is_signed_out_after_it_lingered() {
     assert_eq!((&answer["code"], &answer["call"]), (&json!("offline"), &json!(CALL)));
     assert_eq!(alice.refused(offer("guest-bob")).await, "unknown_user");
     server.enter("guest-bob", 3).await;
+}
+
+#[tokio::test]
+async fn all_that_may_be_said_at_once_reaches_who_reads_and_who_says_it_waits() {
+    let server = Server::start().await;
+    let mut bob = server.enter("bob", 1).await;
+    let mut guest = server.enter("guest-a", 1).await;
+    let pad = "x".repeat(60_000);
+    for number in 0..16 {
+        let candidate =
+            json!({"type":"candidate","call":CALL,"to":"bob","number":number,"candidate":{"candidate":pad}});
+        guest.send(candidate).await;
+    }
+    guest.send(json!({"type": "ping"})).await;
+    // A megabyte, over a link of 3 MB/s: longer than a reader may be too slow for.
+    for number in 0..16 {
+        assert_eq!(bob.next().await["number"], number);
+        tokio::time::sleep(20 * MS).await;
+    }
+    assert_eq!(guest.next().await["type"], "pong");
+    assert_eq!(bob.ask(json!({"type": "ping"})).await["type"], "pong");
 }
 
 #[tokio::test]

@@ -67,6 +67,34 @@ fn who_dials_after_sleep_makes_the_offer_with_fresh_servers() {
     }
 }
 
+/// Whether Alice, who has dialled while the link was not up, still waits for Bob after the server said that he is not there.
+fn waits_for_bob(bench: &mut Bench) -> bool {
+    bench.made(id(1), "ours");
+    bench.error(id(1), ErrorCode::Offline);
+    let ended = bench.ended();
+    assert!(matches!(ended, None | Some(EndReason::Offline)), "{ended:?}");
+    ended.is_none()
+}
+
+#[test]
+fn only_after_the_server_was_away_may_who_is_not_there_be_on_the_way_back() {
+    let mut started = dialled_too_soon();
+    started.welcomed(false);
+    assert!(!waits_for_bob(&mut started), "nothing says that the server was away");
+
+    let mut slept = Bench::new();
+    slept.input(Input::Woke);
+    dial(&mut slept);
+    slept.sign_in_opened(false);
+    assert!(!waits_for_bob(&mut slept), "it was this machine that was away");
+
+    let mut lost = Bench::new();
+    lost.link(LinkInput::Closed { code: None });
+    dial(&mut lost);
+    lost.sign_in_again(false);
+    assert!(waits_for_bob(&mut lost));
+}
+
 #[test]
 fn who_has_dialled_already_opens_no_second_peer_connection_after_sleep() {
     let mut bench = Bench::dialling(id(1), &[1]);

@@ -11,7 +11,8 @@ use stun_types::message::{
 };
 
 use super::{
-    Action, Client, Family, HashMap, IpAddr, MessageClass, NoPort, Now, Ports, Relay, RelayId, Transport, peers,
+    Action, Client, Family, HashMap, IpAddr, MessageClass, NoPort, Now, Ports, Relay, RelayId, Transport, is_guest,
+    peers,
 };
 use crate::shared::now;
 use crate::turn::config::{RelayPorts, TurnConfig};
@@ -184,6 +185,8 @@ impl Bench {
         assert_eq!((self.relay.clients.len(), self.relay.relayed.len(), self.ports.open.len()), (count, count, count));
         let counted = self.relay.allocations.values().map(|allocation| allocation.network.with_site().count());
         assert_eq!(self.relay.networks.values().sum::<usize>(), counted.sum::<usize>());
+        let guests = self.relay.allocations.values().filter(|allocation| is_guest(&allocation.name));
+        assert_eq!(self.relay.guests, guests.count());
         assert!(count <= self.relay.limits.allocations);
     }
 }
