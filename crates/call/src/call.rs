@@ -134,11 +134,12 @@ impl Call {
         self.wanted.video
     }
 
-    /// Whether the local user dialled and nobody has accepted.
+    /// Whether the other side's answer is known, perhaps before its user accepted.
     pub(crate) fn is_answered(&self) -> bool {
         self.negotiation.is_answered()
     }
 
+    /// Whether the local user dialled and nobody has accepted.
     pub(crate) fn is_unaccepted_outgoing(&self) -> bool {
         matches!(self.people, People::Dialling { .. } | People::GivingWay { .. })
     }

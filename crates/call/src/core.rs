@@ -56,10 +56,12 @@ impl Core {
         match input {
             Input::Tick => {}
             Input::Person(command) => self.handle_command(command),
-            Input::Woke | Input::NetworkChanged => {
+            input @ (Input::Woke | Input::NetworkChanged) => {
+                let server_may_be_new = self.server_may_be_new && !matches!(input, Input::Woke);
                 let news = self.device.link.open_again(self.device.now, &mut self.device.outputs);
                 self.handle_link_news(news);
-                self.server_may_be_new = false;
+                // That the link is let go for this says nothing of the server.
+                self.server_may_be_new = server_may_be_new;
             }
             Input::Link { serial, input } => {
                 let now = self.device.now;
@@ -117,6 +119,7 @@ impl Core {
                     self.go_on_or_end(ControlFlow::Break(ending));
                 }
                 self.device.link.sign_out(self.device.now, &mut self.device.outputs);
+                self.server_may_be_new = false;
                 self.device.contacts.forget_presence();
                 self.miss_held();
             }
@@ -224,7 +227,7 @@ impl Core {
                 self.take_ice_servers();
             }
             LinkNews::Lost => {
-                self.server_may_be_new = true;
+                self.server_may_be_new = self.device.link.is_wanted();
                 self.device.contacts.forget_presence();
                 if let Some(call) = &mut self.call {
                     call.server_lost();

@@ -19,15 +19,14 @@ use ahoy_protocol::CLIENT_FRAME_MAX;
 
 use crate::config::Timing;
 use crate::dialogue::{Dialogue, Unfinished};
-use crate::mailbox::{End, Mailbox};
+use crate::mailbox::{End, Mailbox, SLOW};
 use crate::shared::Line;
 use crate::websocket::{Broken, Kind, Reader, Received, write};
 
 /// What is read at once; small messages are gathered up to this size into one write.
 const BUFFER: usize = 16 * 1024;
-/// So long more may wait for a client than it may leave waiting: one that reads gets less within that time, as those who
-/// send to it are not read meanwhile.
-const SLOW: Duration = Duration::from_millis(500);
+/// So long the system may take nothing for a client for which more waits than it may leave waiting.
+const STALLED: Duration = Duration::from_millis(500);
 /// For what is read away.
 const SCRATCH: usize = 1024;
 
@@ -92,10 +91,20 @@ struct Connection {
     heard: Instant,
     /// Nothing can be written any more. What the client said before it hung up may still be there to be heard.
     deaf: bool,
-    /// Since when more waits for the client than it may leave waiting.
-    crowded_since: Option<Instant>,
+    /// Bytes that the system took.
+    taken: u64,
+    crowded: Option<Crowded>,
     /// Fires at the next deadline, or earlier.
     alarm: Pin<Box<Sleep>>,
+}
+
+/// More waits for the client than it may leave waiting.
+#[derive(Debug, Clone, Copy)]
+struct Crowded {
+    since: Instant,
+    /// What the system had taken when it last took something, and when that was.
+    taken: u64,
+    at: Instant,
 }
 
 /// What happened.
@@ -143,7 +152,8 @@ impl Connection {
             next_ping: now + timing.ping,
             heard: now,
             deaf: false,
-            crowded_since: None,
+            taken: 0,
+            crowded: None,
             alarm: Box::pin(sleep_until(now)),
         }
     }
@@ -177,6 +187,8 @@ impl Connection {
                 }
                 self.look_at_what_waits(mailbox);
             }
+            // Nobody is to wait for it.
+            Ok(_) if self.deaf && mailbox.is_crowded() => mailbox.is_too_slow(),
             Ok(_) => {}
         }
         if let Some(until) = dialogue.rests_until() {
@@ -201,14 +213,19 @@ impl Connection {
         }
     }
 
-    /// After the system was given what it takes: ends it with a client that has left too much waiting for too long.
+    /// After the system was given what it takes: ends it with a client that has left too much waiting for too long. One that
+    /// reads gets less within that time, as those who send to it are not read meanwhile.
     fn look_at_what_waits(&mut self, mailbox: &Mailbox) {
-        if self.outgoing.is_empty() || !mailbox.is_crowded() {
-            self.crowded_since = None;
+        if !mailbox.is_crowded() {
+            self.crowded = None;
             return;
         }
         let now = Instant::now();
-        let slow_at = *self.crowded_since.get_or_insert(now) + SLOW;
+        let crowded = self.crowded.get_or_insert(Crowded { since: now, taken: self.taken, at: now });
+        if crowded.taken != self.taken {
+            (crowded.taken, crowded.at) = (self.taken, now);
+        }
+        let slow_at = (crowded.since + SLOW).min(crowded.at + STALLED);
         if slow_at <= now {
             mailbox.is_too_slow();
         } else {
@@ -230,6 +247,7 @@ impl Connection {
                     let Poll::Ready(taken) = poll_write_some(&mut self.stream, cx, &self.outgoing)? else {
                         return Ok(());
                     };
+                    self.taken += taken as u64;
                     if taken < self.outgoing.len() {
                         self.outgoing.drain(..taken);
                         continue;
@@ -248,6 +266,7 @@ impl Connection {
                     Poll::Ready(taken) => taken,
                     Poll::Pending => 0,
                 };
+                self.taken += taken as u64;
                 self.outgoing = out.get(taken..).unwrap_or_default().to_vec();
                 if is_all && self.outgoing.is_empty() {
                     return Ok(());

@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use crate::ice;
 use crate::limits::{Bucket, Network, Sender, SharedBuckets, Window, retry_s};
-use crate::mailbox::{End, Mailbox};
+use crate::mailbox::{End, Mailbox, SLOW};
 use crate::registry::SignedIn;
 use crate::shared::{Caller, Line, Shared, deliver, now, text_of};
 use crate::turn::unix_now;
@@ -51,8 +51,9 @@ pub(crate) struct Dialogue {
     refusals: Bucket,
     /// Until when nothing more is to be heard.
     rest: Option<Instant>,
-    /// To whom it sent more than they may leave waiting.
+    /// To whom it sent more than they may leave waiting, and until when it waits for them.
     crowded: Vec<Arc<Mailbox>>,
+    crowded_until: Instant,
 }
 
 #[derive(Debug)]
@@ -121,6 +122,7 @@ impl Dialogue {
             refusals,
             rest: None,
             crowded: Vec::new(),
+            crowded_until: now(),
         })
     }
 
@@ -155,9 +157,17 @@ impl Dialogue {
         }
         let now = now();
         self.rest = self.rest.filter(|until| *until > now);
-        self.crowded.retain(|mailbox| mailbox.is_crowded());
+        self.crowded.retain(|mailbox| now < self.crowded_until && mailbox.is_crowded());
         let looks_again = (!self.crowded.is_empty()).then(|| now + LOOK_AGAIN);
         self.rest.max(looks_again)
+    }
+
+    /// Nothing more is to be heard until there is room in these, or they have had their time.
+    fn wait_for(&mut self, crowded: impl IntoIterator<Item = Arc<Mailbox>>) {
+        self.crowded.extend(crowded);
+        if !self.crowded.is_empty() {
+            self.crowded_until = now() + SLOW;
+        }
     }
 
     /// Takes one text message and answers it, unless that may take long: then that is still to be done by
@@ -171,7 +181,7 @@ impl Dialogue {
         let is_ping = matches!(understood, Ok(ClientMessage::Ping));
         // Whoever shares an address with somebody noisy gets in: a connection's first attempt is heard in any case, and a
         // flood of connections is the gate's to end.
-        let is_first_login = matches!(understood, Ok(ClientMessage::Login(_)))
+        let is_first_login = matches!(understood, Ok(ClientMessage::Login(_)) | Err(MessageError::Version))
             && matches!(self.state, State::WaitingForLogin { tried: false, .. });
         let outcome: Result<(), Refusal> =
             match (self.spend((cost_of(&understood), text.len()), !is_ping, is_first_login, now), understood) {
@@ -183,6 +193,7 @@ impl Dialogue {
                     Ok(Some(deed)) => return Some(Box::new(Unfinished { deed, call, began: now })),
                     Err(refusal) => Err(refusal),
                 },
+                (_, Err(error @ MessageError::Version)) => self.begin_login(now).and(Err(error.into())),
                 (_, Err(error)) => Err(error.into()),
             };
         self.refuse(outcome.err()?, call, now);

@@ -27,7 +27,10 @@ const SHED_PART: usize = 8;
 
 /// Who sends to a client for which too much waits is not read for the moment. So this many times as much can wait only if
 /// many send to it at once, or what the server itself has to say.
-const OVERFLOW: usize = 4;
+const OVERFLOW: usize = 16;
+
+/// So long more may wait for a client than it may leave waiting.
+pub(crate) const SLOW: Duration = Duration::from_secs(2);
 
 /// Why the server ends a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

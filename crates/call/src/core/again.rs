@@ -116,8 +116,8 @@ impl Core {
         let is_dialling = self.call.as_ref().is_some_and(Call::is_unaccepted_outgoing);
         let pause = if is_dialling { OPENING_AGAIN } else { AGAIN };
         match &mut self.again {
-            Some(again) if again.call == call && error.code == ErrorCode::Offline && now + pause <= again.until => {
-                again.at.get_or_insert(now + pause);
+            Some(again) if again.call == call && error.code == ErrorCode::Offline && now < again.until => {
+                again.at.get_or_insert((now + pause).min(again.until));
                 true
             }
             Some(_) | None => false,

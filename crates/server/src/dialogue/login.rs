@@ -26,11 +26,17 @@ const OLD_CONNECTION_MAX: Duration = Duration::from_secs(2);
 const RESUME_TRIES: usize = 3;
 
 impl Dialogue {
-    pub(super) async fn login(&mut self, login: Login, now: Instant) -> Result<(), Refusal> {
+    /// An attempt to sign in, whatever comes of it.
+    pub(super) fn begin_login(&mut self, now: Instant) -> Result<(), Refusal> {
         match &mut self.state {
             State::WaitingForLogin { since, tried } => (*since, *tried) = (now, true),
             State::SignedIn(_) => return Err(Refusal::bad_message("already signed in on this connection")),
         }
+        Ok(())
+    }
+
+    pub(super) async fn login(&mut self, login: Login, now: Instant) -> Result<(), Refusal> {
+        self.begin_login(now)?;
         let bad_name = |error: ahoy_protocol::id::IdError| Refusal::new(ErrorCode::BadUsername, error.to_string());
         let username: Username = login.username.parse().map_err(bad_name)?;
         let key = if username.is_guest() {

@@ -82,7 +82,7 @@ impl Dialogue {
         let mut crowded = reached;
         crowded.retain(|(_, mailbox)| mailbox.push_with(text.as_str(), receipt.cloned()));
         drop(registry);
-        self.crowded.extend(crowded.into_iter().map(|(_, mailbox)| mailbox));
+        self.wait_for(crowded.into_iter().map(|(_, mailbox)| mailbox));
         Ok(true)
     }
 
@@ -105,7 +105,7 @@ impl Dialogue {
         reached.extend(last.filter(|mailbox| mailbox.push(text)));
         deliver(registry.relayed(who, &to, &signal));
         drop(registry);
-        self.crowded.extend(reached);
+        self.wait_for(reached);
         if is_gone {
             let message = format!("{} is no longer signed in with that device", to.username());
             return Err(Refusal::new(ErrorCode::Offline, message));

@@ -34,7 +34,7 @@ fn a_reader_too_slow_is_the_end_and_nothing_waits_any_more() {
         if is_told {
             mailbox.is_too_slow();
         } else {
-            (0..7).for_each(|_| _ = mailbox.push("{\"a\":\"12345678901\"}"));
+            (0..50).for_each(|_| _ = mailbox.push("{\"a\":\"12345678901\"}"));
         }
         assert_eq!(mailbox.ended(), Some(End::TooSlow));
         mailbox.push("{\"a\":1}");

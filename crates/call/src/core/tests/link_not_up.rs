@@ -88,8 +88,15 @@ fn only_after_the_server_was_away_may_who_is_not_there_be_on_the_way_back() {
     slept.sign_in_opened(false);
     assert!(!waits_for_bob(&mut slept), "it was this machine that was away");
 
+    let mut moved = Bench::new();
+    moved.input(Input::NetworkChanged);
+    dial(&mut moved);
+    moved.sign_in_opened(false);
+    assert!(!waits_for_bob(&mut moved), "it was this machine's network");
+
     let mut lost = Bench::new();
     lost.link(LinkInput::Closed { code: None });
+    lost.input(Input::NetworkChanged);
     dial(&mut lost);
     lost.sign_in_again(false);
     assert!(waits_for_bob(&mut lost));
